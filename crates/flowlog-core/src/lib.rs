@@ -1,1 +1,20 @@
+//! The core of flowlog: decoding VPC flow logs, exact roll-ups, detection and alerts.
+//!
+//! *Architecture invariant*: nothing here does I/O, reads a clock or the environment, starts a task
+//! or names an AWS SDK. Bytes are pushed in and values come out; the present time is an argument.
+//! Ports (traits that adapters implement) live here and may return futures; no executor does.
+//!
+//! Data flows one way: [`record`] ◄ [`format`] ◄ [`decode`] ◄ [`rollup`] ◄ [`detect`] ◄ [`alert`];
+//! [`event`] and [`store`] depend on `record` and `rollup` only, and [`ingest`] is the one protocol
+//! that ties a delivery to the store.
 
+pub mod alert;
+pub mod decode;
+pub mod detect;
+pub mod event;
+pub mod format;
+pub mod ingest;
+pub mod object;
+pub mod record;
+pub mod rollup;
+pub mod store;

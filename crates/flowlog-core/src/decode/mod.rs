@@ -1,0 +1,5 @@
+//! Decoding.
+
+mod counts;
+
+pub use counts::{Counts, Reason};

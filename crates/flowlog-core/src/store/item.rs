@@ -1,0 +1,306 @@
+//! The items of the two tables as values, and their keys. This is the only place that spells a key.
+
+use serde::{Deserialize, Serialize};
+
+use crate::decode::Counts;
+use crate::record::{BatchId, Source, Window};
+use crate::rollup::ActionTotals;
+
+/// Seconds in a day.
+const DAY: i64 = 86_400;
+/// Partials outlive the horizon (30 days), so that a late redelivery finds what it repeats.
+pub const PARTIAL_TTL: i64 = 35 * DAY;
+/// Ledger entries outlive partials: a redelivery that still finds partials finds its pin too.
+pub const LEDGER_TTL: i64 = 40 * DAY;
+/// Alert state is kept a year and a bit, for history.
+pub const ALERT_TTL: i64 = 400 * DAY;
+
+/// One immutable partial: the roll-up of one interface and window, from one chunk of one batch.
+///
+/// | attribute | type | meaning |
+/// |---|---|---|
+/// | `pk` | S | `E#<source>#<interface-id>#<yyyymmdd>` |
+/// | `sk` | S | `W<epoch10>#P#<batch-id>#<chunk3>` |
+/// | `t` | S | `P` |
+/// | `m` | N | mapping version (record → window → chunk → bytes) |
+/// | `ar` `ap` `ab` | N | accepted records, packets, bytes |
+/// | `rr` `rp` `rb` | N | rejected records, packets, bytes |
+/// | `or` `op` `ob` | N | the same for rows whose format has no action |
+/// | `b` | B | blob: everything else, at most 8 KiB |
+/// | `ttl` | N | window end + 35 days |
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartialItem {
+    /// The flow log or log group that delivered it.
+    pub source: Source,
+    /// The network interface (or transit gateway attachment), `-` where the format names none.
+    pub interface_id: String,
+    /// The 300 s window.
+    pub window: Window,
+    /// The delivery it came from.
+    pub batch: BatchId,
+    /// Which chunk of that delivery, from 0.
+    pub chunk: u16,
+    /// The mapping version that produced it.
+    pub mapping: u8,
+    /// Readable totals by action, the same as inside the blob.
+    pub totals: ActionTotals,
+    /// The encoded [`crate::rollup::Rollup`].
+    pub blob: Vec<u8>,
+}
+
+impl PartialItem {
+    /// `E#<source>#<interface-id>#<yyyymmdd>`.
+    pub fn pk(&self) -> String {
+        partial_pk(&self.source, &self.interface_id, self.window)
+    }
+
+    /// `W<epoch10>#P#<batch-id>#<chunk3>`.
+    pub fn sk(&self) -> String {
+        format!("{}#P#{}#{:03}", window_sk(self.window), self.batch, self.chunk)
+    }
+
+    /// When DynamoDB may delete it: a function of the window, so a re-put is byte-identical.
+    pub fn ttl(&self) -> i64 {
+        self.window.end() + PARTIAL_TTL
+    }
+
+    /// The (source, interface, window) that a partial's key names, or `None` if it is no partial's.
+    pub fn parse_key(pk: &str, sk: &str) -> Option<(Source, String, Window)> {
+        let mut parts = pk.strip_prefix("E#")?.splitn(3, '#');
+        let source = Source::parse(parts.next()?)?;
+        let interface = parts.next()?;
+        let day = parts.next()?;
+        let window = sk.strip_prefix('W')?.split_once("#P#")?.0;
+        if window.len() != 10 {
+            return None;
+        }
+        let window = Window::of(window.parse().ok()?)?;
+        (window.day() == day).then(|| (source, interface.to_owned(), window))
+    }
+
+    /// The batch id and chunk that a partial's sort key names.
+    pub fn parse_batch(sk: &str) -> Option<(BatchId, u16)> {
+        let (batch, chunk) = sk.split_once("#P#")?.1.split_once('#')?;
+        Some((BatchId::parse(batch)?, chunk.parse().ok()?))
+    }
+}
+
+/// `E#<source>#<interface-id>#<yyyymmdd>`.
+pub fn partial_pk(source: &Source, interface_id: &str, window: Window) -> String {
+    format!("E#{source}#{interface_id}#{}", window.day())
+}
+
+/// `W<epoch10>`, zero-padded so that text order is time order.
+pub fn window_sk(window: Window) -> String {
+    format!("W{:010}", window.start())
+}
+
+/// A directory entry in FlowAggregates, so that readers find what there is without a scan.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DirectoryEntry {
+    /// `D` / `<yyyymmdd>#<source>`: this source has data on this day.
+    Source {
+        /// Day as `yyyymmdd`.
+        day: String,
+        /// The source.
+        source: Source,
+    },
+    /// `D#<source>#<yyyymmdd>` / `<interface-id>`: the source saw this interface on this day.
+    Interface {
+        /// Day as `yyyymmdd`.
+        day: String,
+        /// The source.
+        source: Source,
+        /// The interface id.
+        interface_id: String,
+    },
+}
+
+impl DirectoryEntry {
+    /// The partition key.
+    pub fn pk(&self) -> String {
+        match self {
+            Self::Source { .. } => "D".to_owned(),
+            Self::Interface { day, source, .. } => format!("D#{source}#{day}"),
+        }
+    }
+
+    /// The sort key.
+    pub fn sk(&self) -> String {
+        match self {
+            Self::Source { day, source } => format!("{day}#{source}"),
+            Self::Interface { interface_id, .. } => interface_id.clone(),
+        }
+    }
+
+    /// End of the day + the partials' own time to live + one day of slack.
+    pub fn ttl(&self) -> i64 {
+        let (Self::Source { day, .. } | Self::Interface { day, .. }) = self;
+        Window::day_start(day).unwrap_or(0) + 2 * DAY + PARTIAL_TTL
+    }
+}
+
+/// `O#<batch-id>`, the ledger's partition key; its sort key is [`LEDGER_SK`].
+pub fn ledger_pk(batch: BatchId) -> String {
+    format!("O#{batch}")
+}
+
+/// The ledger's sort key.
+pub const LEDGER_SK: &str = "L";
+/// The sort key of an alert's item.
+pub const ALERT_SK: &str = "EP";
+/// The partition key of the notification budget; its sort key is the epoch hour.
+pub const BUDGET_PK: &str = "A#BUDGET";
+
+/// What an attempt puts into the ledger before it reads the delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The delivery.
+    pub batch: BatchId,
+    /// The mapping version that this attempt would use.
+    pub mapping: u8,
+    /// The object's ETag; for CloudWatch Logs the hash of the payload's event ids.
+    pub etag: String,
+    /// Where it came from, for people (`s3://bucket/key` or `logs:group/stream`), at most 1 KiB.
+    pub origin: String,
+    /// Rows with a window before this epoch second are late: pinned by the first claim, so that a
+    /// retry judges as the first attempt did. `None`: nothing is late.
+    pub horizon: Option<i64>,
+    /// When the ledger entry may be deleted (epoch seconds).
+    pub ttl: i64,
+}
+
+/// What became of a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ClaimOutcome {
+    /// This attempt is the first.
+    Claimed,
+    /// An earlier attempt left this entry.
+    Exists(LedgerEntry),
+}
+
+/// The state of a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LedgerState {
+    /// Claimed (`C`): somebody has begun, perhaps died.
+    Claimed,
+    /// Done (`D`): every partial is written.
+    Done,
+    /// Quarantined (`Q`): permanently unusable, with a reason.
+    Quarantined,
+}
+
+impl LedgerState {
+    /// The letter that is stored.
+    pub fn letter(self) -> &'static str {
+        match self {
+            Self::Claimed => "C",
+            Self::Done => "D",
+            Self::Quarantined => "Q",
+        }
+    }
+
+    /// The state behind a stored letter.
+    pub fn from_letter(letter: &str) -> Option<Self> {
+        match letter {
+            "C" => Some(Self::Claimed),
+            "D" => Some(Self::Done),
+            "Q" => Some(Self::Quarantined),
+            _ => None,
+        }
+    }
+}
+
+/// A ledger entry.
+///
+/// | attribute | type | meaning |
+/// |---|---|---|
+/// | `pk`, `sk` | S | `O#<batch-id>`, `L` |
+/// | `st` | S | `C` claimed, `D` done, `Q` quarantined |
+/// | `m` | N | pinned mapping version |
+/// | `et` | S | ETag |
+/// | `k` | S | origin |
+/// | `hz` | N | pinned horizon, absent where nothing is late |
+/// | `c` | S | counts as JSON, once done |
+/// | `np` | N | number of partials, once done |
+/// | `h` | S | digest (hex SHA-256) over every partial's key and blob, once done |
+/// | `q` | S | reason, once quarantined |
+/// | `ttl` | N | expiry |
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LedgerEntry {
+    /// Claimed, done or quarantined.
+    pub state: LedgerState,
+    /// The mapping version that every attempt at this delivery must use.
+    pub mapping: u8,
+    /// The ETag of the first attempt.
+    pub etag: String,
+    /// Where it came from.
+    pub origin: String,
+    /// The pinned horizon.
+    pub horizon: Option<i64>,
+    /// Counts and digest, once done.
+    pub completion: Option<Completion>,
+    /// Why it was quarantined.
+    pub reason: Option<String>,
+}
+
+/// What a finished delivery records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Completion {
+    /// `read = parsed + nodata + skipdata + Σ rejected + late`.
+    pub counts: Counts,
+    /// How many partials were written.
+    pub partials: u64,
+    /// Lower-case hex SHA-256 over every partial's key and blob, in order.
+    pub digest: String,
+}
+
+/// The result of marking a batch done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Completed {
+    /// It is done now, or was done with the same digest.
+    Done,
+    /// It was done before with another digest: the code is not deterministic. The first stays.
+    DigestChanged,
+    /// The entry is quarantined, has another ETag, or is gone: nothing was changed.
+    Refused,
+}
+
+/// A wish to notify.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AlertClaim {
+    /// Present time (epoch seconds; in local runs the records' own clock).
+    pub now: i64,
+    /// When the same alert may be claimed again.
+    pub next: i64,
+    /// 0 recorded … 3 high.
+    pub severity: u8,
+    /// The window that the finding is about: kept from the first claim as the episode's start.
+    pub window: Window,
+    /// Expiry of the item.
+    pub ttl: i64,
+}
+
+/// The state of one alert.
+///
+/// | attribute | type | meaning |
+/// |---|---|---|
+/// | `n` | N | sequence number of the latest claim, from 1 |
+/// | `pub` | N | highest sequence number that was published |
+/// | `nxt` | N | cooldown: claimable again from this epoch second |
+/// | `sev` | N | severity of the latest claim |
+/// | `ep` | N | window of the first claim |
+/// | `ttl` | N | expiry |
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AlertState {
+    /// Sequence number of the latest claim, from 1.
+    pub seq: u64,
+    /// Highest published sequence number, 0 before the first.
+    pub published: u64,
+    /// Claimable again from this epoch second.
+    pub next: i64,
+    /// Severity of the latest claim.
+    pub severity: u8,
+    /// Window of the first claim.
+    pub since: Window,
+}

@@ -1,0 +1,150 @@
+//! The store's ports and the items behind them.
+//!
+//! Two tables: **FlowAggregates** holds immutable partials that a reader folds, **FlowControl** the
+//! ledger of deliveries and the alert state. One trait per capability, so that a function can be
+//! granted exactly what it uses and its IAM policy mirrors its type. [`memory`] is the reference
+//! implementation; [`contract`] is the suite that every implementation must pass.
+
+pub mod contract;
+pub mod item;
+pub mod memory;
+
+use std::future::Future;
+
+pub use item::{
+    AlertState, Claim, ClaimOutcome, Completed, Completion, DirectoryEntry, LedgerEntry,
+    LedgerState, PartialItem,
+};
+
+use crate::record::{BatchId, Source, Window};
+
+/// Why a store call failed, decided by the adapter, where the cause is known.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Throttled, timed out, connection lost, 5xx: the same call may succeed later.
+    #[error("the store is not available: {0}")]
+    Retryable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The same call will fail again: no such table, access denied, an item that is too large.
+    #[error("the store refused: {0}")]
+    Permanent(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// An item is there that this binary cannot have written, or not in this version.
+    #[error("the item {key} cannot be read: {reason}")]
+    Corrupt {
+        /// `pk/sk` of the item.
+        key: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl StoreError {
+    /// Whether a later attempt at the same call can succeed.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Retryable(_))
+    }
+}
+
+/// The ledger of deliveries (`O#<batch-id>` / `L` in FlowControl): the unit of idempotency.
+pub trait Ledger {
+    /// Put a claim if the batch has none; otherwise return the entry that is there, unchanged.
+    fn claim(&self, claim: &Claim) -> impl Future<Output = Result<ClaimOutcome, StoreError>>;
+
+    /// Mark a claimed batch done, if its ETag is still the claimed one and it is not quarantined.
+    /// Repeating it is harmless; a different digest is reported as [`Completed::DigestChanged`].
+    fn complete(
+        &self,
+        batch: BatchId,
+        etag: &str,
+        completion: &Completion,
+    ) -> impl Future<Output = Result<Completed, StoreError>>;
+
+    /// Mark a claimed batch as permanently unusable, with a short stable reason such as
+    /// `corrupt_gzip`, and an expiry. A batch that is done stays done.
+    fn quarantine(
+        &self,
+        batch: BatchId,
+        reason: &str,
+    ) -> impl Future<Output = Result<(), StoreError>>;
+}
+
+/// Reading the ledger, for coverage.
+pub trait LedgerReader {
+    /// The entries of these batches, in the order asked, `None` where there is none.
+    fn entries(
+        &self,
+        batches: &[BatchId],
+    ) -> impl Future<Output = Result<Vec<Option<LedgerEntry>>, StoreError>>;
+}
+
+/// Writing aggregates: blind, idempotent puts in any order. What the store has not processed is
+/// sent again until it has.
+pub trait AggregateWriter {
+    /// Put these partials. A partial that is already there is overwritten by the same bytes.
+    fn put_partials(
+        &self,
+        partials: &[PartialItem],
+    ) -> impl Future<Output = Result<(), StoreError>>;
+
+    /// Put these directory entries.
+    fn put_directory(
+        &self,
+        entries: &[DirectoryEntry],
+    ) -> impl Future<Output = Result<(), StoreError>>;
+}
+
+/// Reading aggregates.
+pub trait AggregateReader {
+    /// Every partial of one interface with `from <= window <= to`, strongly consistent, sorted by
+    /// (window, batch, chunk).
+    fn partials(
+        &self,
+        source: &Source,
+        interface_id: &str,
+        from: Window,
+        to: Window,
+    ) -> impl Future<Output = Result<Vec<PartialItem>, StoreError>>;
+
+    /// The (day, source) pairs that have data with `from_day <= day <= to_day`, days as `yyyymmdd`,
+    /// sorted by day, then source.
+    fn sources(
+        &self,
+        from_day: &str,
+        to_day: &str,
+    ) -> impl Future<Output = Result<Vec<(String, Source)>, StoreError>>;
+
+    /// The interface ids that a source saw on a day, sorted.
+    fn interfaces(
+        &self,
+        source: &Source,
+        day: &str,
+    ) -> impl Future<Output = Result<Vec<String>, StoreError>>;
+}
+
+/// The state of alerts (`A#<rule>#<subject>` / `EP` and `A#BUDGET` / `<hour>` in FlowControl).
+pub trait AlertStore {
+    /// Open or re-open an alert: sequence number + 1 and the cooldown pushed to `next`, if there
+    /// is no such alert, or its cooldown has passed at `now`, or `severity` is higher than what was
+    /// claimed. Otherwise nothing changes. Both outcomes return the state that is stored.
+    /// `Ok(Ok(state))` = claimed by this call, `Ok(Err(state))` = somebody's earlier claim holds.
+    fn claim_alert(
+        &self,
+        key: &str,
+        claim: &item::AlertClaim,
+    ) -> impl Future<Output = Result<Result<AlertState, AlertState>, StoreError>>;
+
+    /// Record that sequence number `seq` of this alert has been published. Repeating it, or marking
+    /// an older one, changes nothing.
+    fn mark_published(&self, key: &str, seq: u64)
+    -> impl Future<Output = Result<(), StoreError>>;
+
+    /// Take one from the notification budget of an hour (epoch hours). `false`: it is spent, and
+    /// one more suppressed notification has been counted. `token` makes a retry of the same
+    /// spending free: it is remembered in the item.
+    fn spend_budget(
+        &self,
+        hour: i64,
+        limit: u32,
+        token: &str,
+        expires: i64,
+    ) -> impl Future<Output = Result<bool, StoreError>>;
+}
