@@ -25,9 +25,9 @@ impl BatchId {
 
     /// The id of a CloudWatch Logs payload: owner, log group, log stream and all event ids in order.
     pub fn of_log_events<'a>(
-        owner: &str,
-        group: &str,
-        stream: &str,
+        owner: &'a str,
+        group: &'a str,
+        stream: &'a str,
         event_ids: impl Iterator<Item = &'a str>,
     ) -> Self {
         let mut parts = vec!["logs", owner, group, stream];
