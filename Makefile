@@ -1,0 +1,133 @@
+# flowlog. `make help` lists what there is.
+#
+# Nothing is installed outside of this clone but build output and cargo-deny, which go to ~/.cache so that a second clone
+# finds them. Python tools live in .venv/, one environment per set of versions that agree.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/flowlog-target
+export SAM_CLI_TELEMETRY := 0
+
+ARCHITECTURE ?= x86_64
+STACK ?= flowlog
+PYTHON ?= python3
+CARGO_DENY := 0.20.2
+TEMPLATES := template.yaml $(sort $(wildcard infra/*.yaml))
+FUNCTIONS := flowlog-s3-parser flowlog-cwl-subscriber flowlog-anomaly-alerter
+
+# The installations are marked by a file each, named for what was installed: a changed pin installs anew.
+LAMBDA := .venv/lambda
+SAM := .venv/sam
+EMULATOR := .venv/emulator
+TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flowlog-tools
+DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY)/bin/cargo-deny
+# sam refuses to start without a Region, even to read a file.
+SAM_OFFLINE := AWS_DEFAULT_REGION=us-east-1 $(SAM)/bin/sam
+
+.PHONY: help
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z][a-z0-9-]*:.*## / {printf "  \033[1m%-24s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- Using it ---------------------------------------------------------------------------------------------------------
+
+.PHONY: run
+run: ## A sample day of two peered VPCs through the whole pipeline (or DATA="path path": your own flow logs)
+ifdef DATA
+	cargo run --locked --package flowlog-cli -- local $(DATA)
+else
+	rm -rf .run/sample .run/flowlog.db*
+	mkdir -p .run
+	cargo run --locked --package flowlog-cli -- generate --minutes 1440 --attack port-scan --attack reject-burst -o .run/sample
+	cargo run --locked --package flowlog-cli -- local .run/sample --store .run/flowlog.db
+endif
+
+# ---- Developing -------------------------------------------------------------------------------------------------------
+
+.PHONY: test
+test: ## All tests
+	cargo test --workspace --locked
+
+.PHONY: check
+check: check-rust check-dependencies check-events validate ## Formatting, lints, documentation, licences, templates
+
+.PHONY: check-rust
+check-rust:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
+
+.PHONY: check-dependencies
+check-dependencies: $(DENY)
+	$(DENY) --locked check bans licenses sources
+
+.PHONY: check-events
+check-events:
+	$(PYTHON) tests/dev/make_events.py --check
+
+.PHONY: validate
+validate: $(SAM)/.installed ## Lint the templates
+	$(SAM)/bin/cfn-lint $(TEMPLATES)
+	for template in $(TEMPLATES); do $(SAM_OFFLINE) validate --lint --template "$$template"; done
+
+.PHONY: events
+events: ## Write the sample payloads anew
+	$(PYTHON) tests/dev/make_events.py
+
+# ---- Running the functions here ---------------------------------------------------------------------------------------
+
+.PHONY: watch
+watch: $(LAMBDA)/.installed $(EMULATOR)/.installed ## The functions on this machine, with a local AWS on loopback (PORT=…)
+	@PATH="$(CURDIR)/$(LAMBDA)/bin:$$PATH" exec $(EMULATOR)/bin/python tests/dev/watch.py $(if $(PORT),--port $(PORT))
+
+# In a second terminal. EVENT=… sends another file.
+invoke = PATH="$(CURDIR)/$(LAMBDA)/bin:$$PATH" cargo-lambda lambda invoke --invoke-address 127.0.0.1 \
+	--invoke-port "$(or $(PORT),$$(cat .run/watch.port 2>/dev/null || echo 9000))" $(1) --data-file $(or $(EVENT),$(2))
+
+.PHONY: invoke-s3-parser
+invoke-s3-parser: $(LAMBDA)/.installed ## Send a queued S3 notification to the parser that `make watch` runs (EVENT=…)
+	@$(call invoke,flowlog-s3-parser,events/s3-parser/sqs-s3-notification.json)
+
+.PHONY: invoke-cwl-subscriber
+invoke-cwl-subscriber: $(LAMBDA)/.installed ## Send a CloudWatch Logs delivery to the subscriber (EVENT=…)
+	@$(call invoke,flowlog-cwl-subscriber,events/cwl-subscriber/data-message.json)
+
+.PHONY: invoke-anomaly-alerter
+invoke-anomaly-alerter: $(LAMBDA)/.installed ## Ring the alerter: a partial was written (EVENT=…)
+	@$(call invoke,flowlog-anomaly-alerter,events/anomaly-alerter/dynamodb-stream-insert.json)
+
+# ---- Deploying --------------------------------------------------------------------------------------------------------
+
+.PHONY: build
+build: $(LAMBDA)/.installed ## The functions for AWS, in target/lambda (ARCHITECTURE=arm64 for Graviton)
+	PATH="$(CURDIR)/$(LAMBDA)/bin:$$PATH" cargo-lambda lambda build --release --locked \
+		--$(subst _,-,$(ARCHITECTURE)) --lambda-dir target/lambda $(addprefix --package ,$(FUNCTIONS))
+
+.PHONY: deploy
+deploy: build $(SAM)/.installed ## Build and deploy (STACK=flowlog; ARGS="--guided", ARGS="--parameter-overrides AlertEmail=…")
+	$(SAM)/bin/sam deploy --stack-name $(STACK) $(or $(ARGS),--parameter-overrides Architecture=$(ARCHITECTURE))
+
+.PHONY: destroy
+destroy: $(SAM)/.installed ## Delete the stack; says what is kept
+	@echo 'Kept, because they hold your data: the log bucket with its policy, and both tables.'
+	@echo 'Delete them yourself when you are sure. The bucket keeps its name: to deploy again beside it, set LogBucketName.'
+	$(SAM)/bin/sam delete --stack-name $(STACK) $(ARGS)
+
+.PHONY: clean
+clean: ## Remove what was built or installed in this clone
+	rm -rf target .run .aws-sam .venv
+
+# ---- Tools ------------------------------------------------------------------------------------------------------------
+
+.venv/%/.installed: tests/dev/requirements-%.txt
+	$(PYTHON) -m venv --clear .venv/$*
+	.venv/$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
+
+# A directory per version, written by one at a time: clones share it.
+$(DENY):
+	mkdir -p $(TOOLS)
+	CARGO_TARGET_DIR=$(TOOLS)/build cargo install --locked cargo-deny@$(CARGO_DENY) --root $(TOOLS)/cargo-deny-$(CARGO_DENY)
+	rm -rf $(TOOLS)/build
