@@ -1,1 +1,400 @@
-//! The contract of every store.
+//! The contract of every store: checks that are generic over the ports.
+//!
+//! Each check brings its own keys, so that all of them run on one store; the store must be fresh. A
+//! broken promise panics, a failing call is the `Err`.
+#![expect(clippy::missing_panics_doc, reason = "panicking is how a check reports")]
+
+use super::item::{AlertClaim, Claim, ClaimOutcome, Completed, Completion};
+use super::{
+    AggregateReader, AggregateWriter, AlertStore, DirectoryEntry, Ledger, LedgerEntry,
+    LedgerReader, LedgerState, PartialItem, StoreError,
+};
+use crate::decode::{Counts, Reason};
+use crate::record::{BatchId, Source, WINDOW_SECONDS, Window};
+use crate::rollup::{ActionTotals, Sums};
+
+/// 2026-11-01 00:00:00 UTC.
+const MIDNIGHT: i64 = 1_793_491_200;
+
+/// Every check.
+pub async fn all<S>(store: &S) -> Result<(), StoreError>
+where
+    S: Ledger + LedgerReader + AggregateWriter + AggregateReader + AlertStore,
+{
+    ledger(store).await?;
+    aggregates(store).await?;
+    alerts(store).await
+}
+
+/// The checks of the ledger.
+pub async fn ledger<S: Ledger + LedgerReader>(store: &S) -> Result<(), StoreError> {
+    the_first_claim_pins(store).await?;
+    a_batch_is_done_once(store).await?;
+    another_etag_is_refused(store).await?;
+    a_quarantine_is_final(store).await?;
+    entries_come_in_the_order_asked(store).await
+}
+
+/// The checks of the aggregates.
+pub async fn aggregates<S: AggregateWriter + AggregateReader>(store: &S) -> Result<(), StoreError> {
+    partials_are_a_set(store).await?;
+    partials_come_in_order(store).await?;
+    partials_are_of_one_interface_and_range(store).await?;
+    large_partials_are_paged(store).await?;
+    the_directory_lists_once(store).await
+}
+
+/// The checks of the alert state.
+pub async fn alerts<S: AlertStore>(store: &S) -> Result<(), StoreError> {
+    an_alert_cools_down(store).await?;
+    a_higher_severity_passes_the_cooldown(store).await?;
+    marks_only_rise(store).await?;
+    a_budget_is_spent_once_per_token(store).await
+}
+
+/// A claim for a batch of this name.
+pub fn claim(name: &str) -> Claim {
+    Claim {
+        batch: BatchId::of_object("contract", name),
+        mapping: 1,
+        etag: "etag-1".to_owned(),
+        origin: format!("s3://contract/{name}"),
+        horizon: Some(MIDNIGHT - 30 * 86_400),
+        ttl: MIDNIGHT + super::item::LEDGER_TTL,
+    }
+}
+
+/// A completion whose digest is made of one hex digit.
+pub fn completion(digit: char) -> Completion {
+    let mut counts = Counts { read: 7, parsed: 3, nodata: 1, skipdata: 1, ..Counts::default() };
+    counts.late = 1;
+    counts.reject(Reason::BadAddress);
+    Completion { counts, partials: 3, digest: std::iter::repeat_n(digit, 64).collect() }
+}
+
+/// A partial of a batch of this name, in the `window`-th window after midnight.
+pub fn partial(interface_id: &str, window: i64, batch: &str, chunk: u16) -> PartialItem {
+    let sums = |records| Sums { records, packets: 10 * records, bytes: u64::MAX - records };
+    PartialItem {
+        source: source("fl-c0"),
+        interface_id: interface_id.to_owned(),
+        window: at(window),
+        batch: BatchId::of_object("contract", batch),
+        chunk,
+        mapping: 1,
+        totals: ActionTotals { accept: sums(3), reject: sums(2), other: sums(0) },
+        blob: vec![0, 1, 2, 0xff, u8::try_from(chunk % 256).unwrap_or(0)],
+    }
+}
+
+/// The `n`-th window after midnight.
+fn at(n: i64) -> Window {
+    window(MIDNIGHT + n * WINDOW_SECONDS)
+}
+
+#[expect(clippy::expect_used, reason = "the suite's own times are windows")]
+fn window(epoch: i64) -> Window {
+    Window::of(epoch).expect("an epoch second between 1970 and 2286")
+}
+
+#[expect(clippy::expect_used, reason = "the suite's own names are sources")]
+fn source(name: &str) -> Source {
+    Source::parse(name).expect("a source name")
+}
+
+async fn entry<S: LedgerReader>(store: &S, batch: BatchId) -> Result<LedgerEntry, StoreError> {
+    match store.entries(&[batch]).await?.pop().flatten() {
+        Some(entry) => Ok(entry),
+        None => panic!("no ledger entry for {batch}"),
+    }
+}
+
+/// A second claim changes nothing and returns the first, with its mapping, ETag and horizon.
+pub async fn the_first_claim_pins<S: Ledger + LedgerReader>(store: &S) -> Result<(), StoreError> {
+    let first = claim("pin");
+    assert_eq!(store.claim(&first).await?, ClaimOutcome::Claimed);
+    let second = Claim {
+        mapping: 2,
+        etag: "etag-2".to_owned(),
+        horizon: None,
+        ttl: first.ttl + 1,
+        ..first.clone()
+    };
+    let ClaimOutcome::Exists(pinned) = store.claim(&second).await? else {
+        panic!("claimed twice");
+    };
+    let expected = LedgerEntry {
+        state: LedgerState::Claimed,
+        mapping: 1,
+        etag: first.etag.clone(),
+        origin: first.origin.clone(),
+        horizon: first.horizon,
+        completion: None,
+        reason: None,
+    };
+    assert_eq!(pinned, expected);
+    assert_eq!(entry(store, first.batch).await?, expected);
+
+    let never_late = Claim { horizon: None, ..claim("pin-no-horizon") };
+    assert_eq!(store.claim(&never_late).await?, ClaimOutcome::Claimed);
+    assert_eq!(entry(store, never_late.batch).await?.horizon, None);
+    Ok(())
+}
+
+/// Done is done: repeating it is harmless, another digest is reported and the first one stays.
+pub async fn a_batch_is_done_once<S: Ledger + LedgerReader>(store: &S) -> Result<(), StoreError> {
+    let claim = claim("done");
+    assert_eq!(
+        store.complete(claim.batch, &claim.etag, &completion('a')).await?,
+        Completed::Refused,
+        "nobody has claimed it"
+    );
+    store.claim(&claim).await?;
+    for _ in 0..2 {
+        let completed = store.complete(claim.batch, &claim.etag, &completion('a')).await?;
+        assert_eq!(completed, Completed::Done);
+    }
+    let completed = store.complete(claim.batch, &claim.etag, &completion('b')).await?;
+    assert_eq!(completed, Completed::DigestChanged);
+
+    store.quarantine(claim.batch, "corrupt_gzip").await?;
+    let entry = entry(store, claim.batch).await?;
+    assert_eq!(entry.state, LedgerState::Done, "done stays done");
+    assert_eq!(entry.reason, None);
+    assert_eq!(entry.completion, Some(completion('a')));
+    assert_eq!(store.claim(&claim).await?, ClaimOutcome::Exists(entry));
+    Ok(())
+}
+
+/// A batch is completed only under the ETag that was claimed, before and after it is done.
+pub async fn another_etag_is_refused<S: Ledger + LedgerReader>(
+    store: &S,
+) -> Result<(), StoreError> {
+    let claim = claim("etag");
+    store.claim(&claim).await?;
+    let refused = store.complete(claim.batch, "etag-2", &completion('a')).await?;
+    assert_eq!(refused, Completed::Refused);
+    assert_eq!(entry(store, claim.batch).await?.state, LedgerState::Claimed);
+    store.complete(claim.batch, &claim.etag, &completion('a')).await?;
+    let refused = store.complete(claim.batch, "etag-2", &completion('a')).await?;
+    assert_eq!(refused, Completed::Refused);
+    Ok(())
+}
+
+/// What is quarantined is never completed, and its first reason stays.
+pub async fn a_quarantine_is_final<S: Ledger + LedgerReader>(store: &S) -> Result<(), StoreError> {
+    let claim = claim("quarantine");
+    store.quarantine(claim.batch, "unclaimed").await?;
+    assert_eq!(store.entries(&[claim.batch]).await?, [None], "only what is claimed has a state");
+    store.claim(&claim).await?;
+    store.quarantine(claim.batch, "corrupt_gzip").await?;
+    store.quarantine(claim.batch, "zip_bomb").await?;
+    let refused = store.complete(claim.batch, &claim.etag, &completion('a')).await?;
+    assert_eq!(refused, Completed::Refused);
+    let entry = entry(store, claim.batch).await?;
+    assert_eq!(entry.state, LedgerState::Quarantined);
+    assert_eq!(entry.reason.as_deref(), Some("corrupt_gzip"));
+    assert_eq!(entry.completion, None);
+    assert_eq!(store.claim(&claim).await?, ClaimOutcome::Exists(entry));
+    Ok(())
+}
+
+/// Entries come in the order asked, also when asked twice, and more than a hundred at once.
+pub async fn entries_come_in_the_order_asked<S: Ledger + LedgerReader>(
+    store: &S,
+) -> Result<(), StoreError> {
+    let claims: Vec<Claim> = (0..3).map(|i| claim(&format!("entries-{i}"))).collect();
+    for claim in &claims {
+        store.claim(claim).await?;
+    }
+    let mut asked: Vec<BatchId> =
+        (0..130).map(|i| BatchId::of_object("contract", &format!("absent-{i}"))).collect();
+    asked.extend([claims[2].batch, claims[0].batch, claims[2].batch, claims[1].batch]);
+    let entries = store.entries(&asked).await?;
+    assert_eq!(entries.len(), asked.len());
+    assert!(entries[..130].iter().all(Option::is_none));
+    let origins: Vec<_> = entries.into_iter().flatten().map(|e| e.origin).collect();
+    assert_eq!(origins, [2, 0, 2, 1].map(|i| claims[i].origin.clone()));
+    assert_eq!(store.entries(&[]).await?, []);
+    Ok(())
+}
+
+/// Putting a partial twice, in one call or in two, leaves one.
+pub async fn partials_are_a_set<S>(store: &S) -> Result<(), StoreError>
+where
+    S: AggregateWriter + AggregateReader,
+{
+    let put = partial("eni-set", 0, "set", 0);
+    store.put_partials(&[]).await?;
+    store.put_partials(&[put.clone(), put.clone()]).await?;
+    store.put_partials(std::slice::from_ref(&put)).await?;
+    assert_eq!(store.partials(&put.source, "eni-set", at(0), at(0)).await?, [put]);
+    Ok(())
+}
+
+/// Partials come by window, batch and chunk, whatever order they were put in. Batches sort by
+/// their bytes, which is not how their text sorts, and there are chunks of four digits.
+pub async fn partials_come_in_order<S>(store: &S) -> Result<(), StoreError>
+where
+    S: AggregateWriter + AggregateReader,
+{
+    let mut put = Vec::new();
+    for batch in 0..20 {
+        for (window, chunk) in [(1, 0), (0, 1000), (0, 2), (0, 10), (-1, 0)] {
+            put.push(partial("eni-order", window, &format!("order-{batch}"), chunk));
+        }
+    }
+    store.put_partials(&put).await?;
+    let mut expected = put;
+    expected.sort_by_key(|p| (p.window, p.batch, p.chunk));
+    let got = store.partials(&expected[0].source, "eni-order", at(-1), at(1)).await?;
+    assert_eq!(got, expected);
+    Ok(())
+}
+
+/// A read names one source, one interface and a range of windows, over midnight too.
+pub async fn partials_are_of_one_interface_and_range<S>(store: &S) -> Result<(), StoreError>
+where
+    S: AggregateWriter + AggregateReader,
+{
+    let put: Vec<PartialItem> = (-3..=3).map(|w| partial("eni-range", w, "range", 0)).collect();
+    let mut others = vec![partial("eni-range2", 0, "range", 0), partial("-", 0, "range", 0)];
+    others.push(PartialItem { source: source("fl-c1"), ..put[3].clone() });
+    store.put_partials(&[put.clone(), others.clone()].concat()).await?;
+
+    let of = put[0].source.clone();
+    assert_eq!(store.partials(&of, "eni-range", at(-2), at(1)).await?, put[1..=4]);
+    assert_eq!(store.partials(&of, "eni-range", at(2), at(2)).await?, put[5..6]);
+    assert_eq!(store.partials(&of, "eni-range", at(10), at(20)).await?, []);
+    assert_eq!(store.partials(&of, "eni-range", at(1), at(-1)).await?, []);
+    assert_eq!(store.partials(&of, "-", at(0), at(0)).await?, others[1..2]);
+    let other = source("fl-c1");
+    assert_eq!(store.partials(&other, "eni-range", at(-9), at(9)).await?, others[2..]);
+    Ok(())
+}
+
+/// A read is whole beyond the megabyte that DynamoDB returns at once.
+pub async fn large_partials_are_paged<S>(store: &S) -> Result<(), StoreError>
+where
+    S: AggregateWriter + AggregateReader,
+{
+    let large = |i: u16| {
+        let mut partial = partial("eni-large", 0, &format!("large-{i}"), i);
+        partial.blob.resize(8 * 1024, 7);
+        partial
+    };
+    let mut put: Vec<PartialItem> = (0..300).map(large).collect();
+    store.put_partials(&put).await?;
+    put.sort_by_key(|p| (p.window, p.batch, p.chunk));
+    let got = store.partials(&put[0].source, "eni-large", at(0), at(0)).await?;
+    assert_eq!(got.len(), put.len());
+    assert!(got == put, "the same partials in the same order");
+    Ok(())
+}
+
+/// Sources by day and interfaces by source and day, each once and sorted.
+pub async fn the_directory_lists_once<S>(store: &S) -> Result<(), StoreError>
+where
+    S: AggregateWriter + AggregateReader,
+{
+    let saw =
+        |day: &str, of: &str| DirectoryEntry::Source { day: day.to_owned(), source: source(of) };
+    let has = |day: &str, interface: &str| DirectoryEntry::Interface {
+        day: day.to_owned(),
+        source: source("fl-d"),
+        interface_id: interface.to_owned(),
+    };
+    let days = ["20261101", "20261102", "20261103"];
+    let mut put = vec![saw(days[1], "fl-d"), saw(days[1], "cw-d"), saw(days[2], "fl-d")];
+    put.push(saw(days[0], "fl-d"));
+    put.extend((0..30).map(|i| has(days[1], &format!("eni-{i:02}"))));
+    put.extend([has(days[1], "-"), has(days[2], "eni-99"), has(days[1], "eni-00")]);
+    store.put_directory(&put).await?;
+    store.put_directory(&put[..2]).await?;
+
+    let pair = |day: &str, of: &str| (day.to_owned(), source(of));
+    let between = store.sources(days[0], days[1]).await?;
+    assert_eq!(between, [pair(days[0], "fl-d"), pair(days[1], "cw-d"), pair(days[1], "fl-d")]);
+    assert_eq!(store.sources(days[2], days[2]).await?, [pair(days[2], "fl-d")]);
+    assert_eq!(store.sources("20250101", "20251231").await?, []);
+    assert_eq!(store.sources(days[1], days[0]).await?, []);
+    let mut expected = vec!["-".to_owned()];
+    expected.extend((0..30).map(|i| format!("eni-{i:02}")));
+    assert_eq!(store.interfaces(&source("fl-d"), days[1]).await?, expected);
+    assert_eq!(store.interfaces(&source("fl-d"), days[0]).await?, Vec::<String>::new());
+    Ok(())
+}
+
+fn wish(now: i64, severity: u8) -> AlertClaim {
+    AlertClaim { now, next: now + 900, severity, window: window(now), ttl: now + 86_400 }
+}
+
+/// An alert is claimed, holds until its cooldown has passed, and is claimed again with the next
+/// sequence number and the first claim's window.
+pub async fn an_alert_cools_down<S: AlertStore>(store: &S) -> Result<(), StoreError> {
+    let key = "D1#eni-cooldown";
+    let first = store.claim_alert(key, &wish(MIDNIGHT, 2)).await?;
+    let Ok(first) = first else { panic!("nobody else claimed {key}") };
+    assert_eq!((first.seq, first.published, first.severity), (1, 0, 2));
+    assert_eq!((first.next, first.since), (MIDNIGHT + 900, at(0)));
+
+    for (later, severity) in [(0, 2), (899, 2), (899, 0)] {
+        let held = store.claim_alert(key, &wish(MIDNIGHT + later, severity)).await?;
+        assert_eq!(held, Err(first), "after {later} s");
+    }
+    let again = store.claim_alert(key, &wish(MIDNIGHT + 900, 1)).await?;
+    let Ok(again) = again else { panic!("the cooldown has passed") };
+    assert_eq!((again.seq, again.severity, again.since), (2, 1, at(0)));
+    assert_eq!(again.next, MIDNIGHT + 1800);
+    let other = store.claim_alert("D1#eni-other", &wish(MIDNIGHT, 2)).await?;
+    assert!(other.is_ok_and(|state| state.seq == 1), "alerts do not share a cooldown");
+    Ok(())
+}
+
+/// A higher severity is claimed at once; the same or a lower one is not.
+pub async fn a_higher_severity_passes_the_cooldown<S: AlertStore>(
+    store: &S,
+) -> Result<(), StoreError> {
+    let key = "D3#vpc-severity";
+    assert!(store.claim_alert(key, &wish(MIDNIGHT, 1)).await?.is_ok());
+    let higher = store.claim_alert(key, &wish(MIDNIGHT + 300, 3)).await?;
+    let Ok(higher) = higher else { panic!("a higher severity waits for nothing") };
+    assert_eq!((higher.seq, higher.severity), (2, 3));
+    assert_eq!((higher.since, higher.next), (at(0), MIDNIGHT + 1200));
+    for severity in [1, 3] {
+        let held = store.claim_alert(key, &wish(MIDNIGHT + 600, severity)).await?;
+        assert_eq!(held, Err(higher));
+    }
+    Ok(())
+}
+
+/// The published number rises to what was claimed and no further, and never falls.
+pub async fn marks_only_rise<S: AlertStore>(store: &S) -> Result<(), StoreError> {
+    let key = "D2#vpc-mark";
+    store.mark_published(key, 1).await?;
+    let first = store.claim_alert(key, &wish(MIDNIGHT, 1)).await?;
+    assert_eq!(first.map(|s| (s.seq, s.published)), Ok((1, 0)), "a mark makes no alert");
+    for (mark, published) in [(2, 0), (1, 1), (1, 1), (0, 1)] {
+        store.mark_published(key, mark).await?;
+        let held = store.claim_alert(key, &wish(MIDNIGHT, 1)).await?;
+        assert_eq!(held.map_err(|s| s.published), Err(published), "marked {mark}");
+    }
+    let second = store.claim_alert(key, &wish(MIDNIGHT + 900, 1)).await?;
+    assert_eq!(second.map(|s| (s.seq, s.published)), Ok((2, 1)));
+    Ok(())
+}
+
+/// An hour's budget is spent once per token; a retry with the same token is free.
+pub async fn a_budget_is_spent_once_per_token<S: AlertStore>(store: &S) -> Result<(), StoreError> {
+    let hour = MIDNIGHT / 3600;
+    let expires = MIDNIGHT + 2 * 86_400;
+    assert!(!store.spend_budget(hour, 0, "none", expires).await?, "nothing is nothing");
+    for token in ["a", "b", "a", "b"] {
+        assert!(store.spend_budget(hour, 2, token, expires).await?, "{token}");
+    }
+    assert!(!store.spend_budget(hour, 2, "c", expires).await?, "spent");
+    assert!(store.spend_budget(hour, 2, "a", expires).await?, "a retry is free");
+    assert!(store.spend_budget(hour, 3, "c", expires).await?, "a reserve above the limit");
+    assert!(store.spend_budget(hour + 1, 2, "d", expires).await?, "another hour");
+    Ok(())
+}

@@ -147,6 +147,12 @@ pub fn ledger_pk(batch: BatchId) -> String {
 
 /// The ledger's sort key.
 pub const LEDGER_SK: &str = "L";
+/// `A#<key>`, the partition key of an alert, where the key is `<rule>#<subject>`; its sort key is
+/// [`ALERT_SK`].
+pub fn alert_pk(key: &str) -> String {
+    format!("A#{key}")
+}
+
 /// The sort key of an alert's item.
 pub const ALERT_SK: &str = "EP";
 /// The partition key of the notification budget; its sort key is the epoch hour.

@@ -1,1 +1,351 @@
-//! The reference store.
+//! The reference store: both tables as sorted maps in memory, with DynamoDB's semantics.
+//!
+//! Every future is ready at once and every call is atomic, so that a test which interleaves calls
+//! decides the order itself. It is what the DynamoDB adapter is compared with, not a cache.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::{Future, ready};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use super::item::{AlertClaim, AlertState, Claim, ClaimOutcome, Completed, Completion};
+use super::{
+    AggregateReader, AggregateWriter, AlertStore, DirectoryEntry, Ledger, LedgerEntry,
+    LedgerReader, LedgerState, PartialItem, StoreError,
+};
+use crate::record::{BatchId, Source, Window};
+
+/// Both tables in memory.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    tables: Mutex<Tables>,
+}
+
+#[derive(Debug, Default)]
+struct Tables {
+    /// By partition and sort key.
+    partials: BTreeMap<(String, String), PartialItem>,
+    directory: BTreeSet<DirectoryEntry>,
+    ledger: BTreeMap<BatchId, Expiring<LedgerEntry>>,
+    alerts: BTreeMap<String, Expiring<AlertState>>,
+    budget: BTreeMap<i64, Expiring<Budget>>,
+}
+
+#[derive(Debug)]
+struct Expiring<T> {
+    item: T,
+    ttl: i64,
+}
+
+#[derive(Debug, Default)]
+struct Budget {
+    tokens: BTreeSet<String>,
+    suppressed: u64,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Every partial, by key.
+    pub fn all_partials(&self) -> Vec<PartialItem> {
+        self.tables().partials.values().cloned().collect()
+    }
+
+    /// Every directory entry, sorted.
+    pub fn directory(&self) -> Vec<DirectoryEntry> {
+        self.tables().directory.iter().cloned().collect()
+    }
+
+    /// Every ledger entry, by batch.
+    pub fn ledger(&self) -> Vec<(BatchId, LedgerEntry)> {
+        self.tables().ledger.iter().map(|(batch, e)| (*batch, e.item.clone())).collect()
+    }
+
+    /// Every alert, by key.
+    pub fn alerts(&self) -> Vec<(String, AlertState)> {
+        self.tables().alerts.iter().map(|(key, e)| (key.clone(), e.item)).collect()
+    }
+
+    /// How many notifications the budget of an hour has suppressed.
+    pub fn suppressed(&self, hour: i64) -> u64 {
+        self.tables().budget.get(&hour).map_or(0, |e| e.item.suppressed)
+    }
+
+    /// Deletes every item whose time to live has passed at `now`. DynamoDB does so at some time
+    /// after it, never before.
+    pub fn expire(&self, now: i64) {
+        let mut tables = self.tables();
+        tables.partials.retain(|_, partial| partial.ttl() > now);
+        tables.directory.retain(|entry| entry.ttl() > now);
+        tables.ledger.retain(|_, e| e.ttl > now);
+        tables.alerts.retain(|_, e| e.ttl > now);
+        tables.budget.retain(|_, e| e.ttl > now);
+    }
+
+    /// A panic elsewhere leaves the maps whole: no call unwinds in the middle of a change.
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ledger for MemoryStore {
+    fn claim(&self, claim: &Claim) -> impl Future<Output = Result<ClaimOutcome, StoreError>> {
+        ready(Ok(self.tables().claim(claim)))
+    }
+
+    fn complete(
+        &self,
+        batch: BatchId,
+        etag: &str,
+        completion: &Completion,
+    ) -> impl Future<Output = Result<Completed, StoreError>> {
+        ready(Ok(self.tables().complete(batch, etag, completion)))
+    }
+
+    fn quarantine(
+        &self,
+        batch: BatchId,
+        reason: &str,
+    ) -> impl Future<Output = Result<(), StoreError>> {
+        self.tables().quarantine(batch, reason);
+        ready(Ok(()))
+    }
+}
+
+impl LedgerReader for MemoryStore {
+    fn entries(
+        &self,
+        batches: &[BatchId],
+    ) -> impl Future<Output = Result<Vec<Option<LedgerEntry>>, StoreError>> {
+        let tables = self.tables();
+        let entry = |batch| tables.ledger.get(batch).map(|e| e.item.clone());
+        ready(Ok(batches.iter().map(entry).collect()))
+    }
+}
+
+impl AggregateWriter for MemoryStore {
+    fn put_partials(
+        &self,
+        partials: &[PartialItem],
+    ) -> impl Future<Output = Result<(), StoreError>> {
+        let keyed = partials.iter().map(|p| ((p.pk(), p.sk()), p.clone()));
+        self.tables().partials.extend(keyed);
+        ready(Ok(()))
+    }
+
+    fn put_directory(
+        &self,
+        entries: &[DirectoryEntry],
+    ) -> impl Future<Output = Result<(), StoreError>> {
+        self.tables().directory.extend(entries.iter().cloned());
+        ready(Ok(()))
+    }
+}
+
+impl AggregateReader for MemoryStore {
+    fn partials(
+        &self,
+        source: &Source,
+        interface_id: &str,
+        from: Window,
+        to: Window,
+    ) -> impl Future<Output = Result<Vec<PartialItem>, StoreError>> {
+        let tables = self.tables();
+        let wanted = |p: &&PartialItem| {
+            p.source == *source
+                && p.interface_id == interface_id
+                && from <= p.window
+                && p.window <= to
+        };
+        let mut found: Vec<PartialItem> =
+            tables.partials.values().filter(wanted).cloned().collect();
+        // Not the order of the keys: base64 text does not sort as the bytes do.
+        found.sort_by_key(|p| (p.window, p.batch, p.chunk));
+        ready(Ok(found))
+    }
+
+    fn sources(
+        &self,
+        from_day: &str,
+        to_day: &str,
+    ) -> impl Future<Output = Result<Vec<(String, Source)>, StoreError>> {
+        let tables = self.tables();
+        let found = tables.directory.iter().filter_map(|entry| match entry {
+            DirectoryEntry::Source { day, source } => Some((day.clone(), source.clone())),
+            DirectoryEntry::Interface { .. } => None,
+        });
+        let asked = found.filter(|(day, _)| from_day <= day.as_str() && day.as_str() <= to_day);
+        let mut sources: Vec<(String, Source)> = asked.collect();
+        sources.sort();
+        ready(Ok(sources))
+    }
+
+    fn interfaces(
+        &self,
+        source: &Source,
+        day: &str,
+    ) -> impl Future<Output = Result<Vec<String>, StoreError>> {
+        let tables = self.tables();
+        let found = tables.directory.iter().filter_map(|entry| match entry {
+            DirectoryEntry::Interface { day: d, source: s, interface_id }
+                if d == day && s == source =>
+            {
+                Some(interface_id.clone())
+            }
+            _ => None,
+        });
+        let mut interfaces: Vec<String> = found.collect();
+        interfaces.sort();
+        ready(Ok(interfaces))
+    }
+}
+
+impl AlertStore for MemoryStore {
+    fn claim_alert(
+        &self,
+        key: &str,
+        claim: &AlertClaim,
+    ) -> impl Future<Output = Result<Result<AlertState, AlertState>, StoreError>> {
+        ready(Ok(self.tables().claim_alert(key, claim)))
+    }
+
+    fn mark_published(&self, key: &str, seq: u64) -> impl Future<Output = Result<(), StoreError>> {
+        if let Some(Expiring { item, .. }) = self.tables().alerts.get_mut(key)
+            && item.published < seq
+            && seq <= item.seq
+        {
+            item.published = seq;
+        }
+        ready(Ok(()))
+    }
+
+    fn spend_budget(
+        &self,
+        hour: i64,
+        limit: u32,
+        token: &str,
+        expires: i64,
+    ) -> impl Future<Output = Result<bool, StoreError>> {
+        let mut tables = self.tables();
+        let budget = tables
+            .budget
+            .entry(hour)
+            .or_insert_with(|| Expiring { item: Budget::default(), ttl: expires });
+        let Budget { tokens, suppressed } = &mut budget.item;
+        let granted = tokens.contains(token) || tokens.len() < limit as usize;
+        if granted {
+            tokens.insert(token.to_owned());
+        } else {
+            *suppressed += 1;
+        }
+        ready(Ok(granted))
+    }
+}
+
+impl Tables {
+    fn claim(&mut self, claim: &Claim) -> ClaimOutcome {
+        if let Some(there) = self.ledger.get(&claim.batch) {
+            return ClaimOutcome::Exists(there.item.clone());
+        }
+        let item = LedgerEntry {
+            state: LedgerState::Claimed,
+            mapping: claim.mapping,
+            etag: claim.etag.clone(),
+            origin: claim.origin.clone(),
+            horizon: claim.horizon,
+            completion: None,
+            reason: None,
+        };
+        self.ledger.insert(claim.batch, Expiring { item, ttl: claim.ttl });
+        ClaimOutcome::Claimed
+    }
+
+    fn complete(&mut self, batch: BatchId, etag: &str, completion: &Completion) -> Completed {
+        let Some(Expiring { item, .. }) = self.ledger.get_mut(&batch) else {
+            return Completed::Refused;
+        };
+        if item.etag != etag {
+            return Completed::Refused;
+        }
+        match (item.state, &item.completion) {
+            (LedgerState::Claimed, _) => {
+                item.state = LedgerState::Done;
+                item.completion = Some(completion.clone());
+                Completed::Done
+            }
+            (LedgerState::Done, Some(first)) if first.digest == completion.digest => {
+                Completed::Done
+            }
+            (LedgerState::Done, _) => Completed::DigestChanged,
+            (LedgerState::Quarantined, _) => Completed::Refused,
+        }
+    }
+
+    fn quarantine(&mut self, batch: BatchId, reason: &str) {
+        if let Some(Expiring { item, .. }) = self.ledger.get_mut(&batch)
+            && item.state == LedgerState::Claimed
+        {
+            item.state = LedgerState::Quarantined;
+            item.reason = Some(reason.to_owned());
+        }
+    }
+
+    fn claim_alert(&mut self, key: &str, claim: &AlertClaim) -> Result<AlertState, AlertState> {
+        let old = self.alerts.get(key).map(|e| e.item);
+        if let Some(old) = old
+            && old.next > claim.now
+            && old.severity >= claim.severity
+        {
+            return Err(old);
+        }
+        let item = AlertState {
+            seq: old.map_or(0, |o| o.seq) + 1,
+            published: old.map_or(0, |o| o.published),
+            next: claim.next,
+            severity: claim.severity,
+            since: old.map_or(claim.window, |o| o.since),
+        };
+        self.alerts.insert(key.to_owned(), Expiring { item, ttl: claim.ttl });
+        Ok(item)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::store::contract;
+
+    /// Polls a future that never waits.
+    fn now<F: Future>(future: F) -> F::Output {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => output,
+            Poll::Pending => panic!("the memory store made somebody wait"),
+        }
+    }
+
+    #[test]
+    fn keeps_the_contract() {
+        now(contract::all(&MemoryStore::new())).unwrap();
+    }
+
+    #[test]
+    fn nothing_expires_early() {
+        let store = MemoryStore::new();
+        now(contract::all(&store)).unwrap();
+        let (partials, ledger) = (store.all_partials(), store.ledger());
+        let first = partials.iter().map(PartialItem::ttl).min().unwrap();
+        store.expire(first - 1);
+        assert_eq!(store.all_partials(), partials);
+        assert_eq!(store.ledger(), ledger);
+        store.expire(first);
+        assert!(store.all_partials().len() < partials.len());
+        store.expire(i64::MAX);
+        assert!(store.all_partials().is_empty() && store.ledger().is_empty());
+        assert!(store.alerts().is_empty() && store.directory().is_empty());
+    }
+}

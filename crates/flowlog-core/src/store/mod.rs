@@ -120,7 +120,8 @@ pub trait AggregateReader {
     ) -> impl Future<Output = Result<Vec<String>, StoreError>>;
 }
 
-/// The state of alerts (`A#<rule>#<subject>` / `EP` and `A#BUDGET` / `<hour>` in FlowControl).
+/// The state of alerts (`A#<rule>#<subject>` / `EP` and `A#BUDGET` / `<hour>` in FlowControl). A
+/// `key` is `<rule>#<subject>`.
 pub trait AlertStore {
     /// Open or re-open an alert: sequence number + 1 and the cooldown pushed to `next`, if there
     /// is no such alert, or its cooldown has passed at `now`, or `severity` is higher than what was
@@ -139,7 +140,8 @@ pub trait AlertStore {
 
     /// Take one from the notification budget of an hour (epoch hours). `false`: it is spent, and
     /// one more suppressed notification has been counted. `token` makes a retry of the same
-    /// spending free: it is remembered in the item.
+    /// spending free: it is remembered in the item. What is suppressed is counted at each asking,
+    /// since remembering it would let a storm grow the item.
     fn spend_budget(
         &self,
         hour: i64,
