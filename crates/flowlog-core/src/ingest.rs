@@ -1,1 +1,286 @@
-//! The protocol of one delivery.
+//! The protocol of one delivery: claim, write, done. It is what makes counts exact.
+//!
+//! ```text
+//!            ┌────────────── a crash or an error anywhere: the delivery comes again ─────────────┐
+//!            ▼                                                                                   │
+//!  (none) ─ claim ─► C ── decode ── write partials (blind, idempotent) ── complete ─► D ─► ack   │
+//!                    │                                                     │                     │
+//!                    └── unusable for good ── quarantine ─► Q ─► ack       └─────────────────────┘
+//! ```
+//!
+//! The claim pins what a later attempt must repeat: the mapping version and the horizon. Nothing is
+//! written before the whole delivery has been decoded, so a damaged object leaves no trace but its
+//! ledger entry. Two attempts at once waste work and change nothing: they write the same bytes
+//! under the same keys.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use sha2::{Digest, Sha256};
+
+use crate::decode::Counts;
+use crate::record::{BatchId, Source, Window};
+use crate::rollup::{Accumulator, Budget, Chunk, MAPPING};
+use crate::store::item::{LEDGER_TTL, PartialItem};
+use crate::store::{
+    AggregateWriter, Claim, ClaimOutcome, Completed, Completion, DirectoryEntry, Ledger,
+    LedgerEntry, LedgerState, StoreError,
+};
+
+/// One S3 object or one CloudWatch Logs payload, by its names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    /// The unit of idempotency.
+    pub batch: BatchId,
+    /// What delivered it.
+    pub source: Source,
+    /// Changes when the content does.
+    pub etag: String,
+    /// Where it came from, for people.
+    pub origin: String,
+}
+
+/// When the present is, and how late is too late. Local runs over old files have no present.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lateness {
+    /// When the delivery arrived (epoch seconds).
+    pub arrived: i64,
+    /// Rows older than this many seconds before that are late.
+    pub horizon: i64,
+}
+
+/// Why an attempt stopped. The delivery must come again, unless the store says permanently no.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The first attempt used a mapping version that this binary does not implement: fail closed.
+    #[error("the delivery is pinned to mapping version {0}, this binary implements {MAPPING}")]
+    UnknownMapping(u8),
+    /// A copy of this delivery, under another name, has been begun and is not done.
+    #[error("a copy of the delivery is being ingested from {0}")]
+    CopyInProgress(String),
+    /// More chunks than a delivery may have.
+    #[error("the delivery has more than {0} chunks")]
+    TooManyChunks(u16),
+    /// The conservation law does not hold: a defect, and nothing is marked done.
+    #[error("counts do not balance: {0:?}")]
+    Unbalanced(Box<Counts>),
+}
+
+impl IngestError {
+    /// Whether a later attempt can succeed.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_retryable(),
+            Self::UnknownMapping(_) | Self::CopyInProgress(_) => true,
+            Self::TooManyChunks(_) | Self::Unbalanced(_) => false,
+        }
+    }
+}
+
+/// What an attempt finds in the ledger.
+#[derive(Debug)]
+pub enum Begun<'a, S> {
+    /// To be decoded and written.
+    Attempt(Attempt<'a, S>),
+    /// Done before: acknowledge without reading.
+    Duplicate,
+    /// Found unusable before, or replaced under its name: acknowledge.
+    Quarantined(String),
+}
+
+/// What became of a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every partial is written.
+    Done {
+        /// What became of its lines.
+        counts: Counts,
+        /// How many partials.
+        partials: u64,
+        /// An earlier attempt had other bytes: a defect that operators must hear of.
+        digest_changed: bool,
+    },
+    /// Done before.
+    Duplicate,
+    /// Unusable, with a stable reason.
+    Quarantined(String),
+    /// No flow log by its name; not read.
+    Skipped(String),
+}
+
+/// Remembers, in a warm function, which directory entries are there.
+#[derive(Debug, Default)]
+pub struct DirectoryCache(RefCell<BTreeSet<DirectoryEntry>>);
+
+/// How many entries a warm function remembers at most.
+const CACHED: usize = 20_000;
+
+/// One attempt at a delivery, between claim and done.
+#[derive(Debug)]
+pub struct Attempt<'a, S> {
+    store: &'a S,
+    cache: &'a DirectoryCache,
+    delivery: &'a Delivery,
+    horizon: Option<i64>,
+    chunks: u16,
+    partials: u64,
+    digest: Sha256,
+}
+
+/// Claims a delivery, or finds out what became of it.
+pub async fn begin<'a, S: Ledger>(
+    store: &'a S,
+    cache: &'a DirectoryCache,
+    delivery: &'a Delivery,
+    lateness: Option<Lateness>,
+) -> Result<Begun<'a, S>, IngestError> {
+    let claim = Claim {
+        batch: delivery.batch,
+        mapping: MAPPING,
+        etag: delivery.etag.clone(),
+        origin: delivery.origin.chars().take(1024).collect(),
+        horizon: lateness.map(|l| l.arrived - l.horizon),
+        // Without a present nothing expires.
+        ttl: lateness.map_or(i64::from(u32::MAX), |l| l.arrived + LEDGER_TTL),
+    };
+    let horizon = match store.claim(&claim).await? {
+        ClaimOutcome::Claimed => claim.horizon,
+        ClaimOutcome::Exists(entry) => match judge(&entry, &claim)? {
+            Found::Resume => entry.horizon,
+            Found::Duplicate => return Ok(Begun::Duplicate),
+            Found::Unusable(reason) => {
+                if entry.state == LedgerState::Claimed {
+                    store.quarantine(delivery.batch, &reason).await?;
+                }
+                return Ok(Begun::Quarantined(reason));
+            }
+        },
+    };
+    Ok(Begun::Attempt(Attempt {
+        store,
+        cache,
+        delivery,
+        horizon,
+        chunks: 0,
+        partials: 0,
+        digest: Sha256::new(),
+    }))
+}
+
+enum Found {
+    Resume,
+    Duplicate,
+    Unusable(String),
+}
+
+/// What an earlier entry means for this attempt.
+fn judge(entry: &LedgerEntry, claim: &Claim) -> Result<Found, IngestError> {
+    let copy = entry.origin != claim.origin;
+    match entry.state {
+        LedgerState::Quarantined => {
+            Ok(Found::Unusable(entry.reason.clone().unwrap_or_else(|| "unknown".to_owned())))
+        }
+        LedgerState::Done if copy || entry.etag == claim.etag => Ok(Found::Duplicate),
+        LedgerState::Claimed if copy && entry.etag != claim.etag => {
+            Err(IngestError::CopyInProgress(entry.origin.clone()))
+        }
+        _ if entry.etag != claim.etag => Ok(Found::Unusable("object_replaced".to_owned())),
+        _ if entry.mapping != MAPPING => Err(IngestError::UnknownMapping(entry.mapping)),
+        _ => Ok(Found::Resume),
+    }
+}
+
+impl<S: Ledger + AggregateWriter> Attempt<'_, S> {
+    /// A fresh accumulator under the pinned mapping and horizon.
+    pub fn accumulator(&self) -> Accumulator {
+        Accumulator::new(Budget::default(), self.horizon)
+    }
+
+    /// Writes one chunk. Chunks must come in order, from the first.
+    pub async fn write(&mut self, chunk: &Chunk) -> Result<(), IngestError> {
+        const MAX_CHUNKS: u16 = 999;
+        if self.chunks >= MAX_CHUNKS {
+            return Err(IngestError::TooManyChunks(MAX_CHUNKS));
+        }
+        let mut items = Vec::with_capacity(chunk.len());
+        for (interface_id, window, rollup) in chunk {
+            let item = PartialItem {
+                source: self.delivery.source.clone(),
+                interface_id: interface_id.clone(),
+                window: *window,
+                batch: self.delivery.batch,
+                chunk: self.chunks,
+                mapping: MAPPING,
+                totals: rollup.totals(),
+                blob: rollup.encode(),
+            };
+            for part in [item.pk().as_bytes(), item.sk().as_bytes(), &item.blob] {
+                self.digest.update((part.len() as u64).to_be_bytes());
+                self.digest.update(part);
+            }
+            items.push(item);
+        }
+        let entries = self.directory(chunk);
+        self.store.put_partials(&items).await?;
+        if !entries.is_empty() {
+            self.store.put_directory(&entries).await?;
+            let mut known = self.cache.0.borrow_mut();
+            if known.len() + entries.len() > CACHED {
+                known.clear();
+            }
+            known.extend(entries);
+        }
+        self.chunks += 1;
+        self.partials += items.len() as u64;
+        Ok(())
+    }
+
+    /// Marks the delivery done.
+    pub async fn done(self, counts: Counts) -> Result<Outcome, IngestError> {
+        if !counts.balances() {
+            return Err(IngestError::Unbalanced(Box::new(counts)));
+        }
+        let digest = self.digest.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        let completion = Completion { counts, partials: self.partials, digest };
+        let delivery = self.delivery;
+        let completed = self.store.complete(delivery.batch, &delivery.etag, &completion).await?;
+        Ok(match completed {
+            Completed::Done | Completed::DigestChanged => Outcome::Done {
+                counts: completion.counts,
+                partials: completion.partials,
+                digest_changed: completed == Completed::DigestChanged,
+            },
+            Completed::Refused => Outcome::Quarantined("claim_lost".to_owned()),
+        })
+    }
+
+    /// Marks the delivery as unusable for good.
+    pub async fn quarantine(self, reason: &str) -> Result<Outcome, IngestError> {
+        self.store.quarantine(self.delivery.batch, reason).await?;
+        Ok(Outcome::Quarantined(reason.to_owned()))
+    }
+
+    /// The directory entries of a chunk that are not known to be there.
+    fn directory(&self, chunk: &Chunk) -> Vec<DirectoryEntry> {
+        let source = &self.delivery.source;
+        let mut entries = BTreeSet::new();
+        let mut last: Option<(&str, Window)> = None;
+        for (interface_id, window, _) in chunk {
+            // Sorted by interface, then window: a new entry only where interface or day changes.
+            let same = last.is_some_and(|(id, w)| id == interface_id && w.day() == window.day());
+            last = Some((interface_id, *window));
+            if same {
+                continue;
+            }
+            let day = window.day();
+            entries.insert(DirectoryEntry::Source { day: day.clone(), source: source.clone() });
+            let interface_id = interface_id.clone();
+            entries.insert(DirectoryEntry::Interface { day, source: source.clone(), interface_id });
+        }
+        let known = self.cache.0.borrow();
+        entries.into_iter().filter(|entry| !known.contains(entry)).collect()
+    }
+}

@@ -1,5 +1,153 @@
-//! Decoding.
+//! From bytes to records: push bytes in, records come out, nothing here reads anything.
+//!
+//! ```text
+//! bytes ─► ObjectDecoder ─(1f 8b)─► gzip, every member, capped ─► LineDecoder ─► row ─► RecordSink
+//!                        └─────────── plain text ───────────────►      │
+//!                                                                      └─► Counts, rejected lines
+//! ```
+//!
+//! *Architecture invariants*: any split of the input gives the same output; every truncation of a
+//! gzip is an error; a bad line is data with a position and loses nothing else; only an unusable
+//! object is an [`DecodeError`]. What is read always balances ([`Counts::balances`]).
 
 mod counts;
+mod lines;
+mod object;
+mod row;
 
 pub use counts::{Counts, Reason};
+pub use lines::LineDecoder;
+pub use object::{Decoded, Encoding, ObjectDecoder};
+pub use row::{Rejection, parse_row};
+
+use crate::format::{Format, FormatError};
+use crate::record::Record;
+
+/// Bounds on what one object may do. All of them are configuration with safe defaults.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Longest line in bytes, without its end.
+    pub line: usize,
+    /// Most columns in a format.
+    pub columns: usize,
+    /// Most bytes that a compressed object may inflate to.
+    pub output: u64,
+    /// Most output bytes per input byte …
+    pub ratio: u64,
+    /// … beyond this many free ones.
+    pub ratio_slack: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { line: 4096, columns: 64, output: 4 << 30, ratio: 200, ratio_slack: 1 << 20 }
+    }
+}
+
+/// Where the format of an object without a header line comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Fallback {
+    /// The default (version 2) format, if the first line fits it.
+    #[default]
+    Default,
+    /// The flow log's own format, if the first line fits it.
+    Declared(Format),
+}
+
+/// What the sink did with a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Rolled up (or, for NODATA and SKIPDATA, noted).
+    Counted,
+    /// Older than the horizon: not rolled up.
+    Late,
+}
+
+/// A line that is no record. Positions are those of the inflated text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RejectedLine {
+    /// Line number, from 1, blank and header lines included.
+    pub line: u64,
+    /// Byte offset of the line's first byte.
+    pub offset: u64,
+    /// Why.
+    pub reason: Reason,
+    /// The column (from 1) that is wrong, where one is.
+    pub column: Option<usize>,
+}
+
+/// Receives what a decoder finds, in the order of the lines.
+pub trait RecordSink {
+    /// A record.
+    fn record(&mut self, record: &Record<'_>) -> Verdict;
+
+    /// A line that is no record; it has already been counted.
+    fn rejected(&mut self, _line: RejectedLine) {}
+
+    /// The format of the lines that follow.
+    fn format(&mut self, _format: &Format) {}
+}
+
+/// Why an object is unusable as a whole. Each is permanent: the same bytes fail again.
+#[derive(Debug, thiserror::Error)]
+pub enum DecodeError {
+    /// No byte, or no line that is anything.
+    #[error("empty: no header and no record")]
+    Empty,
+    /// The first line is neither a header nor a record of the expected format.
+    #[error("line {line}: not a flow log: neither a header line nor a record ({})", .reason.explanation())]
+    NotAFlowLog {
+        /// The line.
+        line: u64,
+        /// What is wrong with it as a record.
+        reason: Reason,
+    },
+    /// A header line that cannot be used.
+    #[error("line {line}: bad header: {source}")]
+    BadHeader {
+        /// The line.
+        line: u64,
+        /// What is wrong with it.
+        source: FormatError,
+    },
+    /// Bad magic after a member, bad block, bad CRC or length.
+    #[error("byte {offset}: corrupt gzip: {reason}")]
+    CorruptGzip {
+        /// Bytes of compressed input that were taken in before the error showed.
+        offset: u64,
+        /// The decompressor's words.
+        reason: String,
+    },
+    /// The input ends inside a gzip member.
+    #[error("byte {offset}: truncated gzip: the input ends inside a member")]
+    TruncatedGzip {
+        /// Length of the input.
+        offset: u64,
+    },
+    /// More output than the limits allow for this input.
+    #[error("byte {offset}: inflates to more than {limit} bytes: taken for a decompression bomb")]
+    Bomb {
+        /// Bytes of compressed input taken in.
+        offset: u64,
+        /// The bound that was passed.
+        limit: u64,
+    },
+    /// A file format that this decoder does not read.
+    #[error("{0} objects are not read")]
+    Unsupported(&'static str),
+}
+
+impl DecodeError {
+    /// A stable code in snake case, for the ledger and metrics.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::NotAFlowLog { .. } => "not_a_flow_log",
+            Self::BadHeader { .. } => "bad_header",
+            Self::CorruptGzip { .. } => "corrupt_gzip",
+            Self::TruncatedGzip { .. } => "truncated_gzip",
+            Self::Bomb { .. } => "decompression_bomb",
+            Self::Unsupported(_) => "unsupported_encoding",
+        }
+    }
+}

@@ -1,39 +1,346 @@
-//! Sums per interface and window.
+//! Sums per interface and window, and the bounded lists beside them.
+//!
+//! [`Accumulator`] takes records in and gives out chunks of [`Rollup`]s: one per (interface, 300 s
+//! window). A `Rollup` is also what a reader folds partials into: [`Rollup::merge`] is commutative
+//! and associative for everything exact, and keeps the stated error bounds for the rest.
+//!
+//! *Architecture invariant*: memory depends on limits, never on how many addresses or interfaces a
+//! stranger invents; and the same records give the same bytes, whatever the hashers' seeds.
+
+mod accumulator;
+mod blob;
+mod distinct;
+mod own;
+mod ranked;
+mod sums;
+
+pub use accumulator::{Accumulator, Budget, Chunk};
+pub use blob::{BLOB_LIMIT, BlobError};
+pub use distinct::Distinct;
+pub use ranked::{Ranked, Weigh};
+pub use sums::{ActionTotals, Breakdown, Sums};
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Records, packets and bytes. Additions saturate at `u64::MAX`, which no AWS account reaches.
+use crate::format::Format;
+use crate::record::{Action, Address, Direction, Field, Scope};
+
+/// The version of the function record → window → chunk → bytes. A delivery is pinned to the version
+/// of its first attempt; any change of the bytes that come out needs a new version beside the old.
+pub const MAPPING: u8 = 1;
+
+/// How many talkers, rejected sources and rejected ports a stored roll-up lists.
+pub const LISTED: usize = 32;
+/// How many contacts of one rejected source are kept exactly; every threshold is below it.
+pub const CONTACTS: usize = 64;
+/// How many whole records are kept as evidence.
+pub const EVIDENCE: usize = 8;
+
+/// Everything that is kept of one interface (or transit gateway attachment) in one window.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollup {
+    /// Owner of the interface, as AWS writes it; empty where the format has none.
+    pub account_id: String,
+    /// VPC of the interface; empty where the format has none.
+    pub vpc_id: String,
+    /// Sums by action, direction and scope of the remote address; exact.
+    pub breakdown: Breakdown,
+    /// NODATA records: capture windows without traffic. Healthy.
+    pub nodata: u64,
+    /// SKIPDATA records: capture windows in which AWS lost records. A gap.
+    pub skipdata: u64,
+    /// Who talked (accepted traffic, or all of it where the format has no action), by bytes.
+    pub talkers: Ranked<TalkerKey, Talker>,
+    /// Who was refused, by records.
+    pub rejected_sources: Ranked<Address, RejectedSource>,
+    /// Where refused traffic was going (protocol, destination port), by records.
+    pub rejected_ports: Ranked<PortKey, Tally>,
+    /// How many remote addresses talked.
+    pub distinct_talkers: Distinct,
+    /// How many sources were refused.
+    pub distinct_rejected_sources: Distinct,
+    /// How many (protocol, port) pairs were refused.
+    pub distinct_rejected_ports: Distinct,
+    /// Records by tcp-flags value.
+    pub tcp_flags: BTreeMap<u8, u64>,
+    /// Records by traffic-path.
+    pub traffic_path: BTreeMap<u8, u64>,
+    /// Records by encryption-status.
+    pub encryption_status: BTreeMap<u8, u64>,
+    /// Rejected records by reject-reason; at most eight reasons, the rest under `other`.
+    pub reject_reasons: BTreeMap<String, u64>,
+    /// Packets a transit gateway lost: no route, black hole, MTU exceeded, TTL expired.
+    pub packets_lost: [u64; 4],
+    /// What the format of some of the records did not have: answers that need it are incomplete.
+    pub lacking: Lacking,
+    /// Whole records behind the most rejected sources.
+    pub evidence: Vec<Evidence>,
+}
+
+/// Whom an interface talked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct TalkerKey {
+    /// The other side.
+    pub remote: Address,
+    /// The service port: the lower of the two, 0 where there is none.
+    pub port: u16,
+    /// IANA protocol number, 255 where the format has none.
+    pub protocol: u8,
+}
+
+/// How much an interface exchanged with a talker.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sums {
+pub struct Talker {
     /// Flow records.
     pub records: u64,
+    /// Towards the interface.
+    pub packets_in: u64,
+    /// Towards the interface.
+    pub bytes_in: u64,
+    /// From the interface (or of unknown direction).
+    pub packets_out: u64,
+    /// From the interface (or of unknown direction).
+    pub bytes_out: u64,
+}
+
+impl Talker {
+    /// Bytes both ways.
+    pub fn bytes(&self) -> u64 {
+        self.bytes_in.saturating_add(self.bytes_out)
+    }
+}
+
+impl Weigh for Talker {
+    fn weight(&self) -> u64 {
+        self.bytes()
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        self.records = self.records.saturating_add(other.records);
+        self.packets_in = self.packets_in.saturating_add(other.packets_in);
+        self.bytes_in = self.bytes_in.saturating_add(other.bytes_in);
+        self.packets_out = self.packets_out.saturating_add(other.packets_out);
+        self.bytes_out = self.bytes_out.saturating_add(other.bytes_out);
+    }
+}
+
+/// One thing that a refused source tried to reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Contact {
+    /// Destination address.
+    pub host: Address,
+    /// Destination port, 0 for ICMP.
+    pub port: u16,
+    /// IANA protocol number.
+    pub protocol: u8,
+}
+
+/// What a refused source did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectedSource {
+    /// Rejected records.
+    pub records: u64,
+    /// Rejected packets.
+    pub packets: u64,
+    /// Rejected bytes.
+    pub bytes: u64,
+    /// Of the records, those that look like late replies (service port → high port): they are
+    /// counted, but are no contacts.
+    pub replies: u64,
+    /// Earliest start (epoch seconds).
+    pub first: i64,
+    /// Latest end (epoch seconds).
+    pub last: i64,
+    /// Towards the interface, or from it.
+    pub direction: Direction,
+    /// The first [`CONTACTS`] contacts in order.
+    pub contacts: Vec<Contact>,
+    /// How many different contacts there were; beyond the listed ones a lower bound.
+    pub contact_count: u32,
+}
+
+impl RejectedSource {
+    /// Whether every contact is listed, so that `contact_count` is exact.
+    pub fn contacts_complete(&self) -> bool {
+        usize::try_from(self.contact_count).is_ok_and(|n| n == self.contacts.len())
+    }
+}
+
+impl Weigh for RejectedSource {
+    fn weight(&self) -> u64 {
+        self.records
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        self.records = self.records.saturating_add(other.records);
+        self.packets = self.packets.saturating_add(other.packets);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.replies = self.replies.saturating_add(other.replies);
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        if self.direction != other.direction {
+            self.direction = Direction::Unknown;
+        }
+        self.contacts.extend_from_slice(&other.contacts);
+        self.contacts.sort_unstable();
+        self.contacts.dedup();
+        let listed = u32::try_from(self.contacts.len()).unwrap_or(u32::MAX);
+        self.contact_count = listed.max(self.contact_count).max(other.contact_count);
+        self.contacts.truncate(CONTACTS);
+    }
+}
+
+/// A destination port that refused traffic was going to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct PortKey {
+    /// IANA protocol number, 255 where the format has none.
+    pub protocol: u8,
+    /// Destination port.
+    pub port: u16,
+}
+
+/// A number of records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tally(pub u64);
+
+impl Weigh for Tally {
+    fn weight(&self) -> u64 {
+        self.0
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        self.0 = self.0.saturating_add(other.0);
+    }
+}
+
+/// A whole record, kept to show why something was reported.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Evidence {
+    /// First packet (epoch seconds).
+    pub start: i64,
+    /// Last packet (epoch seconds).
+    pub end: i64,
+    /// Source address.
+    pub srcaddr: Option<Address>,
+    /// Destination address.
+    pub dstaddr: Option<Address>,
+    /// Source port.
+    pub srcport: u16,
+    /// Destination port.
+    pub dstport: u16,
+    /// IANA protocol number, 255 where the format has none.
+    pub protocol: u8,
     /// Packets.
     pub packets: u64,
     /// Bytes.
     pub bytes: u64,
+    /// Verdict.
+    pub action: Action,
 }
 
-impl Sums {
-    /// Adds another.
-    pub fn add(&mut self, other: &Self) {
-        self.records = self.records.saturating_add(other.records);
-        self.packets = self.packets.saturating_add(other.packets);
-        self.bytes = self.bytes.saturating_add(other.bytes);
-    }
-
-    /// No records.
-    pub fn is_zero(&self) -> bool {
-        self.records == 0
-    }
-}
-
-/// Sums by action.
+/// Fields that the format of some of the records did not have, as a set of bits.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ActionTotals {
-    /// `ACCEPT`.
-    pub accept: Sums,
-    /// `REJECT`.
-    pub reject: Sums,
-    /// Rows whose format has no action, or that say `-`.
-    pub other: Sums,
+pub struct Lacking(u16);
+
+/// The fields whose absence limits what can be answered, by bit.
+const WANTED: [Field; 9] = [
+    Field::Action,
+    Field::FlowDirection,
+    Field::TcpFlags,
+    Field::PktSrcaddr,
+    Field::TrafficPath,
+    Field::RejectReason,
+    Field::EncryptionStatus,
+    Field::VpcId,
+    Field::LogStatus,
+];
+
+impl Lacking {
+    /// What a format lacks.
+    pub fn of(format: &Format) -> Self {
+        let bits = WANTED.iter().enumerate().filter(|(_, f)| !format.has(**f));
+        Self(bits.fold(0, |set, (bit, _)| set | 1 << bit))
+    }
+
+    /// The fields that are lacking.
+    pub fn fields(self) -> impl Iterator<Item = Field> {
+        WANTED.iter().enumerate().filter(move |(bit, _)| self.0 & 1 << bit != 0).map(|(_, f)| *f)
+    }
+
+    /// Adds what another format lacks.
+    pub fn add(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+impl Rollup {
+    /// Sums by action.
+    pub fn totals(&self) -> ActionTotals {
+        self.breakdown.by_action()
+    }
+
+    /// Folds another roll-up of the same interface in (of the same window, or of another to look at
+    /// several windows at once).
+    pub fn merge(&mut self, other: &Self) {
+        if self.account_id.is_empty() {
+            self.account_id.clone_from(&other.account_id);
+        }
+        if self.vpc_id.is_empty() {
+            self.vpc_id.clone_from(&other.vpc_id);
+        }
+        self.breakdown.merge(&other.breakdown);
+        self.nodata = self.nodata.saturating_add(other.nodata);
+        self.skipdata = self.skipdata.saturating_add(other.skipdata);
+        // Counted before the lists are merged: a count that stands on a list needs it whole.
+        self.distinct_talkers = Distinct::union(&self.talkers_seen(), &other.talkers_seen());
+        self.distinct_rejected_sources =
+            Distinct::union(&self.rejected_sources_seen(), &other.rejected_sources_seen());
+        self.distinct_rejected_ports =
+            Distinct::union(&self.rejected_ports_seen(), &other.rejected_ports_seen());
+        self.talkers.merge(&other.talkers);
+        self.rejected_sources.merge(&other.rejected_sources);
+        self.rejected_ports.merge(&other.rejected_ports);
+        merge_tallies(&mut self.tcp_flags, &other.tcp_flags);
+        merge_tallies(&mut self.traffic_path, &other.traffic_path);
+        merge_tallies(&mut self.encryption_status, &other.encryption_status);
+        merge_tallies(&mut self.reject_reasons, &other.reject_reasons);
+        for (mine, theirs) in self.packets_lost.iter_mut().zip(other.packets_lost) {
+            *mine = mine.saturating_add(theirs);
+        }
+        self.lacking.add(other.lacking);
+        self.evidence.extend_from_slice(&other.evidence);
+        self.evidence.sort_unstable();
+        self.evidence.dedup();
+        self.evidence.truncate(EVIDENCE);
+    }
+
+    /// Different remote addresses that talked.
+    pub fn talkers_seen(&self) -> Distinct {
+        self.distinct_talkers.or_of(self.talkers.iter().map(|(k, _)| Distinct::address(&k.remote)))
+    }
+
+    /// Different refused sources.
+    pub fn rejected_sources_seen(&self) -> Distinct {
+        self.distinct_rejected_sources
+            .or_of(self.rejected_sources.iter().map(|(a, _)| Distinct::address(a)))
+    }
+
+    /// Different refused (protocol, port) pairs.
+    pub fn rejected_ports_seen(&self) -> Distinct {
+        self.distinct_rejected_ports.or_of(self.rejected_ports.iter().map(|(k, _)| Distinct::port(*k)))
+    }
+}
+
+fn merge_tallies<K: Ord + Clone>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
+    for (key, n) in from {
+        let slot = into.entry(key.clone()).or_default();
+        *slot = slot.saturating_add(*n);
+    }
+}
+
+/// The scope of a remote address that may not be there.
+fn scope_of(address: Option<Address>) -> Scope {
+    address.map_or(Scope::Unknown, |a| a.scope())
 }

@@ -8,6 +8,7 @@
 pub mod contract;
 pub mod item;
 pub mod memory;
+pub mod reader;
 
 use std::future::Future;
 

@@ -1,0 +1,192 @@
+//! Lines: text arrives in any pieces, each line is counted exactly once.
+
+use super::row::{Rejection, parse_row};
+use super::{Counts, DecodeError, Fallback, Limits, Reason, RecordSink, RejectedLine, Verdict};
+use crate::format::{Format, looks_like_header};
+use crate::record::{Field, LogStatus, Record};
+
+/// Cuts text into lines and lines into records.
+#[derive(Debug)]
+pub struct LineDecoder {
+    limits: Limits,
+    fallback: Fallback,
+    format: Option<Format>,
+    counts: Counts,
+    /// The beginning of a line whose end has not arrived; at most the line limit and one byte.
+    carry: Vec<u8>,
+    /// The line in `carry` is over the limit: its rest is passed over.
+    skipping: bool,
+    /// Number of the line that begins next, from 1.
+    line: u64,
+    /// Offset of the line that begins next.
+    offset: u64,
+    /// Bytes of the current line seen so far, beyond what `carry` keeps.
+    carried: u64,
+}
+
+impl LineDecoder {
+    /// A decoder that has seen nothing.
+    pub fn new(limits: Limits, fallback: Fallback) -> Self {
+        Self {
+            limits,
+            fallback,
+            format: None,
+            counts: Counts::default(),
+            carry: Vec::new(),
+            skipping: false,
+            line: 1,
+            offset: 0,
+            carried: 0,
+        }
+    }
+
+    /// The format in force, once a line has told.
+    pub fn format(&self) -> Option<&Format> {
+        self.format.as_ref()
+    }
+
+    /// What has been counted so far.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// Takes in the next piece of text, of any length.
+    pub fn push<S: RecordSink>(&mut self, mut text: &[u8], sink: &mut S) -> Result<(), DecodeError> {
+        while let Some(end) = memchr::memchr(b'\n', text) {
+            let (head, rest) = (&text[..end], &text[end + 1..]);
+            if self.carried == 0 {
+                self.line(head, sink)?;
+            } else {
+                self.hold(head);
+                let line = std::mem::take(&mut self.carry);
+                let result = self.line(&line, sink);
+                self.carry = line;
+                self.carry.clear();
+                result?;
+            }
+            self.offset += self.carried.max(head.len() as u64) + 1;
+            self.line += 1;
+            self.carried = 0;
+            self.skipping = false;
+            text = rest;
+        }
+        self.hold(text);
+        Ok(())
+    }
+
+    /// The text is over: what is left is a line without a line end.
+    pub fn finish<S: RecordSink>(&mut self, sink: &mut S) -> Result<(), DecodeError> {
+        if self.carried > 0 {
+            let line = std::mem::take(&mut self.carry);
+            self.line(&line, sink)?;
+            self.carried = 0;
+        }
+        if self.format.is_none() && self.counts.read == 0 { Err(DecodeError::Empty) } else { Ok(()) }
+    }
+
+    /// Keeps the beginning of a line, up to one byte over the limit.
+    fn hold(&mut self, piece: &[u8]) {
+        self.carried += piece.len() as u64;
+        // One byte over the limit marks the line as too long; a carriage return may be one more.
+        let room = (self.limits.line + 2).saturating_sub(self.carry.len());
+        self.carry.extend_from_slice(&piece[..piece.len().min(room)]);
+    }
+
+    fn line<S: RecordSink>(&mut self, line: &[u8], sink: &mut S) -> Result<(), DecodeError> {
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let line = if self.line == 1 { line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line) } else { line };
+        if line.len() > self.limits.line {
+            return self.reject(Reason::LineTooLong.into(), sink);
+        }
+        let Some(text) = as_text(line) else {
+            return self.reject(Reason::NotText.into(), sink);
+        };
+        let text = text.trim_ascii();
+        if text.is_empty() || text.starts_with('#') {
+            return Ok(());
+        }
+        // A record that begins with its version, as nearly all do, cannot be a header.
+        if !text.as_bytes()[0].is_ascii_digit() && looks_like_header(text) {
+            return self.header(text, sink);
+        }
+        match &self.format {
+            None => self.first_line(text, sink),
+            Some(format) => match parse_row(text, format) {
+                Ok(record) => {
+                    self.counts.read += 1;
+                    count(&mut self.counts, &record, sink);
+                    Ok(())
+                }
+                Err(rejection) => self.reject(rejection, sink),
+            },
+        }
+    }
+
+    fn header<S: RecordSink>(&mut self, text: &str, sink: &mut S) -> Result<(), DecodeError> {
+        let format = Format::from_header(text, self.limits.columns)
+            .map_err(|source| DecodeError::BadHeader { line: self.line, source })?;
+        if self.format.as_ref() != Some(&format) {
+            sink.format(&format);
+            self.format = Some(format);
+        }
+        Ok(())
+    }
+
+    /// A first line that is no header must be a record of the fallback format, version included.
+    fn first_line<S: RecordSink>(&mut self, text: &str, sink: &mut S) -> Result<(), DecodeError> {
+        let format = match &self.fallback {
+            Fallback::Default => Format::default_v2(),
+            Fallback::Declared(format) => format.clone(),
+        };
+        let fits = parse_row(text, &format)
+            .and_then(|record| version_fits(text, &format).then_some(record).ok_or(Reason::FormatMismatch.into()));
+        match fits {
+            Ok(record) => {
+                sink.format(&format);
+                self.counts.read += 1;
+                count(&mut self.counts, &record, sink);
+                self.format = Some(format);
+                Ok(())
+            }
+            Err(Rejection { reason, .. }) => Err(DecodeError::NotAFlowLog { line: self.line, reason }),
+        }
+    }
+
+    fn reject<S: RecordSink>(&mut self, rejection: Rejection, sink: &mut S) -> Result<(), DecodeError> {
+        let Rejection { reason, column } = rejection;
+        if self.format.is_none() {
+            return Err(DecodeError::NotAFlowLog { line: self.line, reason });
+        }
+        self.counts.read += 1;
+        self.counts.reject(reason);
+        sink.rejected(RejectedLine { line: self.line, offset: self.offset, reason, column });
+        Ok(())
+    }
+}
+
+/// Counts a record by its status and hands it to the sink.
+fn count<S: RecordSink>(counts: &mut Counts, record: &Record<'_>, sink: &mut S) {
+    match (sink.record(record), record.log_status) {
+        (Verdict::Late, _) => counts.late += 1,
+        (Verdict::Counted, LogStatus::Ok) => counts.parsed += 1,
+        (Verdict::Counted, LogStatus::NoData) => counts.nodata += 1,
+        (Verdict::Counted, LogStatus::SkipData) => counts.skipdata += 1,
+    }
+}
+
+/// Whether a line's version is the one that AWS would write for a format: the highest version among
+/// its fields. A format without the version field, or with columns that are not known, fits any.
+pub(super) fn version_fits(text: &str, format: &Format) -> bool {
+    let Some(at) = format.position(Field::Version) else { return true };
+    if format.unknown().next().is_some() {
+        return true;
+    }
+    let expected = Field::ALL.iter().filter(|f| format.has(**f)).map(|f| f.since()).max();
+    text.split_ascii_whitespace().nth(at).and_then(|t| t.parse().ok()) == expected
+}
+
+/// UTF-8 without control characters other than the tab.
+fn as_text(line: &[u8]) -> Option<&str> {
+    let control = line.iter().any(|b| (*b < 0x20 && *b != b'\t') || *b == 0x7f);
+    if control { None } else { std::str::from_utf8(line).ok() }
+}

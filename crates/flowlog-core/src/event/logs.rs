@@ -1,0 +1,170 @@
+//! The payload of a CloudWatch Logs subscription: base64 of gzip of JSON.
+
+use std::io::Write;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::write::MultiGzDecoder;
+use serde::Deserialize;
+
+/// What CloudWatch Logs sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Message {
+    /// `CONTROL_MESSAGE`: a probe whether the destination can be reached. Nothing to do.
+    Control,
+    /// `DATA_MESSAGE`.
+    Data(LogsPayload),
+}
+
+/// A batch of log events from one log stream.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogsPayload {
+    /// Account that owns the log group.
+    pub owner: String,
+    /// Log group.
+    pub log_group: String,
+    /// Log stream: one per network interface. Its name is not parsed.
+    pub log_stream: String,
+    /// The events, in order.
+    #[serde(default)]
+    pub log_events: Vec<LogEvent>,
+}
+
+/// One log event: one flow log record, without a header.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct LogEvent {
+    /// Unique id of the event.
+    pub id: String,
+    /// The record.
+    pub message: String,
+}
+
+/// Why a payload is unusable. All of these are permanent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LogsError {
+    /// No base64.
+    #[error("awslogs.data is no base64: {0}")]
+    Base64(String),
+    /// Damaged or truncated gzip.
+    #[error("awslogs.data is no whole gzip: {0}")]
+    Gzip(String),
+    /// More than the limit.
+    #[error("awslogs.data inflates to more than {0} bytes")]
+    TooLarge(usize),
+    /// No JSON, or other JSON than CloudWatch Logs sends.
+    #[error("awslogs.data is no CloudWatch Logs message: {0}")]
+    Json(String),
+    /// A message type that is not known.
+    #[error("message type {0:?} is not known")]
+    MessageType(String),
+}
+
+impl LogsError {
+    /// A stable code in snake case.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Base64(_) => "bad_base64",
+            Self::Gzip(_) => "corrupt_gzip",
+            Self::TooLarge(_) => "decompression_bomb",
+            Self::Json(_) => "bad_json",
+            Self::MessageType(_) => "unknown_message_type",
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Envelope {
+    message_type: String,
+}
+
+/// Decodes `awslogs.data`. Every gzip member is read; more than `limit` inflated bytes is an error.
+pub fn decode_logs(data: &str, limit: usize) -> Result<Message, LogsError> {
+    let compressed = STANDARD.decode(data).map_err(|e| LogsError::Base64(e.to_string()))?;
+    let json = inflate(&compressed, limit)?;
+    let json_error = |e: serde_json::Error| LogsError::Json(e.to_string());
+    let envelope: Envelope = serde_json::from_slice(&json).map_err(json_error)?;
+    match envelope.message_type.as_str() {
+        "CONTROL_MESSAGE" => Ok(Message::Control),
+        "DATA_MESSAGE" => serde_json::from_slice(&json).map(Message::Data).map_err(json_error),
+        other => Err(LogsError::MessageType(other.chars().take(64).collect())),
+    }
+}
+
+fn inflate(compressed: &[u8], limit: usize) -> Result<Vec<u8>, LogsError> {
+    let mut gzip = MultiGzDecoder::new(Capped { bytes: Vec::new(), limit });
+    let result = gzip.write_all(compressed).and_then(|()| gzip.try_finish());
+    match result {
+        Ok(()) => match gzip.finish() {
+            Ok(capped) => Ok(capped.bytes),
+            Err(error) => Err(LogsError::Gzip(error.to_string())),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
+            Err(LogsError::TooLarge(limit))
+        }
+        Err(error) => Err(LogsError::Gzip(error.to_string())),
+    }
+}
+
+struct Capped {
+    bytes: Vec<u8>,
+    limit: usize,
+}
+
+impl Write for Capped {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.bytes.len() + bytes.len() > self.limit {
+            return Err(std::io::ErrorKind::StorageFull.into());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encode(json: &str, members: usize) -> String {
+        let mut out = Vec::new();
+        let cut = json.len() / members;
+        for n in 0..members {
+            let end = if n + 1 == members { json.len() } else { (n + 1) * cut };
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            gzip.write_all(&json.as_bytes()[n * cut..end]).unwrap();
+            out.extend(gzip.finish().unwrap());
+        }
+        STANDARD.encode(out)
+    }
+
+    const DATA: &str = r#"{"messageType":"DATA_MESSAGE","owner":"123456789012","logGroup":"g","logStream":"s","subscriptionFilters":["f"],"logEvents":[{"id":"1","timestamp":0,"message":"m","extractedFields":{"a":"b"}}]}"#;
+
+    #[test]
+    fn data_and_control_and_members() {
+        let Message::Data(payload) = decode_logs(&encode(DATA, 1), 1 << 20).unwrap() else { panic!() };
+        assert_eq!(payload.log_events[0].message, "m");
+        assert_eq!(decode_logs(&encode(DATA, 3), 1 << 20).unwrap(), Message::Data(payload));
+        let control = r#"{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"","logStream":"","subscriptionFilters":[],"logEvents":[]}"#;
+        assert_eq!(decode_logs(&encode(control, 1), 1 << 20).unwrap(), Message::Control);
+    }
+
+    #[test]
+    fn every_damage_has_its_code() {
+        let code = |data: &str, limit| decode_logs(data, limit).unwrap_err().code();
+        let whole = encode(DATA, 1);
+        assert_eq!(code("%", 1 << 20), "bad_base64");
+        assert_eq!(code(&whole, 100), "decompression_bomb");
+        assert_eq!(code(&encode("[]", 1), 100), "bad_json");
+        assert_eq!(code(&encode(r#"{"messageType":"X"}"#, 1), 100), "unknown_message_type");
+        let bytes = STANDARD.decode(&whole).unwrap();
+        for cut in 0..bytes.len() {
+            let data = STANDARD.encode(&bytes[..cut]);
+            assert!(decode_logs(&data, 1 << 20).is_err(), "cut at {cut}");
+        }
+    }
+}

@@ -1,0 +1,599 @@
+//! Records in, chunks of roll-ups out, within a budget of memory.
+
+use std::collections::BTreeMap;
+
+use foldhash::quality::RandomState;
+use hashbrown::HashMap;
+
+use super::own::{MAX_HELD, Own};
+use super::{
+    Contact, Distinct, Evidence, Lacking, PortKey, Ranked, RejectedSource, Rollup, Sums, Tally,
+    Talker, TalkerKey, Weigh, scope_of,
+};
+use crate::decode::{RecordSink, Verdict};
+use crate::format::Format;
+use crate::record::{Action, Address, Direction, LogStatus, Record, Scope, Window};
+
+/// How much state may be held. Part of the mapping version: it decides where chunks are cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// Approximate bytes of state per chunk.
+    pub state_bytes: usize,
+    /// How many entries of each list one interface and window keeps when state is pruned.
+    pub pruned_entries: usize,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { state_bytes: 24 << 20, pruned_entries: 128 }
+    }
+}
+
+/// The roll-ups of one chunk, sorted by interface id, then window.
+pub type Chunk = Vec<(String, Window, Rollup)>;
+
+/// Approximate bytes of one cell, talker, rejected source, contact, port.
+const CELL_COST: usize = 512;
+const TALKER_COST: usize = 96;
+const SOURCE_COST: usize = 224;
+const CONTACT_COST: usize = 24;
+const PORT_COST: usize = 32;
+const HELD_COST: usize = 176;
+
+type Map<K, V> = HashMap<K, V, RandomState>;
+
+/// Rolls records up. See [`crate::rollup`] for what is promised.
+#[derive(Debug)]
+pub struct Accumulator {
+    budget: Budget,
+    horizon: Option<i64>,
+    lacking: Lacking,
+    interfaces: Map<String, u32>,
+    state: Vec<Interface>,
+    cell_of: Map<(u32, Window), u32>,
+    cells: Vec<Cell>,
+    /// The cell of the last record: most records follow one of the same interface and window.
+    last: Option<(u32, Window, u32)>,
+    talkers: Map<(u32, TalkerKey), Talker>,
+    sources: Map<(u32, Address), Source>,
+    ports: Map<(u32, PortKey), Tally>,
+    used: usize,
+    ready: Vec<Chunk>,
+}
+
+#[derive(Debug)]
+struct Interface {
+    id: String,
+    own: [Own; 3],
+    held: Vec<(u32, Flow)>,
+}
+
+/// One interface and window.
+#[derive(Debug)]
+struct Cell {
+    interface: u32,
+    window: Window,
+    rollup: Rollup,
+    /// What pruning dropped: the values to count, and the heaviest weights.
+    dropped: Option<Box<Dropped>>,
+}
+
+#[derive(Debug, Default)]
+struct Dropped {
+    talkers: Lost,
+    sources: Lost,
+    ports: Lost,
+}
+
+/// A sketch of what was dropped from one list, and the bound on its weight.
+#[derive(Debug, Default)]
+struct Lost {
+    seen: Distinct,
+    error: u64,
+}
+
+#[derive(Debug)]
+struct Source {
+    totals: RejectedSource,
+    sample: Evidence,
+}
+
+/// What is needed of a record once its interface and window are known.
+#[derive(Debug, Clone, Copy)]
+struct Flow {
+    src: Option<Address>,
+    dst: Option<Address>,
+    evidence: Evidence,
+    tcp_flags: Option<u8>,
+}
+
+impl Accumulator {
+    /// An accumulator that has seen nothing. Records whose window begins before `horizon` (epoch
+    /// seconds) are late.
+    pub fn new(budget: Budget, horizon: Option<i64>) -> Self {
+        let hasher = RandomState::default();
+        Self {
+            budget,
+            horizon,
+            lacking: Lacking::default(),
+            interfaces: HashMap::with_hasher(hasher.clone()),
+            state: Vec::new(),
+            cell_of: HashMap::with_hasher(hasher.clone()),
+            cells: Vec::new(),
+            last: None,
+            talkers: HashMap::with_hasher(hasher.clone()),
+            sources: HashMap::with_hasher(hasher.clone()),
+            ports: HashMap::with_hasher(hasher),
+            used: 0,
+            ready: Vec::new(),
+        }
+    }
+
+    /// The chunks that are full. Taking them is what keeps memory bounded.
+    pub fn take_ready(&mut self) -> Vec<Chunk> {
+        std::mem::take(&mut self.ready)
+    }
+
+    /// The last chunks; none where there was no record with a window.
+    pub fn finish(mut self) -> Vec<Chunk> {
+        self.cut();
+        self.ready
+    }
+
+    fn interface(&mut self, id: &str) -> u32 {
+        if let Some(at) = self.interfaces.get(id) {
+            return *at;
+        }
+        let at = u32::try_from(self.state.len()).unwrap_or(u32::MAX);
+        self.state.push(Interface { id: id.to_owned(), own: [Own::Nothing; 3], held: Vec::new() });
+        self.interfaces.insert(id.to_owned(), at);
+        self.used += CELL_COST;
+        at
+    }
+
+    fn cell(&mut self, record: &Record<'_>, window: Window) -> u32 {
+        let id = record.subject();
+        if let Some((interface, last, cell)) = self.last
+            && last == window
+            && self.state[interface as usize].id == id
+        {
+            return cell;
+        }
+        let interface = self.interface(id);
+        let next = u32::try_from(self.cells.len()).unwrap_or(u32::MAX);
+        let cell = *self.cell_of.entry((interface, window)).or_insert(next);
+        if cell == next {
+            let rollup = Rollup { lacking: self.lacking, ..Rollup::default() };
+            self.cells.push(Cell { interface, window, rollup, dropped: None });
+            self.used += CELL_COST;
+        }
+        self.last = Some((interface, window, cell));
+        cell
+    }
+
+    fn roll_up(&mut self, record: &Record<'_>, window: Window) {
+        let cell = self.cell(record, window);
+        let lacking = self.lacking;
+        let rollup = &mut self.cells[cell as usize].rollup;
+        describe(rollup, record, lacking);
+        match record.log_status {
+            LogStatus::NoData => rollup.nodata += 1,
+            LogStatus::SkipData => rollup.skipdata += 1,
+            LogStatus::Ok => {
+                tally_fields(rollup, record);
+                self.orient(cell, record);
+            }
+        }
+        if self.used > self.budget.state_bytes {
+            self.relieve();
+        }
+    }
+
+    /// Finds a record's direction, now or once the interface's own address is known.
+    fn orient(&mut self, cell: u32, record: &Record<'_>) {
+        let flow = Flow::of(record);
+        if let Some(direction) = record.flow_direction {
+            // A transit gateway's ingress comes from the attachment's own side.
+            let towards_attachment = record.tgw_attachment_id.is_some();
+            let direction = match direction {
+                Direction::Ingress if towards_attachment => Direction::Egress,
+                Direction::Egress if towards_attachment => Direction::Ingress,
+                direction => direction,
+            };
+            return self.apply(cell, direction, &flow);
+        }
+        let (Some(src), Some(dst)) = (record.srcaddr, record.dstaddr) else {
+            return self.apply(cell, Direction::Unknown, &flow);
+        };
+        let at = self.cells[cell as usize].interface as usize;
+        let interface = &mut self.state[at];
+        let own = &mut interface.own[family(src)];
+        own.learn(src, dst);
+        if own.direction(src, dst).is_none() && interface.held.len() == MAX_HELD {
+            own.settle();
+        }
+        match own.direction(src, dst) {
+            None => {
+                interface.held.push((cell, flow));
+                self.used += HELD_COST;
+            }
+            Some(direction) => {
+                self.release(at);
+                self.apply(cell, direction, &flow);
+            }
+        }
+    }
+
+    /// Applies the held records of an interface whose direction can be told by now.
+    fn release(&mut self, interface: usize) {
+        if self.state[interface].held.is_empty() {
+            return;
+        }
+        let held = std::mem::take(&mut self.state[interface].held);
+        for (cell, flow) in held {
+            let (Some(src), Some(dst)) = (flow.evidence.srcaddr, flow.evidence.dstaddr) else {
+                continue;
+            };
+            match self.state[interface].own[family(src)].direction(src, dst) {
+                Some(direction) => {
+                    self.used -= HELD_COST.min(self.used);
+                    self.apply(cell, direction, &flow);
+                }
+                None => self.state[interface].held.push((cell, flow)),
+            }
+        }
+    }
+
+    fn apply(&mut self, cell: u32, direction: Direction, flow: &Flow) {
+        let row = &flow.evidence;
+        let sums = Sums { records: 1, packets: row.packets, bytes: row.bytes };
+        let remote = flow.remote(direction);
+        let key = (row.action, direction, scope_of(remote));
+        self.cells[cell as usize].rollup.breakdown.add(key, &sums);
+        if row.action == Action::Reject {
+            self.reject(cell, direction, flow);
+        } else if let Some(remote) = remote {
+            self.talk(cell, direction, remote, row);
+        }
+    }
+
+    fn talk(&mut self, cell: u32, direction: Direction, remote: Address, row: &Evidence) {
+        let port = row.srcport.min(row.dstport);
+        let key = TalkerKey { remote, port, protocol: row.protocol };
+        let talker = self.talkers.entry((cell, key)).or_insert_with(|| {
+            self.used += TALKER_COST;
+            Talker::default()
+        });
+        let (packets_in, bytes_in, packets_out, bytes_out) = match direction {
+            Direction::Ingress => (row.packets, row.bytes, 0, 0),
+            Direction::Egress | Direction::Unknown => (0, 0, row.packets, row.bytes),
+        };
+        talker.absorb(&Talker { records: 1, packets_in, bytes_in, packets_out, bytes_out });
+    }
+
+    fn reject(&mut self, cell: u32, direction: Direction, flow: &Flow) {
+        let row = &flow.evidence;
+        let port = PortKey { protocol: row.protocol, port: row.dstport };
+        let tally = self.ports.entry((cell, port)).or_insert_with(|| {
+            self.used += PORT_COST;
+            Tally(0)
+        });
+        tally.0 += 1;
+        let Some(src) = flow.src else { return };
+        let source = self.sources.entry((cell, src)).or_insert_with(|| {
+            self.used += SOURCE_COST;
+            Source { totals: first_rejection(row, direction), sample: *row }
+        });
+        source.sample = source.sample.min(*row);
+        let totals = &mut source.totals;
+        totals.records += 1;
+        totals.packets = totals.packets.saturating_add(row.packets);
+        totals.bytes = totals.bytes.saturating_add(row.bytes);
+        totals.first = totals.first.min(row.start);
+        totals.last = totals.last.max(row.end);
+        if totals.direction != direction {
+            totals.direction = Direction::Unknown;
+        }
+        if flow.is_reply() {
+            totals.replies += 1;
+            return;
+        }
+        let Some(host) = flow.dst else { return };
+        self.used += note_contact(
+            totals,
+            Contact { host, port: row.dstport, protocol: row.protocol },
+        );
+    }
+
+    /// The budget is spent: drop light entries; if that does not halve the state, cut a chunk.
+    fn relieve(&mut self) {
+        self.prune();
+        if self.used > self.budget.state_bytes / 2 {
+            self.cut();
+        }
+    }
+
+    fn prune(&mut self) {
+        let keep = self.budget.pruned_entries;
+        let talkers = prune(&mut self.talkers, keep, |_| TALKER_COST, |k| Distinct::address(&k.remote));
+        let sources = prune(
+            &mut self.sources,
+            keep,
+            |s| SOURCE_COST + s.totals.contacts.len() * CONTACT_COST,
+            Distinct::address,
+        );
+        let ports = prune(&mut self.ports, keep, |_| PORT_COST, |k| Distinct::port(*k));
+        for (losses, list) in [(talkers, 0), (sources, 1), (ports, 2)] {
+            for (cell, loss) in losses {
+                let dropped = self.cells[cell as usize].dropped.get_or_insert_default();
+                let lost = match list {
+                    0 => &mut dropped.talkers,
+                    1 => &mut dropped.sources,
+                    _ => &mut dropped.ports,
+                };
+                lost.error = lost.error.saturating_add(loss.error);
+                lost.seen = Distinct::union(&lost.seen, &loss.seen);
+                self.used -= loss.freed.min(self.used);
+            }
+        }
+    }
+
+    /// Ends the chunk: everything held becomes roll-ups, and the state is empty again.
+    fn cut(&mut self) {
+        for interface in 0..self.state.len() {
+            for own in &mut self.state[interface].own {
+                own.settle();
+            }
+            self.release(interface);
+        }
+        let mut lists: Vec<Lists> = Vec::new();
+        lists.resize_with(self.cells.len(), Lists::default);
+        for ((cell, key), talker) in self.talkers.drain() {
+            lists[cell as usize].talkers.push((key, talker));
+        }
+        for ((cell, key), source) in self.sources.drain() {
+            lists[cell as usize].sources.push((key, source));
+        }
+        for ((cell, key), tally) in self.ports.drain() {
+            lists[cell as usize].ports.push((key, tally));
+        }
+        let mut chunk: Chunk = Vec::with_capacity(self.cells.len());
+        for (cell, lists) in self.cells.drain(..).zip(lists) {
+            let id = self.state[cell.interface as usize].id.clone();
+            chunk.push((id, cell.window, lists.into_rollup(cell.rollup, cell.dropped)));
+        }
+        chunk.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+        if !chunk.is_empty() {
+            self.ready.push(chunk);
+        }
+        self.interfaces.clear();
+        self.state.clear();
+        self.cell_of.clear();
+        self.last = None;
+        self.used = 0;
+    }
+}
+
+impl RecordSink for Accumulator {
+    fn record(&mut self, record: &Record<'_>) -> Verdict {
+        // NODATA and SKIPDATA of a format without times cannot be placed; they are still counted.
+        let Some(window) = record.window() else { return Verdict::Counted };
+        if self.horizon.is_some_and(|horizon| window.start() < horizon) {
+            return Verdict::Late;
+        }
+        self.roll_up(record, window);
+        Verdict::Counted
+    }
+
+    fn format(&mut self, format: &Format) {
+        self.lacking = Lacking::of(format);
+    }
+}
+
+impl Flow {
+    fn of(record: &Record<'_>) -> Self {
+        Self {
+            src: record.pkt_srcaddr.or(record.srcaddr),
+            dst: record.pkt_dstaddr.or(record.dstaddr),
+            evidence: Evidence {
+                start: record.start.unwrap_or(0),
+                end: record.end.unwrap_or(0),
+                srcaddr: record.srcaddr,
+                dstaddr: record.dstaddr,
+                srcport: record.srcport.unwrap_or(0),
+                dstport: record.dstport.unwrap_or(0),
+                protocol: record.protocol.unwrap_or(u8::MAX),
+                packets: record.packets,
+                bytes: record.bytes,
+                action: record.action,
+            },
+            tcp_flags: record.tcp_flags,
+        }
+    }
+
+    /// The other side's address; where the direction is unknown, the public one or the source.
+    fn remote(&self, direction: Direction) -> Option<Address> {
+        match direction {
+            Direction::Ingress => self.src,
+            Direction::Egress => self.dst,
+            Direction::Unknown => match (scope_of(self.src), scope_of(self.dst)) {
+                (Scope::Private, Scope::Public) => self.dst,
+                _ => self.src.or(self.dst),
+            },
+        }
+    }
+
+    /// Whether this reads as a late reply: from a service port to a high one, and not opening a
+    /// connection, as far as the flags tell. Such a row is no attempt to reach a port.
+    fn is_reply(&self) -> bool {
+        const SYN_ONLY: u8 = 2;
+        let row = &self.evidence;
+        (1..1024).contains(&row.srcport) && row.dstport >= 32_768 && self.tcp_flags != Some(SYN_ONLY)
+    }
+}
+
+/// Which of an interface's own addresses: it may have one of each family.
+fn family(address: Address) -> usize {
+    match address {
+        Address::V4(_) => 0,
+        Address::V6(_) => 1,
+        Address::Mac(_) => 2,
+    }
+}
+
+fn first_rejection(row: &Evidence, direction: Direction) -> RejectedSource {
+    RejectedSource {
+        records: 0,
+        packets: 0,
+        bytes: 0,
+        replies: 0,
+        first: row.start,
+        last: row.end,
+        direction,
+        contacts: Vec::new(),
+        contact_count: 0,
+    }
+}
+
+/// Adds a contact and returns the state it costs.
+fn note_contact(totals: &mut RejectedSource, contact: Contact) -> usize {
+    match totals.contacts.binary_search(&contact) {
+        Ok(_) => 0,
+        Err(at) if totals.contacts.len() < super::CONTACTS => {
+            totals.contacts.insert(at, contact);
+            totals.contact_count += 1;
+            CONTACT_COST
+        }
+        // The list is full: one more is certain, and kept as the lower bound.
+        Err(_) => {
+            totals.contact_count = totals.contact_count.max(full_list() + 1);
+            0
+        }
+    }
+}
+
+fn full_list() -> u32 {
+    u32::try_from(super::CONTACTS).unwrap_or(u32::MAX)
+}
+
+fn describe(rollup: &mut Rollup, record: &Record<'_>, lacking: Lacking) {
+    rollup.lacking.add(lacking);
+    if rollup.account_id.is_empty()
+        && let Some(account) = record.account_id
+    {
+        account.clone_into(&mut rollup.account_id);
+    }
+    if rollup.vpc_id.is_empty()
+        && let Some(vpc) = record.vpc_id
+    {
+        vpc.clone_into(&mut rollup.vpc_id);
+    }
+}
+
+/// Counts the optional fields; how many different values there can be is bounded.
+fn tally_fields(rollup: &mut Rollup, record: &Record<'_>) {
+    const OTHER_FLAGS: u8 = u8::MAX;
+    const KNOWN_REASONS: usize = 8;
+    if let Some(flags) = record.tcp_flags {
+        *rollup.tcp_flags.entry(if flags < 32 { flags } else { OTHER_FLAGS }).or_default() += 1;
+    }
+    if let Some(path) = record.traffic_path {
+        *rollup.traffic_path.entry(path.min(15)).or_default() += 1;
+    }
+    if let Some(status) = record.encryption_status {
+        *rollup.encryption_status.entry(status.min(15)).or_default() += 1;
+    }
+    if let Some(reason) = record.reject_reason {
+        let known = rollup.reject_reasons.len() < KNOWN_REASONS
+            || rollup.reject_reasons.contains_key(reason);
+        let reason = if known { reason } else { "other" };
+        *rollup.reject_reasons.entry(reason.to_owned()).or_default() += 1;
+    }
+    for (mine, theirs) in rollup.packets_lost.iter_mut().zip(record.packets_lost) {
+        *mine = mine.saturating_add(theirs);
+    }
+}
+
+/// The lists of one cell while a chunk is cut.
+#[derive(Default)]
+struct Lists {
+    talkers: Vec<(TalkerKey, Talker)>,
+    sources: Vec<(Address, Source)>,
+    ports: Vec<(PortKey, Tally)>,
+}
+
+impl Lists {
+    fn into_rollup(mut self, mut rollup: Rollup, dropped: Option<Box<Dropped>>) -> Rollup {
+        let dropped = dropped.map(|d| *d).unwrap_or_default();
+        self.sources.sort_unstable_by_key(|(address, _)| *address);
+        rollup.evidence = evidence(&self.sources);
+        rollup.talkers = Ranked::new(self.talkers, dropped.talkers.error);
+        let sources = self.sources.into_iter().map(|(address, s)| (address, s.totals)).collect();
+        rollup.rejected_sources = Ranked::new(sources, dropped.sources.error);
+        rollup.rejected_ports = Ranked::new(self.ports, dropped.ports.error);
+        // Where something was dropped the count rests on sketches; else on the complete lists.
+        if dropped.talkers.error > 0 {
+            rollup.distinct_talkers = Distinct::union(&dropped.talkers.seen, &rollup.talkers_seen());
+        }
+        if dropped.sources.error > 0 {
+            rollup.distinct_rejected_sources =
+                Distinct::union(&dropped.sources.seen, &rollup.rejected_sources_seen());
+        }
+        if dropped.ports.error > 0 {
+            rollup.distinct_rejected_ports =
+                Distinct::union(&dropped.ports.seen, &rollup.rejected_ports_seen());
+        }
+        rollup
+    }
+}
+
+/// One record of each of the heaviest sources.
+fn evidence(sources: &[(Address, Source)]) -> Vec<Evidence> {
+    let mut heaviest: Vec<_> = sources.iter().collect();
+    heaviest.sort_by(|a, b| b.1.totals.records.cmp(&a.1.totals.records).then(a.0.cmp(&b.0)));
+    let mut rows: Vec<_> = heaviest.iter().take(super::EVIDENCE).map(|(_, s)| s.sample).collect();
+    rows.sort_unstable();
+    rows
+}
+
+/// What pruning took from one cell's list.
+struct Loss {
+    seen: Distinct,
+    error: u64,
+    freed: usize,
+}
+
+impl Weigh for Source {
+    fn weight(&self) -> u64 {
+        self.totals.weight()
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        self.totals.absorb(&other.totals);
+    }
+}
+
+/// Keeps the `keep` heaviest entries of every cell.
+fn prune<K: Ord + Copy + std::hash::Hash, V: Weigh>(
+    map: &mut Map<(u32, K), V>,
+    keep: usize,
+    cost: impl Fn(&V) -> usize,
+    token: impl Fn(&K) -> super::distinct::Token,
+) -> BTreeMap<u32, Loss> {
+    let mut ranked: Vec<(u32, u64, K)> =
+        map.iter().map(|((cell, key), v)| (*cell, v.weight(), *key)).collect();
+    ranked.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2)));
+    let mut losses = BTreeMap::new();
+    for of_cell in ranked.chunk_by(|a, b| a.0 == b.0) {
+        let Some(light) = of_cell.get(keep..).filter(|light| !light.is_empty()) else { continue };
+        let mut freed = 0;
+        let mut tokens: Vec<_> = light.iter().map(|(_, _, key)| token(key)).collect();
+        tokens.sort_unstable();
+        for (cell, _, key) in light {
+            freed += map.remove(&(*cell, *key)).map_or(0, |v| cost(&v));
+        }
+        let loss = Loss { seen: Distinct::of(tokens.into_iter()), error: light[0].1.max(1), freed };
+        losses.insert(light[0].0, loss);
+    }
+    losses
+}

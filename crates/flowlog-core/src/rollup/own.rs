@@ -1,0 +1,61 @@
+//! Which of a record's two addresses is the interface's own, where the format does not say.
+//!
+//! Without `flow-direction`, direction follows from the interface's own address: AWS writes the
+//! primary private address at the interface's side, so it stands in every record. If exactly one
+//! of a record's addresses is private, that is it; otherwise records are held back until a second
+//! one tells which of the two stays. The outcome depends on the records' order only.
+
+use crate::record::{Address, Direction, Scope};
+
+/// How many records of one interface may be held back before the destination is taken for its own.
+pub(super) const MAX_HELD: usize = 32;
+
+/// What is known of an interface's own address of one family.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) enum Own {
+    #[default]
+    Nothing,
+    /// One of the two.
+    Either(Address, Address),
+    Known(Address),
+}
+
+impl Own {
+    /// Learns from one record's addresses.
+    pub(super) fn learn(&mut self, src: Address, dst: Address) {
+        *self = match *self {
+            Self::Nothing => match (src.scope(), dst.scope()) {
+                (Scope::Private, Scope::Public) => Self::Known(src),
+                (Scope::Public, Scope::Private) => Self::Known(dst),
+                _ if src == dst => Self::Known(src),
+                _ => Self::Either(src, dst),
+            },
+            Self::Either(a, b) => {
+                let (has_a, has_b) = (a == src || a == dst, b == src || b == dst);
+                match (has_a, has_b) {
+                    (true, false) => Self::Known(a),
+                    (false, true) => Self::Known(b),
+                    _ => Self::Either(a, b),
+                }
+            }
+            known @ Self::Known(_) => known,
+        };
+    }
+
+    /// Settles for the destination of the first record: most refused traffic comes in.
+    pub(super) fn settle(&mut self) {
+        if let Self::Either(_, dst) = *self {
+            *self = Self::Known(dst);
+        }
+    }
+
+    /// The direction of a record, `None` while it cannot be told yet.
+    pub(super) fn direction(&self, src: Address, dst: Address) -> Option<Direction> {
+        match *self {
+            Self::Known(own) if own == src => Some(Direction::Egress),
+            Self::Known(own) if own == dst => Some(Direction::Ingress),
+            Self::Known(_) => Some(Direction::Unknown),
+            Self::Nothing | Self::Either(..) => None,
+        }
+    }
+}

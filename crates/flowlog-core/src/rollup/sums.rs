@@ -1,0 +1,97 @@
+//! Records, packets and bytes: the exact part of a roll-up.
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{Action, Direction, Scope};
+
+/// Records, packets and bytes. Additions saturate at `u64::MAX`, which no AWS account reaches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sums {
+    /// Flow records.
+    pub records: u64,
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+impl Sums {
+    /// Adds another.
+    pub fn add(&mut self, other: &Self) {
+        self.records = self.records.saturating_add(other.records);
+        self.packets = self.packets.saturating_add(other.packets);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+
+    /// No records.
+    pub fn is_zero(&self) -> bool {
+        self.records == 0
+    }
+}
+
+/// Sums by action.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionTotals {
+    /// `ACCEPT`.
+    pub accept: Sums,
+    /// `REJECT`.
+    pub reject: Sums,
+    /// Rows whose format has no action, or that say `-`.
+    pub other: Sums,
+}
+
+impl ActionTotals {
+    /// The sums of one action.
+    pub fn of(&mut self, action: Action) -> &mut Sums {
+        match action {
+            Action::Accept => &mut self.accept,
+            Action::Reject => &mut self.reject,
+            Action::Other => &mut self.other,
+        }
+    }
+
+    /// Adds others.
+    pub fn add(&mut self, other: &Self) {
+        self.accept.add(&other.accept);
+        self.reject.add(&other.reject);
+        self.other.add(&other.other);
+    }
+}
+
+/// Sums by action, direction and scope of the remote address: a short list sorted by key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breakdown(Vec<(BreakdownKey, Sums)>);
+
+/// What [`Breakdown`] sums by.
+pub type BreakdownKey = (Action, Direction, Scope);
+
+impl Breakdown {
+    /// Adds to one key.
+    pub fn add(&mut self, key: BreakdownKey, sums: &Sums) {
+        match self.0.binary_search_by_key(&key, |(k, _)| *k) {
+            Ok(at) => self.0[at].1.add(sums),
+            Err(at) => self.0.insert(at, (key, *sums)),
+        }
+    }
+
+    /// Adds another's.
+    pub fn merge(&mut self, other: &Self) {
+        for (key, sums) in &other.0 {
+            self.add(*key, sums);
+        }
+    }
+
+    /// The entries, sorted by key.
+    pub fn iter(&self) -> impl Iterator<Item = (BreakdownKey, &Sums)> {
+        self.0.iter().map(|(key, sums)| (*key, sums))
+    }
+
+    /// Sums by action alone.
+    pub fn by_action(&self) -> ActionTotals {
+        let mut totals = ActionTotals::default();
+        for ((action, ..), sums) in &self.0 {
+            totals.of(*action).add(sums);
+        }
+        totals
+    }
+}
