@@ -123,7 +123,7 @@ clean: ## Remove what was built or installed in this clone
 
 .venv/%/.installed: tests/dev/requirements-%.txt
 	$(PYTHON) -m venv --clear .venv/$*
-	.venv/$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	.venv/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --requirement $<
 	touch $@
 
 # A directory per version, written by one at a time: clones share it.

@@ -75,9 +75,9 @@ def stop(process, grace=10):
 
 
 def exit_on_signals():
-    """Turns signals into SystemExit, so that `with` and `finally` clean up."""
+    """Turns signals into SystemExit, so that `with` and `finally` clean up. Ctrl-C is how a watch is meant to end."""
     for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, lambda number, _frame: sys.exit(128 + number))
+        signal.signal(sign, lambda number, _frame: sys.exit(0 if number == signal.SIGINT else 128 + number))
 
 
 class Emulator:

@@ -22,6 +22,7 @@ from emulator import HOST, ROOT, Emulator, exit_on_signals, free_port, is_free, 
 
 # How `make invoke-…` finds the port.
 PORT_FILE = ROOT / ".run" / "watch.port"
+LOG_LEVEL_FILE = ROOT / ".run" / "watch.env"
 AGGREGATES, CONTROL, TOPIC = "FlowAggregates", "FlowControl", "flowlog-dev-alerts"
 
 
@@ -88,8 +89,13 @@ def function_environment(aws, topic):
         "HORIZON_DAYS": "36500",
         "ALERT_COOLDOWN_SECONDS": "900",
         "ALERT_BUDGET_PER_HOUR": "20",
-        "RUST_LOG": os.environ.get("RUST_LOG", "info"),
     }
+
+
+def write_log_level():
+    """RUST_LOG goes by way of a file: in the environment, cargo-lambda would take it for its own, and talk a lot."""
+    LOG_LEVEL_FILE.write_text(f"RUST_LOG={os.environ.get('RUST_LOG', 'info')}\n")
+    return {name: value for name, value in os.environ.items() if name != "RUST_LOG"}
 
 
 def main():
@@ -114,22 +120,25 @@ def main():
         for name in sorted(set(variables) - set(aws.environment)):
             print(f"           {name}={variables[name]}")
         print("in another terminal: make invoke-s3-parser, then make invoke-anomaly-alerter", flush=True)
+        PORT_FILE.parent.mkdir(exist_ok=True)
+        ours = write_log_level()
         watch = subprocess.Popen(
-            # Its default is every interface.
+            # By default it listens on every interface.
             ["cargo-lambda", "lambda", "watch", "--invoke-address", HOST, "--invoke-port", str(port)]
+            + ["--env-file", str(LOG_LEVEL_FILE)]
             + options.arguments,
             cwd=options.directory,
-            env={**os.environ, **variables},
+            env={**ours, **variables},
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
         try:
-            PORT_FILE.parent.mkdir(exist_ok=True)
             PORT_FILE.write_text(f"{port}\n")
             return watch.wait()
         finally:
             ended.set()
             PORT_FILE.unlink(missing_ok=True)
+            LOG_LEVEL_FILE.unlink(missing_ok=True)
             stop(watch)
 
 
