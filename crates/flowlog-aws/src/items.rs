@@ -1,0 +1,298 @@
+//! Items as DynamoDB has them: the core's values ⇄ attribute maps.
+//!
+//! Reading takes an item apart, so that a blob is moved and not copied. What cannot be read is
+//! [`StoreError::Corrupt`]: it was written by something else, or by a later version.
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use flowlog_core::record::Window;
+use flowlog_core::rollup::{ActionTotals, Sums};
+use flowlog_core::store::item::{self, AlertState, Claim, Completion};
+use flowlog_core::store::{DirectoryEntry, LedgerEntry, LedgerState, PartialItem, StoreError};
+
+/// An item, as the SDK has it.
+#[expect(clippy::disallowed_types, reason = "the SDK's own type; its order never leaves here")]
+pub(crate) type Item = std::collections::HashMap<String, AttributeValue>;
+
+/// A string attribute.
+pub(crate) fn s(value: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(value.into())
+}
+
+/// A number attribute.
+pub(crate) fn n(value: impl ToString) -> AttributeValue {
+    AttributeValue::N(value.to_string())
+}
+
+/// A key of either table.
+pub(crate) fn key(pk: impl Into<String>, sk: impl Into<String>) -> Item {
+    Item::from([("pk".to_owned(), s(pk)), ("sk".to_owned(), s(sk))])
+}
+
+fn with<const N: usize>(mut item: Item, attributes: [(&str, AttributeValue); N]) -> Item {
+    item.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
+    item
+}
+
+/// Names of the readable totals: accepted, rejected, other.
+const TOTALS: [[&str; 3]; 3] = [["ar", "ap", "ab"], ["rr", "rp", "rb"], ["or", "op", "ob"]];
+
+pub(crate) fn of_partial(partial: &PartialItem) -> Item {
+    let mut item = with(
+        key(partial.pk(), partial.sk()),
+        [
+            ("t", s("P")),
+            ("m", n(partial.mapping)),
+            ("b", AttributeValue::B(Blob::new(partial.blob.clone()))),
+            ("ttl", n(partial.ttl())),
+        ],
+    );
+    let ActionTotals { accept, reject, other } = &partial.totals;
+    for (names, sums) in TOTALS.into_iter().zip([accept, reject, other]) {
+        for (name, value) in names.into_iter().zip([sums.records, sums.packets, sums.bytes]) {
+            item.insert(name.to_owned(), n(value));
+        }
+    }
+    item
+}
+
+pub(crate) fn to_partial(item: Item) -> Result<PartialItem, StoreError> {
+    let mut reader = Reader::new(item);
+    let (pk, sk) = (reader.text("pk")?, reader.text("sk")?);
+    let named = PartialItem::parse_key(&pk, &sk).zip(PartialItem::parse_batch(&sk));
+    let ((source, interface_id, window), (batch, chunk)) =
+        named.ok_or_else(|| reader.corrupt("no key of a partial"))?;
+    let mut sums = [Sums::default(); 3];
+    for (sums, [records, packets, bytes]) in sums.iter_mut().zip(TOTALS) {
+        sums.records = reader.number(records)?;
+        sums.packets = reader.number(packets)?;
+        sums.bytes = reader.number(bytes)?;
+    }
+    let [accept, reject, other] = sums;
+    Ok(PartialItem {
+        source,
+        interface_id,
+        window,
+        batch,
+        chunk,
+        mapping: reader.number("m")?,
+        totals: ActionTotals { accept, reject, other },
+        blob: reader.bytes("b")?,
+    })
+}
+
+pub(crate) fn of_directory(entry: &DirectoryEntry) -> Item {
+    with(key(entry.pk(), entry.sk()), [("t", s("D")), ("ttl", n(entry.ttl()))])
+}
+
+pub(crate) fn of_claim(claim: &Claim) -> Item {
+    let item = with(
+        key(item::ledger_pk(claim.batch), item::LEDGER_SK),
+        [
+            ("st", s(LedgerState::Claimed.letter())),
+            ("m", n(claim.mapping)),
+            ("et", s(&claim.etag)),
+            ("k", s(&claim.origin)),
+            ("ttl", n(claim.ttl)),
+        ],
+    );
+    match claim.horizon {
+        Some(horizon) => with(item, [("hz", n(horizon))]),
+        None => item,
+    }
+}
+
+pub(crate) fn to_ledger(item: Item) -> Result<LedgerEntry, StoreError> {
+    let mut reader = Reader::new(item);
+    let state = reader.text("st")?;
+    let state = LedgerState::from_letter(&state)
+        .ok_or_else(|| reader.corrupt(&format!("unknown state {state:?}")))?;
+    let completion = match reader.has("h") {
+        true => Some(to_completion(&mut reader)?),
+        false => None,
+    };
+    Ok(LedgerEntry {
+        state,
+        mapping: reader.number("m")?,
+        etag: reader.text("et")?,
+        origin: reader.text("k")?,
+        horizon: reader.optional_number("hz")?,
+        completion,
+        reason: reader.has("q").then(|| reader.text("q")).transpose()?,
+    })
+}
+
+fn to_completion(reader: &mut Reader) -> Result<Completion, StoreError> {
+    let counts = reader.text("c")?;
+    Ok(Completion {
+        counts: serde_json::from_str(&counts).map_err(|e| reader.corrupt(&format!("c: {e}")))?,
+        partials: reader.number("np")?,
+        digest: reader.text("h")?,
+    })
+}
+
+pub(crate) fn to_alert(item: Item) -> Result<AlertState, StoreError> {
+    let mut reader = Reader::new(item);
+    let since: i64 = reader.number("ep")?;
+    Ok(AlertState {
+        seq: reader.number("n")?,
+        published: reader.optional_number("pub")?.unwrap_or(0),
+        next: reader.number("nxt")?,
+        severity: reader.number("sev")?,
+        since: Window::of(since).ok_or_else(|| reader.corrupt("ep is no window"))?,
+    })
+}
+
+/// Takes an item apart; every error names the item's key.
+pub(crate) struct Reader {
+    item: Item,
+    key: String,
+}
+
+impl Reader {
+    pub(crate) fn new(item: Item) -> Self {
+        let part = |name| item.get(name).and_then(|value| value.as_s().ok()).map_or("?", |k| k);
+        let key = format!("{}/{}", part("pk"), part("sk"));
+        Self { item, key }
+    }
+
+    pub(crate) fn text(&mut self, name: &str) -> Result<String, StoreError> {
+        match self.item.remove(name) {
+            Some(AttributeValue::S(text)) => Ok(text),
+            other => Err(self.wrong(name, "a string", other.as_ref())),
+        }
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.item.contains_key(name)
+    }
+
+    fn bytes(&mut self, name: &str) -> Result<Vec<u8>, StoreError> {
+        match self.item.remove(name) {
+            Some(AttributeValue::B(blob)) => Ok(blob.into_inner()),
+            other => Err(self.wrong(name, "binary", other.as_ref())),
+        }
+    }
+
+    fn number<T: std::str::FromStr>(&mut self, name: &str) -> Result<T, StoreError> {
+        match self.optional_number(name)? {
+            Some(number) => Ok(number),
+            None => Err(self.wrong(name, "a number", None)),
+        }
+    }
+
+    fn optional_number<T: std::str::FromStr>(
+        &mut self,
+        name: &str,
+    ) -> Result<Option<T>, StoreError> {
+        let Some(value) = self.item.remove(name) else { return Ok(None) };
+        let number = value.as_n().ok().and_then(|text| text.parse().ok());
+        number.map(Some).ok_or_else(|| self.wrong(name, "a number in range", Some(&value)))
+    }
+
+    /// Says what is there by its type only: values are not for error messages.
+    fn wrong(&self, name: &str, expected: &str, found: Option<&AttributeValue>) -> StoreError {
+        let found = match found {
+            None => "absent",
+            Some(AttributeValue::S(_)) => "a string",
+            Some(AttributeValue::N(_)) => "another number",
+            Some(_) => "of another type",
+        };
+        self.corrupt(&format!("{name} should be {expected} and is {found}"))
+    }
+
+    pub(crate) fn corrupt(&self, reason: &str) -> StoreError {
+        StoreError::Corrupt { key: self.key.clone(), reason: reason.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flowlog_core::store::contract;
+
+    /// `name=value` of every attribute, sorted: what is stored, for people.
+    fn listed(item: &Item) -> Vec<String> {
+        let mut lines: Vec<String> = item
+            .iter()
+            .map(|(name, value)| match value {
+                AttributeValue::S(text) => format!("{name} S {text}"),
+                AttributeValue::N(number) => format!("{name} N {number}"),
+                AttributeValue::B(blob) => format!("{name} B {:?}", blob.as_ref()),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        lines.sort();
+        lines
+    }
+
+    /// What is in the tables of every installation. A change here needs a migration.
+    #[test]
+    fn golden_items() {
+        let partial = contract::partial("eni-0a", 1, "object", 2);
+        let batch = partial.batch;
+        assert_eq!(
+            listed(&of_partial(&partial)),
+            [
+                "ab N 18446744073709551612",
+                "ap N 30",
+                "ar N 3",
+                "b B [0, 1, 2, 255, 2]",
+                "m N 1",
+                "ob N 18446744073709551615",
+                "op N 0",
+                "or N 0",
+                "pk S E#fl-c0#eni-0a#20261101",
+                "rb N 18446744073709551613",
+                "rp N 20",
+                "rr N 2",
+                &format!("sk S W1793491500#P#{batch}#002"),
+                "t S P",
+                "ttl N 1796515800",
+            ]
+        );
+        let claim = contract::claim("object");
+        assert_eq!(
+            listed(&of_claim(&claim)),
+            [
+                "et S etag-1",
+                "hz N 1790899200",
+                "k S s3://contract/object",
+                "m N 1",
+                &format!("pk S O#{batch}"),
+                "sk S L",
+                "st S C",
+                "ttl N 1796947200",
+            ]
+        );
+        let source = DirectoryEntry::Source { day: "20261101".to_owned(), source: partial.source };
+        let directory = of_directory(&source);
+        assert_eq!(
+            listed(&directory),
+            ["pk S D", "sk S 20261101#fl-c0", "t S D", "ttl N 1796688000"]
+        );
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let partial = contract::partial("eni-0a", 1, "object", 1234);
+        assert_eq!(to_partial(of_partial(&partial)).unwrap(), partial);
+        let entry = to_ledger(of_claim(&contract::claim("object"))).unwrap();
+        assert_eq!((entry.state, entry.completion), (LedgerState::Claimed, None));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let mut item = of_partial(&contract::partial("eni-0a", 1, "object", 1));
+        item.insert("m".to_owned(), n(256));
+        let error = to_partial(item).unwrap_err();
+        assert!(!error.is_retryable());
+        let text = error.to_string();
+        assert!(text.contains("E#fl-c0#eni-0a#20261101/W1793491500#P#"), "{text}");
+        assert!(text.ends_with("m should be a number in range and is another number"), "{text}");
+
+        let mut item = of_claim(&contract::claim("object"));
+        item.insert("st".to_owned(), s("Z"));
+        assert!(matches!(to_ledger(item), Err(StoreError::Corrupt { .. })));
+    }
+}

@@ -1,0 +1,152 @@
+//! The SDK's configuration, from the environment and nothing else.
+//!
+//! `aws-config` and its chain of providers are left out: Lambda gives region and credentials in the
+//! environment, start-up is counted in milliseconds, and a laptop fills the same variables by
+//! `aws configure export-credentials --format env`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::future::ProvideCredentials as CredentialsFuture;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider};
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
+use aws_smithy_http_client::Builder as HttpClientBuilder;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_types::SdkConfig;
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
+
+/// Attempts at one request, the first included.
+const ATTEMPTS: u32 = 5;
+/// The variable that overrides every service's endpoint, and the stem of those for one service.
+const ENDPOINT: &str = "AWS_ENDPOINT_URL";
+/// Services that have an override of their own: the SDK's id, and what follows the stem.
+const SERVICES: [(&str, &str); 4] = [
+    ("DynamoDB", "AWS_ENDPOINT_URL_DYNAMODB"),
+    ("DynamoDB Streams", "AWS_ENDPOINT_URL_DYNAMODB_STREAMS"),
+    ("S3", "AWS_ENDPOINT_URL_S3"),
+    ("SNS", "AWS_ENDPOINT_URL_SNS"),
+];
+
+/// The configuration that these variables describe: `AWS_REGION` (or `AWS_DEFAULT_REGION`),
+/// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, and as overrides
+/// `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_DYNAMODB_STREAMS`,
+/// `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL_SNS`.
+pub fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>) -> SdkConfig {
+    let region = lookup("AWS_REGION").or_else(|| lookup("AWS_DEFAULT_REGION"));
+    let endpoints =
+        Endpoints(SERVICES.iter().filter_map(|(id, name)| Some((*id, lookup(name)?))).collect());
+    let tls = Provider::Rustls(CryptoMode::Ring);
+    let mut config = base()
+        .http_client(HttpClientBuilder::new().tls_provider(tls).build_https())
+        .credentials_provider(SharedCredentialsProvider::new(Environment::read(lookup)))
+        .region(region.map(Region::new))
+        .service_config(endpoints);
+    config.set_endpoint_url(lookup(ENDPOINT));
+    config.build()
+}
+
+/// The configuration for a server in this process, over plain HTTP and with no secret.
+pub fn local(endpoint: &str) -> SdkConfig {
+    let credentials = Credentials::new("local", "local", None, None, "local");
+    base()
+        .http_client(HttpClientBuilder::new().build_http())
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .region(Region::new("us-east-1"))
+        .endpoint_url(endpoint)
+        .build()
+}
+
+/// What does not depend on where it runs. Standard retries, not adaptive ones, which would slow
+/// every partition down for a single hot one.
+fn base() -> aws_types::sdk_config::Builder {
+    let retries = RetryConfig::standard()
+        .with_max_attempts(ATTEMPTS)
+        .with_initial_backoff(Duration::from_millis(100))
+        .with_max_backoff(Duration::from_secs(5));
+    // Within a function's minute: an attempt that hangs leaves time for others.
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(2))
+        .read_timeout(Duration::from_secs(10))
+        .operation_attempt_timeout(Duration::from_secs(12))
+        .operation_timeout(Duration::from_secs(40))
+        .build();
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::v2026_01_12())
+        .retry_config(retries)
+        .timeout_config(timeouts)
+}
+
+/// Whether S3 is asked at another address than AWS's: an emulator, which has no host per bucket.
+pub(crate) fn has_s3_endpoint(config: &SdkConfig) -> bool {
+    let own = config.service_config().and_then(|service| {
+        let key =
+            ServiceConfigKey::builder().service_id("S3").env(ENDPOINT).profile("endpoint_url");
+        service.load_config(key.build().ok()?)
+    });
+    own.is_some() || config.endpoint_url().is_some()
+}
+
+/// Endpoint overrides by the SDK's service id.
+#[derive(Debug)]
+struct Endpoints(BTreeMap<&'static str, String>);
+
+impl LoadServiceConfig for Endpoints {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        (key.env() == ENDPOINT).then(|| self.0.get(key.service_id()).cloned())?
+    }
+}
+
+/// Credentials from the environment, which do not change while the process lives: Lambda retires
+/// the sandbox before they expire.
+#[derive(Debug)]
+struct Environment(Option<Credentials>);
+
+impl Environment {
+    fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Self {
+        let key = lookup("AWS_ACCESS_KEY_ID").zip(lookup("AWS_SECRET_ACCESS_KEY"));
+        Self(key.map(|(id, secret)| {
+            Credentials::new(id, secret, lookup("AWS_SESSION_TOKEN"), None, "environment")
+        }))
+    }
+}
+
+impl ProvideCredentials for Environment {
+    fn provide_credentials<'a>(&'a self) -> CredentialsFuture<'a>
+    where
+        Self: 'a,
+    {
+        CredentialsFuture::ready(self.0.clone().ok_or_else(|| {
+            CredentialsError::not_loaded(
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set; \
+                 `aws configure export-credentials --format env` prints them",
+            )
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn overrides_are_by_service_and_s3_knows() {
+        let lookup = |pairs: &'static [(&str, &str)]| {
+            move |name: &str| {
+                pairs.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned())
+            }
+        };
+        let none = from_lookup(&lookup(&[("AWS_DEFAULT_REGION", "eu-west-1")]));
+        assert_eq!(none.region().unwrap().as_ref(), "eu-west-1");
+        assert!(!has_s3_endpoint(&none));
+        let dynamodb = from_lookup(&lookup(&[("AWS_ENDPOINT_URL_DYNAMODB", "http://db")]));
+        assert!(!has_s3_endpoint(&dynamodb), "only the database is elsewhere");
+        let s3 = from_lookup(&lookup(&[("AWS_ENDPOINT_URL_S3", "http://s3")]));
+        assert!(has_s3_endpoint(&s3));
+        let every = from_lookup(&lookup(&[("AWS_ENDPOINT_URL", "http://all")]));
+        assert!(has_s3_endpoint(&every));
+    }
+}

@@ -1,0 +1,146 @@
+//! Logs and metrics, both as JSON lines on standard output, where Lambda collects them.
+//!
+//! Metrics are CloudWatch's embedded metric format: a log line that CloudWatch counts, with no
+//! call and no permission. Their only dimension is the function's name, never anything from data:
+//! each new dimension value is billed, and records are written by strangers.
+
+use std::io::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Map, Value, json};
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+
+use crate::env;
+
+/// The namespace of every metric.
+pub const NAMESPACE: &str = "flowlog";
+/// The only dimension.
+const DIMENSION: &str = "function";
+
+/// Starts logging: one JSON object per line, `info` and above unless `RUST_LOG` says otherwise.
+/// Control characters in values are escaped by JSON itself. A second call changes nothing.
+pub fn init() {
+    let filter = EnvFilter::builder()
+        .with_default_directive(LevelFilter::INFO.into())
+        .parse_lossy(env::process("RUST_LOG").unwrap_or_default());
+    let _already_started = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_current_span(false)
+        .with_env_filter(filter)
+        .with_writer(std::io::stdout)
+        .try_init();
+}
+
+macro_rules! metrics {
+    ($($variant:ident $unit:ident $doc:literal,)*) => {
+        /// A metric, by its name in CloudWatch.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Metric {
+            $(#[doc = $doc] $variant,)*
+        }
+
+        impl Metric {
+            /// Every metric.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// Its name in CloudWatch.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($variant),)* }
+            }
+
+            /// Its unit in CloudWatch.
+            pub fn unit(self) -> &'static str {
+                match self { $(Self::$variant => stringify!($unit),)* }
+            }
+        }
+    };
+}
+
+metrics! {
+    RecordsRead Count "Lines that should be records.",
+    RecordsParsed Count "Records that were rolled up.",
+    RecordsRejected Count "Lines that are no records.",
+    RecordsLate Count "Records older than the horizon.",
+    RecordsNodata Count "NODATA records.",
+    RecordsSkipdata Count "SKIPDATA records: known gaps.",
+    PartialsWritten Count "Partials put into the aggregates.",
+    DeliveriesDone Count "Deliveries that became done.",
+    DeliveriesDuplicate Count "Deliveries that were done before.",
+    DeliveriesQuarantined Count "Deliveries that are permanently unusable.",
+    DeliveriesRetried Count "Deliveries left to a later attempt.",
+    DeliveriesMissing Count "Objects in the bucket that the ledger does not have.",
+    ObjectsReplaced Count "Objects that another one has replaced.",
+    ObjectsGone Count "Objects that were not there.",
+    DigestChanged Count "Deliveries that came out differently the second time.",
+    DeliveryLag Seconds "From the object's arrival until it was done.",
+    AlertsPublished Count "Notifications sent.",
+    AlertsSuppressed Count "Notifications held back by the budget.",
+    AlertsRepeated Count "Notifications sent by the sweeper, since nobody marked them.",
+}
+
+/// Writes metrics of one function as one line. The caller sums up first: a line costs the same
+/// whatever it counts.
+#[expect(clippy::disallowed_methods, reason = "CloudWatch wants the time of the measurement")]
+pub fn emit(function: &str, values: &[(Metric, u64)]) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let line = line(u64::try_from(now).unwrap_or(u64::MAX), function, values);
+    // Metrics are not worth failing for; a closed standard output is noticed elsewhere.
+    let _unwritten = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+fn line(now_ms: u64, function: &str, values: &[(Metric, u64)]) -> String {
+    let definitions: Vec<Value> = values
+        .iter()
+        .map(|(metric, _)| json!({ "Name": metric.name(), "Unit": metric.unit() }))
+        .collect();
+    let mut line = Map::new();
+    line.insert(
+        "_aws".to_owned(),
+        json!({
+            "Timestamp": now_ms,
+            "CloudWatchMetrics": [{
+                "Namespace": NAMESPACE,
+                "Dimensions": [[DIMENSION]],
+                "Metrics": definitions,
+            }],
+        }),
+    );
+    line.insert(DIMENSION.to_owned(), Value::from(function));
+    for (metric, value) in values {
+        line.insert(metric.name().to_owned(), Value::from(*value));
+    }
+    Value::Object(line).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_what_cloudwatch_reads() {
+        let line = line(
+            1_793_491_200_123,
+            "parser",
+            &[(Metric::RecordsRead, 7), (Metric::DeliveryLag, 61)],
+        );
+        let expected = json!({
+            "_aws": {
+                "Timestamp": 1_793_491_200_123_u64,
+                "CloudWatchMetrics": [{
+                    "Namespace": "flowlog",
+                    "Dimensions": [["function"]],
+                    "Metrics": [
+                        { "Name": "RecordsRead", "Unit": "Count" },
+                        { "Name": "DeliveryLag", "Unit": "Seconds" },
+                    ],
+                }],
+            },
+            "function": "parser",
+            "RecordsRead": 7,
+            "DeliveryLag": 61,
+        });
+        assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected);
+        assert!(!line.contains('\n'));
+    }
+}
