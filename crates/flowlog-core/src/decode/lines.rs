@@ -1,9 +1,9 @@
 //! Lines: text arrives in any pieces, each line is counted exactly once.
 
 use super::row::{Rejection, parse_row};
-use super::{Counts, DecodeError, Fallback, Limits, Reason, RecordSink, RejectedLine, Verdict};
+use super::{Counts, DecodeError, Fallback, Limits, Reason, RecordSink, RejectedLine, count};
 use crate::format::{Format, looks_like_header};
-use crate::record::{Field, LogStatus, Record};
+use crate::record::Field;
 
 /// Cuts text into lines and lines into records.
 #[derive(Debug)]
@@ -161,16 +161,6 @@ impl LineDecoder {
         self.counts.reject(reason);
         sink.rejected(RejectedLine { line: self.line, offset: self.offset, reason, column });
         Ok(())
-    }
-}
-
-/// Counts a record by its status and hands it to the sink.
-fn count<S: RecordSink>(counts: &mut Counts, record: &Record<'_>, sink: &mut S) {
-    match (sink.record(record), record.log_status) {
-        (Verdict::Late, _) => counts.late += 1,
-        (Verdict::Counted, LogStatus::Ok) => counts.parsed += 1,
-        (Verdict::Counted, LogStatus::NoData) => counts.nodata += 1,
-        (Verdict::Counted, LogStatus::SkipData) => counts.skipdata += 1,
     }
 }
 

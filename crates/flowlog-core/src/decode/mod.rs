@@ -12,16 +12,18 @@
 
 mod counts;
 mod lines;
+mod messages;
 mod object;
 mod row;
 
 pub use counts::{Counts, Reason};
 pub use lines::LineDecoder;
+pub use messages::MessageDecoder;
 pub use object::{Decoded, Encoding, ObjectDecoder};
 pub use row::{Rejection, parse_row};
 
 use crate::format::{Format, FormatError};
-use crate::record::Record;
+use crate::record::{LogStatus, Record};
 
 /// Bounds on what one object may do. All of them are configuration with safe defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +88,16 @@ pub trait RecordSink {
 
     /// The format of the lines that follow.
     fn format(&mut self, _format: &Format) {}
+}
+
+/// Counts a record by its status and hands it to the sink.
+fn count<S: RecordSink>(counts: &mut Counts, record: &Record<'_>, sink: &mut S) {
+    match (sink.record(record), record.log_status) {
+        (Verdict::Late, _) => counts.late += 1,
+        (Verdict::Counted, LogStatus::Ok) => counts.parsed += 1,
+        (Verdict::Counted, LogStatus::NoData) => counts.nodata += 1,
+        (Verdict::Counted, LogStatus::SkipData) => counts.skipdata += 1,
+    }
 }
 
 /// Why an object is unusable as a whole. Each is permanent: the same bytes fail again.

@@ -14,6 +14,8 @@ pub struct Notification {
     pub etag: Option<String>,
     /// Its size, where the event carries one.
     pub size: Option<u64>,
+    /// When the event happened (epoch seconds), where it says so.
+    pub time: Option<i64>,
 }
 
 /// A part of an event that calls for no work, and why.
@@ -120,6 +122,7 @@ fn collect_s3(record: &Value, found: &mut Notifications) -> Result<(), EventErro
         },
         etag: text(object, "eTag").map(unquoted),
         size: object.get("size").and_then(Value::as_u64),
+        time: text(record, "eventTime").and_then(epoch),
     });
     Ok(())
 }
@@ -141,12 +144,18 @@ fn collect_eventbridge(event: &Value, found: &mut Notifications) -> Result<(), E
         },
         etag: text(object, "etag").map(unquoted),
         size: object.get("size").and_then(Value::as_u64),
+        time: text(event, "time").and_then(epoch),
     });
     Ok(())
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
     value.get(name)?.as_str()
+}
+
+/// ISO 8601 to epoch seconds.
+fn epoch(time: &str) -> Option<i64> {
+    time.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second)
 }
 
 fn unquoted(etag: &str) -> String {
