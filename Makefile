@@ -109,6 +109,10 @@ build: $(LAMBDA)/.installed ## The functions for AWS, in target/lambda (ARCHITEC
 deploy: build $(SAM)/.installed ## Build and deploy (STACK=flowlog; ARGS="--guided", ARGS="--parameter-overrides AlertEmail=…")
 	$(SAM)/bin/sam deploy --stack-name $(STACK) $(or $(ARGS),--parameter-overrides Architecture=$(ARCHITECTURE))
 
+.PHONY: deploy-local
+deploy-local: build $(SAM)/.installed $(EMULATOR)/.installed ## Deploy to a local AWS on loopback, see what came to be, and throw it away
+	$(EMULATOR)/bin/python tests/dev/deploy.py $(CURDIR)/$(SAM)/bin/sam
+
 .PHONY: destroy
 destroy: $(SAM)/.installed ## Delete the stack; says what is kept
 	@echo 'Kept, because they hold your data: the log bucket with its policy, and both tables.'
