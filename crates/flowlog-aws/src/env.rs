@@ -6,3 +6,10 @@
 pub fn process(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
+
+/// The present in epoch seconds.
+#[expect(clippy::disallowed_methods, reason = "main hands this function to the handler's app")]
+pub fn now() -> i64 {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since_epoch.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
+}
