@@ -1,0 +1,193 @@
+//! The attacks, by name: what each one is, and which finding it must lead to.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Serialize, Serializer};
+
+/// Sources of a `source-flood` without a number.
+const FLOOD: u32 = 20_000;
+/// As many spoofed addresses as can be told apart.
+pub(super) const MAX_FLOOD: u32 = 1 << 28;
+
+/// Something to hide in the traffic. Its moment and its cast are drawn from the seed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Attack {
+    /// A host inside the peered VPC B tries 60 to 120 ports of one host in VPC A within five minutes; all refused.
+    PortScan,
+    /// Some 200 external sources are refused 600 to 900 times at one public interface, within one five-minute window.
+    RejectBurst,
+    /// One internal host tries one port on every other host of both VPCs, twice.
+    HostSweep,
+    /// One external source opens 60 to 150 short SSH connections to the bastion within 20 minutes; all accepted.
+    BruteForce,
+    /// As many spoofed sources as asked for, each refused once at one public interface, within one five-minute
+    /// window: `source-flood=1000000`. Costs a reader memory if it keeps a table of sources.
+    SourceFlood {
+        /// How many sources; each row has another one.
+        sources: u32,
+    },
+    /// One external source tries 24 to 48 doors of the public interfaces, spread over the whole recording.
+    SlowScan,
+    /// One external source is refused at 40 ports of the bastion, and a little later let in at another one.
+    RejectedThenAccepted,
+    /// The bastion sends 5 to 7 GB to three addresses nobody has talked to before, within 20 minutes.
+    EgressVolume,
+    /// A forgotten security group rule: the edge server asks for the cache across the peering, twice a minute, for 40
+    /// minutes; every time refused.
+    Misconfiguration,
+    /// A host that was taken over tries administration ports (SSH, SMB, RDP, `WinRM`) on every other host.
+    LateralMovement,
+    /// A stateless network ACL lets connections out across the peering and refuses the answers.
+    AsymmetricPath,
+    /// A public address holds RDP sessions with the edge server, bytes both ways.
+    SensitivePortExposed,
+    /// AWS skips records of a database interface: three SKIPDATA rows.
+    DataGap,
+}
+
+impl Attack {
+    /// Every attack, in the order of a help text.
+    pub const ALL: [Self; 13] = [
+        Self::PortScan,
+        Self::RejectBurst,
+        Self::HostSweep,
+        Self::BruteForce,
+        Self::SourceFlood { sources: FLOOD },
+        Self::SlowScan,
+        Self::RejectedThenAccepted,
+        Self::EgressVolume,
+        Self::Misconfiguration,
+        Self::LateralMovement,
+        Self::AsymmetricPath,
+        Self::SensitivePortExposed,
+        Self::DataGap,
+    ];
+
+    /// The name, without parameters.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PortScan => "port-scan",
+            Self::RejectBurst => "reject-burst",
+            Self::HostSweep => "host-sweep",
+            Self::BruteForce => "brute-force",
+            Self::SourceFlood { .. } => "source-flood",
+            Self::SlowScan => "slow-scan",
+            Self::RejectedThenAccepted => "rejected-then-accepted",
+            Self::EgressVolume => "egress-volume",
+            Self::Misconfiguration => "misconfiguration",
+            Self::LateralMovement => "lateral-movement",
+            Self::AsymmetricPath => "asymmetric-path",
+            Self::SensitivePortExposed => "sensitive-port-exposed",
+            Self::DataGap => "data-gap",
+        }
+    }
+
+    /// The type of the finding that must follow.
+    pub fn expected(self) -> &'static str {
+        match self {
+            Self::SourceFlood { .. } => "reject-burst",
+            Self::Misconfiguration | Self::LateralMovement => "east-west-reject",
+            other => other.name(),
+        }
+    }
+
+    /// Types of findings that may rightly follow as well.
+    pub fn also(self) -> &'static [&'static str] {
+        match self {
+            Self::PortScan => &[
+                "east-west-reject",
+                "reject-burst",
+                "reject-anomaly",
+                "asymmetric-path",
+            ],
+            Self::RejectBurst | Self::SourceFlood { .. } => &["reject-anomaly"],
+            Self::HostSweep => &["east-west-reject", "reject-anomaly", "asymmetric-path"],
+            Self::BruteForce => &["sensitive-port-exposed"],
+            Self::SlowScan | Self::EgressVolume | Self::DataGap => &[],
+            Self::RejectedThenAccepted => &[
+                "port-scan",
+                "reject-burst",
+                "reject-anomaly",
+                "slow-scan",
+                "sensitive-port-exposed",
+            ],
+            Self::Misconfiguration => &["asymmetric-path", "reject-anomaly", "reject-burst"],
+            Self::LateralMovement => &["host-sweep", "reject-anomaly", "asymmetric-path"],
+            Self::AsymmetricPath => &["east-west-reject", "reject-anomaly"],
+            Self::SensitivePortExposed => &["brute-force"],
+        }
+    }
+
+    /// The shortest recording that holds the attack.
+    pub(super) fn min_minutes(self) -> u32 {
+        match self {
+            Self::PortScan
+            | Self::RejectBurst
+            | Self::SourceFlood { .. }
+            | Self::AsymmetricPath
+            | Self::DataGap => 5,
+            Self::HostSweep | Self::SensitivePortExposed => 10,
+            Self::BruteForce
+            | Self::RejectedThenAccepted
+            | Self::EgressVolume
+            | Self::LateralMovement => 20,
+            Self::Misconfiguration => 40,
+            Self::SlowScan => 180,
+        }
+    }
+}
+
+impl fmt::Display for Attack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SourceFlood { sources } if *sources != FLOOD => {
+                write!(f, "{}={sources}", self.name())
+            }
+            other => f.write_str(other.name()),
+        }
+    }
+}
+
+impl FromStr for Attack {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        let flood = text
+            .strip_prefix("source-flood=")
+            .and_then(|number| number.parse().ok());
+        if let Some(sources) = flood.filter(|sources| (1..=MAX_FLOOD).contains(sources)) {
+            return Ok(Self::SourceFlood { sources });
+        }
+        let known = Self::ALL.into_iter().find(|attack| attack.name() == text);
+        known.ok_or_else(|| UnknownName::new("attack", text, &Self::ALL))
+    }
+}
+
+impl Serialize for Attack {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A name that stands for nothing here.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown {what} {name:?}; known are {known}")]
+pub struct UnknownName {
+    what: &'static str,
+    name: String,
+    known: String,
+}
+
+impl UnknownName {
+    /// With the list of what would have been understood.
+    pub(super) fn new(what: &'static str, name: &str, known: &[impl fmt::Display]) -> Self {
+        let known: Vec<String> = known.iter().map(ToString::to_string).collect();
+        Self {
+            what,
+            name: name.to_owned(),
+            known: known.join(", "),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Delivers rows as AWS does: into the object of their flow log and of the five-minute slot their `end` falls into.
+//!
+//! At most two slots are open at a time, because a capture window is shorter than a slot; each object is compressed
+//! while it is written, so that memory depends neither on the rate nor on the length of the recording.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use flate2::write::GzEncoder;
+use flate2::{Compression, GzBuilder};
+use jiff::Timestamp;
+use jiff::tz::Offset;
+
+use super::clock::{WINDOW, window_of};
+use super::draw::hash;
+use super::network::{ACCOUNT, COUNT, Eni, Network, REGION};
+use super::plan::{GenerateError, Layout, Plan};
+use super::row::{Gap, Row, Scribe};
+use super::truth::{ObjectTruth, Tally, Totals};
+
+/// Text collected before it goes through the compressor.
+const BUFFER: usize = 64 * 1024;
+
+/// The way from rows to objects.
+pub(super) struct Delivery<'a> {
+    network: &'a Network,
+    out: &'a Path,
+    /// Stands for the plan in the objects' names.
+    plan_hash: u64,
+    layout: Layout,
+    scribe: Scribe,
+    open: Vec<Object>,
+    closed: Vec<ObjectTruth>,
+    tally: Tally,
+    /// Who has reported in this capture window.
+    reported: [bool; COUNT],
+}
+
+/// An object being written.
+struct Object {
+    flow_log: usize,
+    slot: i64,
+    key: String,
+    path: PathBuf,
+    text: Vec<u8>,
+    gzip: GzEncoder<File>,
+    counts: Totals,
+}
+
+impl<'a> Delivery<'a> {
+    /// Nothing is created before the first row.
+    pub(super) fn new(plan: &Plan, network: &'a Network, out: &'a Path) -> Self {
+        Self {
+            network,
+            out,
+            plan_hash: plan.hash(),
+            layout: plan.format,
+            scribe: Scribe::new(plan.format, network),
+            open: Vec::new(),
+            closed: Vec::new(),
+            tally: Tally::new(plan),
+            reported: [false; COUNT],
+        }
+    }
+
+    /// Forgets who reported in the capture window before.
+    pub(super) fn begin_window(&mut self) {
+        self.reported = [false; COUNT];
+    }
+
+    /// Who has not reported in this capture window.
+    pub(super) fn idle(&self) -> Vec<Eni> {
+        (0..COUNT).filter(|eni| !self.reported[*eni]).collect()
+    }
+
+    /// How many those are.
+    pub(super) fn idle_count(&self) -> u64 {
+        self.reported
+            .iter()
+            .map(|reported| u64::from(!reported))
+            .sum()
+    }
+
+    /// Rows so far.
+    pub(super) fn rows(&self) -> u64 {
+        self.tally.totals.read
+    }
+
+    /// Delivers a record.
+    pub(super) fn row(&mut self, row: &Row) -> Result<(), GenerateError> {
+        self.reported[row.eni] = true;
+        self.tally.add(row);
+        let nth = self.object(row.eni, row.end)?;
+        let object = &mut self.open[nth];
+        object.counts.flow();
+        self.scribe.row(row, &mut object.text);
+        object.flush_above(BUFFER)
+    }
+
+    /// Delivers a row without a flow.
+    pub(super) fn gap(
+        &mut self,
+        eni: Eni,
+        gap: Gap,
+        from: i64,
+        to: i64,
+    ) -> Result<(), GenerateError> {
+        self.reported[eni] = true;
+        self.tally.totals.gap(gap);
+        let nth = self.object(eni, to)?;
+        let object = &mut self.open[nth];
+        object.counts.gap(gap);
+        self.scribe.gap(eni, gap, from, to, &mut object.text);
+        object.flush_above(BUFFER)
+    }
+
+    /// Finishes the objects whose slot has passed at this second.
+    pub(super) fn close_before(&mut self, second: i64) -> Result<(), GenerateError> {
+        while let Some(nth) = self
+            .open
+            .iter()
+            .position(|object| object.slot + WINDOW <= second)
+        {
+            let object = self.open.swap_remove(nth).close()?;
+            self.closed.push(object);
+        }
+        Ok(())
+    }
+
+    /// Finishes all objects, and tells what they hold.
+    pub(super) fn finish(mut self) -> Result<(Vec<ObjectTruth>, Tally), GenerateError> {
+        self.close_before(i64::MAX)?;
+        Ok((self.closed, self.tally))
+    }
+
+    /// The open object for this interface's flow log and second; created with its header line when it is the first.
+    fn object(&mut self, eni: Eni, end: i64) -> Result<usize, GenerateError> {
+        let flow_log = self.network.interfaces[eni].vpc;
+        let slot = window_of(end);
+        let found = self
+            .open
+            .iter()
+            .position(|object| object.slot == slot && object.flow_log == flow_log);
+        if let Some(nth) = found {
+            return Ok(nth);
+        }
+        let id = &self.network.flow_log_ids[flow_log];
+        let key = key(
+            id,
+            slot,
+            hash(format!("{}/{id}/{slot}", self.plan_hash).as_bytes()),
+        );
+        self.open.push(Object::create(
+            self.out.join(&key),
+            key,
+            self.layout,
+            flow_log,
+            slot,
+        )?);
+        Ok(self.open.len() - 1)
+    }
+}
+
+impl Object {
+    fn create(
+        path: PathBuf,
+        key: String,
+        layout: Layout,
+        flow_log: usize,
+        slot: i64,
+    ) -> Result<Self, GenerateError> {
+        let created = path
+            .parent()
+            .map_or(Ok(()), fs::create_dir_all)
+            .and_then(|()| File::create(&path));
+        let file = created.map_err(|source| GenerateError::io(&path, source))?;
+        // Neither a time nor an operating system in the header: both would make equal plans differ.
+        let gzip = GzBuilder::new()
+            .mtime(0)
+            .operating_system(255)
+            .write(file, Compression::new(6));
+        let mut text = Vec::with_capacity(BUFFER + 1024);
+        text.extend_from_slice(layout.header().as_bytes());
+        text.push(b'\n');
+        Ok(Self {
+            flow_log,
+            slot,
+            key,
+            path,
+            text,
+            gzip,
+            counts: Totals::default(),
+        })
+    }
+
+    fn flush_above(&mut self, limit: usize) -> Result<(), GenerateError> {
+        if self.text.len() > limit {
+            self.gzip
+                .write_all(&self.text)
+                .map_err(|source| GenerateError::io(&self.path, source))?;
+            self.text.clear();
+        }
+        Ok(())
+    }
+
+    fn close(mut self) -> Result<ObjectTruth, GenerateError> {
+        self.flush_above(0)?;
+        self.gzip
+            .finish()
+            .map_err(|source| GenerateError::io(&self.path, source))?;
+        let Totals {
+            read,
+            parsed,
+            nodata,
+            skipdata,
+        } = self.counts;
+        Ok(ObjectTruth {
+            key: self.key,
+            read,
+            parsed,
+            nodata,
+            skipdata,
+        })
+    }
+}
+
+/// The S3 key under which AWS delivers the slot's object; the last part tells several of one slot apart.
+fn key(flow_log_id: &str, slot: i64, hash: u64) -> String {
+    let at = Offset::UTC.to_datetime(Timestamp::from_second(slot).unwrap_or_default());
+    let (year, month, day) = (at.year(), at.month(), at.day());
+    let (hour, minute) = (at.hour(), at.minute());
+    let hash = (hash >> 32) ^ (hash & 0xffff_ffff);
+    format!(
+        "AWSLogs/{ACCOUNT}/vpcflowlogs/{REGION}/{year:04}/{month:02}/{day:02}/\
+         {ACCOUNT}_vpcflowlogs_{REGION}_{flow_log_id}_{year:04}{month:02}{day:02}T{hour:02}{minute:02}Z_{hash:08x}.log.gz"
+    )
+}

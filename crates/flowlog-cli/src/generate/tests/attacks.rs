@@ -1,0 +1,299 @@
+//! Each attack is in the objects, as strong as its description says, and where the truth says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::{Attack, AttackTruth, Plan};
+use super::reading::{Line, Recording, most_distinct};
+use super::{generate, plan};
+
+/// Plays one attack in several recordings and hands over the rows at its victims while it lasts.
+fn each(attack: Attack, minutes: u32, check: impl Fn(&AttackTruth, &[&Line])) {
+    for seed in 0..6 {
+        let plan = Plan {
+            attacks: vec![attack],
+            ..plan(seed, minutes, 60)
+        };
+        let (truth, recording) = generate(&plan);
+        let [found] = &truth.attacks[..] else {
+            panic!("one attack, not {:?}", truth.attacks)
+        };
+        assert_eq!(found.kind, attack.name());
+        assert!(
+            found.start >= plan.start && found.end < plan.end() && found.rows > 0,
+            "{found:?}"
+        );
+        let windows: BTreeSet<i64> = (found.start..=found.end)
+            .map(|second| second / 300 * 300)
+            .collect();
+        assert_eq!(found.windows, Vec::from_iter(windows));
+        check(found, &at_victims(found, &recording));
+    }
+}
+
+fn at_victims<'a>(attack: &AttackTruth, recording: &'a Recording) -> Vec<&'a Line> {
+    let victims = recording.lines.iter().filter(|line| {
+        attack
+            .interface_ids
+            .iter()
+            .any(|id| id == line.get("interface-id"))
+    });
+    victims
+        .filter(|line| (attack.start..=attack.end).contains(&line.start()))
+        .collect()
+}
+
+/// The refused ones from the attack's source.
+fn refused<'a>(attack: &AttackTruth, lines: &[&'a Line]) -> Vec<&'a Line> {
+    let from_source = lines
+        .iter()
+        .filter(|line| attack.source.as_deref() == Some(line.get("srcaddr")));
+    from_source
+        .filter(|line| line.rejected())
+        .copied()
+        .collect()
+}
+
+fn distinct(lines: &[&Line], column: &str) -> usize {
+    lines
+        .iter()
+        .map(|line| line.get(column))
+        .collect::<BTreeSet<_>>()
+        .len()
+}
+
+#[test]
+fn port_scan() {
+    each(Attack::PortScan, 30, |attack, lines| {
+        assert!(attack.interface_id.is_some() && attack.end - attack.start <= 300);
+        let source = attack.source.as_deref().unwrap();
+        assert!(source.starts_with("10.1."), "from inside VPC B");
+        let scan = refused(attack, lines);
+        assert!(distinct(&scan, "dstport") >= 60);
+        assert!(
+            scan.iter()
+                .all(|line| line.get("dstaddr").starts_with("10.0."))
+        );
+    });
+}
+
+#[test]
+fn reject_burst() {
+    each(Attack::RejectBurst, 5, |attack, lines| {
+        assert_eq!(attack.windows.len(), 1);
+        let burst: Vec<&Line> = lines
+            .iter()
+            .filter(|line| line.rejected())
+            .copied()
+            .collect();
+        assert!(burst.len() >= 600 && distinct(&burst, "srcaddr") >= 150);
+        let mut doors: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for line in burst {
+            doors
+                .entry(line.get("srcaddr"))
+                .or_default()
+                .insert(line.get("dstport"));
+        }
+        assert!(doors.values().all(|ports| ports.len() < 10), "nobody scans");
+    });
+}
+
+#[test]
+fn source_flood() {
+    each(
+        Attack::SourceFlood { sources: 5_000 },
+        5,
+        |attack, lines| {
+            assert_eq!(
+                (attack.windows.len(), attack.sources, attack.rows),
+                (1, 5_000, 5_000)
+            );
+            let flood: Vec<&Line> = lines
+                .iter()
+                .filter(|line| line.rejected())
+                .copied()
+                .collect();
+            assert!(distinct(&flood, "srcaddr") >= 5_000);
+        },
+    );
+}
+
+#[test]
+fn host_sweep() {
+    each(Attack::HostSweep, 15, |attack, lines| {
+        assert!(
+            attack
+                .source
+                .as_deref()
+                .is_some_and(|source| source.starts_with("10."))
+        );
+        let sweep = refused(attack, lines);
+        assert_eq!(distinct(&sweep, "dstport"), 1);
+        assert_eq!(
+            (distinct(&sweep, "interface-id"), attack.interface_ids.len()),
+            (11, 11)
+        );
+    });
+}
+
+#[test]
+fn brute_force() {
+    each(Attack::BruteForce, 25, |attack, lines| {
+        assert!(attack.end - attack.start <= 1_200);
+        let guesses = lines
+            .iter()
+            .filter(|line| attack.source.as_deref() == Some(line.get("srcaddr")));
+        let guesses: Vec<&Line> = guesses.copied().collect();
+        assert!(guesses.len() >= 60);
+        for line in guesses {
+            assert!(
+                !line.rejected() && line.get("dstport") == "22" && line.number("packets") <= 30,
+                "{line:?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn slow_scan() {
+    each(Attack::SlowScan, 240, |attack, lines| {
+        let scan = refused(attack, lines);
+        let doors: Vec<_> = scan
+            .iter()
+            .map(|line| {
+                (
+                    line.start(),
+                    (line.get("interface-id"), line.get("dstport")),
+                )
+            })
+            .collect();
+        assert!(
+            doors
+                .iter()
+                .map(|(_, door)| door)
+                .collect::<BTreeSet<_>>()
+                .len()
+                >= 24
+        );
+        assert!(
+            most_distinct(&doors, 900) < 10,
+            "too slow for a window of 15 minutes"
+        );
+    });
+}
+
+#[test]
+fn rejected_then_accepted() {
+    each(Attack::RejectedThenAccepted, 20, |attack, lines| {
+        let scan = refused(attack, lines);
+        assert!(distinct(&scan, "dstport") >= 25);
+        let last = scan.iter().map(|line| line.start()).max().unwrap();
+        let inside = lines.iter().filter(|line| {
+            !line.rejected() && attack.source.as_deref() == Some(line.get("srcaddr"))
+        });
+        let inside: Vec<&Line> = inside.copied().collect();
+        assert!(!inside.is_empty() && inside.iter().all(|line| line.start() >= last));
+        assert!(
+            inside
+                .iter()
+                .all(|line| line.number("bytes") > 1_000 && line.get("dstport") == "2222")
+        );
+    });
+}
+
+#[test]
+fn egress_volume() {
+    each(Attack::EgressVolume, 180, |attack, lines| {
+        assert_eq!(attack.start / 3_600, attack.end / 3_600, "in one hour");
+        let stolen = lines
+            .iter()
+            .filter(|line| line.get("dstaddr").starts_with("185.220."));
+        let bytes: u64 = stolen.map(|line| line.number("bytes")).sum();
+        assert!((5_000_000_000..7_000_000_000).contains(&bytes), "{bytes}");
+    });
+}
+
+#[test]
+fn misconfiguration() {
+    each(Attack::Misconfiguration, 60, |attack, lines| {
+        let refused = refused(attack, lines);
+        let windows: BTreeSet<i64> = refused.iter().map(|line| line.start() / 300).collect();
+        assert!(
+            windows.len() >= 7
+                && (*windows.first().unwrap()..=*windows.last().unwrap())
+                    .eq(windows.iter().copied())
+        );
+        assert_eq!(
+            (distinct(&refused, "dstaddr"), distinct(&refused, "dstport")),
+            (1, 1)
+        );
+    });
+}
+
+#[test]
+fn lateral_movement() {
+    each(Attack::LateralMovement, 30, |attack, lines| {
+        let tried = refused(attack, lines);
+        assert_eq!(
+            (
+                distinct(&tried, "interface-id"),
+                distinct(&tried, "dstport")
+            ),
+            (11, 4)
+        );
+    });
+}
+
+#[test]
+fn asymmetric_path() {
+    each(Attack::AsymmetricPath, 10, |attack, lines| {
+        let source = attack.source.as_deref();
+        let inside = lines
+            .iter()
+            .filter(|line| line.inside("srcaddr") && line.inside("dstaddr"));
+        let (back, there): (Vec<&Line>, Vec<&Line>) =
+            inside.copied().partition(|line| line.rejected());
+        assert_eq!(back.len(), 24);
+        for line in back {
+            assert_eq!(
+                (Some(line.get("dstaddr")), line.get("srcport")),
+                (source, "8443")
+            );
+            let forward = there
+                .iter()
+                .find(|out| out.get("srcport") == line.get("dstport"))
+                .unwrap();
+            assert_eq!(
+                (forward.get("dstport"), forward.get("dstaddr")),
+                ("8443", line.get("srcaddr"))
+            );
+        }
+    });
+}
+
+#[test]
+fn sensitive_port_exposed() {
+    each(Attack::SensitivePortExposed, 15, |attack, lines| {
+        let source = attack.source.as_deref();
+        let bytes = |end: &str, port: &str| {
+            let rows = lines
+                .iter()
+                .filter(|line| source == Some(line.get(end)) && line.get(port) == "3389");
+            rows.map(|line| line.number("bytes")).sum::<u64>()
+        };
+        assert!(bytes("srcaddr", "dstport") > 10_000 && bytes("dstaddr", "srcport") > 10_000);
+    });
+}
+
+#[test]
+fn data_gap() {
+    each(Attack::DataGap, 10, |attack, lines| {
+        assert_eq!((attack.rows, attack.windows.len()), (3, 1));
+        assert_eq!(
+            lines
+                .iter()
+                .filter(|line| line.status() == "SKIPDATA")
+                .count(),
+            3
+        );
+    });
+}
