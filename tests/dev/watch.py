@@ -85,8 +85,9 @@ def function_environment(aws, topic):
         "CONTROL_TABLE": CONTROL,
         "TOPIC_ARN": topic,
         "LOG_FORMAT": " ".join(f"${{{field}}}" for field in make_events.HEADER.split(" ")),
-        # The sample does not get younger, and must not become late.
-        "HORIZON_DAYS": "36500",
+        # The most they accept. The parser judges lateness by the notification's own time; the subscriber has only the
+        # clock, so that its sample, of November 2026, is counted as late from December on.
+        "HORIZON_DAYS": "30",
         "ALERT_COOLDOWN_SECONDS": "900",
         "ALERT_BUDGET_PER_HOUR": "20",
     }
