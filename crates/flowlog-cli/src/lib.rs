@@ -1,1 +1,12 @@
+//! flowlog on a laptop: the same core, handlers and items as in AWS.
+//!
+//! [`analyze`] reads files in one pass without a store. [`local`] runs the whole pipeline: folders
+//! stand in for buckets, an embedded DynamoDB for the tables, a printed notification for SNS.
 
+pub mod analyze;
+pub mod embedded;
+pub mod folder;
+pub mod generate;
+pub mod input;
+pub mod local;
+pub mod report;

@@ -1,1 +1,205 @@
-fn main() {}
+//! The command `flowlog`.
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use flowlog_cli::embedded::Location;
+use flowlog_cli::generate::{self, Attack, Layout, Plan};
+use flowlog_cli::report::{self, Report};
+use flowlog_cli::{analyze, local};
+use flowlog_core::decode::{Fallback, Limits};
+use flowlog_core::format::Format;
+
+/// VPC flow logs on a laptop: the decoder, the roll-ups, the rules and the handlers that run in AWS.
+///
+/// `analyze` answers at once from files. `local` runs the whole pipeline on an embedded DynamoDB and
+/// prints the alerts that SNS would have sent. `generate` makes flow logs to try both on.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Read flow log files and print totals, top talkers, what was rejected, findings and coverage.
+    ///
+    /// Reads plain text and gzip (every member), told apart by content. The field order comes from
+    /// each file's header line; a file without one must fit --log-format, or the default format.
+    ///
+    /// A file that cannot be read to its end counts for nothing, gets one line on standard error,
+    /// and the others are still read.
+    ///
+    /// Exit status: 0 everything was read, findings or not; 1 a file or a line could not be read;
+    /// 2 the command line is wrong.
+    Analyze(AnalyzeArgs),
+    /// Run the whole pipeline over local files: parser, DynamoDB, stream, alerter.
+    ///
+    /// The same objects again change nothing: run it twice on one --store and compare. Exit status
+    /// as for analyze.
+    Local(LocalArgs),
+    /// Write deterministic flow log objects of two peered VPCs, and the truth about them.
+    Generate(GenerateArgs),
+}
+
+#[derive(Debug, Args)]
+struct AnalyzeArgs {
+    /// Files, folders (every .log, .gz and .parquet file below), or - for standard input.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+    /// The flow log's LogFormat, for files without a header line: '${version} ${account-id} …'.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct LocalArgs {
+    /// Files or folders; an object's key is its path from AWSLogs/ on.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// Keep the database in this file; without it, it is gone afterwards.
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+struct Output {
+    /// Tables for people, or one JSON object for scripts.
+    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
+    format: OutputFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OutputFormat {
+    Table,
+    Json,
+}
+
+#[derive(Debug, Args)]
+struct GenerateArgs {
+    /// The same seed gives the same bytes.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many minutes of traffic.
+    #[arg(long, default_value_t = 1440)]
+    minutes: u32,
+    /// Records per minute over the whole network.
+    #[arg(long, default_value_t = 100)]
+    rate: u32,
+    /// First second (epoch), a multiple of 300.
+    #[arg(long, default_value_t = 1_793_491_200)]
+    start: i64,
+    /// Plant an attack; may be given several times.
+    #[arg(long, value_name = "ATTACK")]
+    attack: Vec<Attack>,
+    /// Fields of the records.
+    #[arg(long, default_value = "v5")]
+    format: Layout,
+    /// Folder to write to.
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Analyze(args) => run_analyze(&args),
+        Command::Local(args) => run_local(args).await,
+        Command::Generate(args) => run_generate(args),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            complain(format!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+type Fallible = Result<ExitCode, Box<dyn std::error::Error>>;
+
+fn run_analyze(args: &AnalyzeArgs) -> Fallible {
+    let fallback = match &args.log_format {
+        None => Fallback::Default,
+        Some(text) => Fallback::Declared(Format::from_log_format(text)?),
+    };
+    let report = analyze::analyze(&args.paths, Limits::default(), &fallback, &mut complain)?;
+    match args.output.format {
+        OutputFormat::Table => print(&report::to_text(&report))?,
+        OutputFormat::Json => print(&format!("{}\n", report::to_json(&report)))?,
+    }
+    Ok(status(&report))
+}
+
+async fn run_local(args: LocalArgs) -> Fallible {
+    let location = args.store.map_or(Location::Temporary, Location::File);
+    let run = local::run(&args.paths, location, Limits::default(), &mut complain).await?;
+    match args.output.format {
+        OutputFormat::Table => {
+            let mut text = format!(
+                "{} object(s) ingested, {} ingested before\n",
+                run.ingested, run.duplicates
+            );
+            text.push_str(&report::to_text(&run.report));
+            text.push_str(&format!("\nAlerts sent: {}\n", run.alerts.len()));
+            for alert in &run.alerts {
+                text.push_str(&format!("\n── {}\n{}", alert.subject, alert.text));
+            }
+            print(&text)?;
+        }
+        OutputFormat::Json => {
+            let mut value = report::to_json(&run.report);
+            let alerts: Result<Vec<serde_json::Value>, _> =
+                run.alerts.iter().map(|alert| serde_json::from_str(&alert.json)).collect();
+            value["alerts"] = serde_json::Value::Array(alerts?);
+            print(&format!("{value}\n"))?;
+        }
+    }
+    Ok(status(&run.report))
+}
+
+fn run_generate(args: GenerateArgs) -> Fallible {
+    let plan = Plan {
+        seed: args.seed,
+        start: args.start,
+        minutes: args.minutes,
+        rate: args.rate,
+        format: args.format,
+        attacks: args.attack,
+    };
+    let truth = generate::write(&plan, &args.output)?;
+    print(&format!(
+        "{} objects, {} records, {} attack(s) planted in {}; the truth is in truth.json\n",
+        truth.objects.len(),
+        truth.totals.read,
+        truth.attacks.len(),
+        args.output.display()
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// 0 if everything could be read, 1 if a file or a line could not.
+fn status(report: &Report) -> ExitCode {
+    let unread = report.files.iter().any(|file| file.error.is_some());
+    if unread || report.totals.rejected_total() > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// A reader that has seen enough (`| head`) is no failure.
+fn print(text: &str) -> std::io::Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "complaints are for whoever runs the command")]
+fn complain(line: String) {
+    eprintln!("flowlog: {}", report::printable(&line));
+}

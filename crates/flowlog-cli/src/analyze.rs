@@ -1,0 +1,201 @@
+//! `flowlog analyze`: one pass over files, no store.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use flowlog_core::decode::{
+    DecodeError, Decoded, Fallback, Limits, ObjectDecoder, RecordSink, RejectedLine, Verdict,
+};
+use flowlog_core::detect::Rules;
+use flowlog_core::format::Format;
+use flowlog_core::record::Record;
+use flowlog_core::rollup::{Accumulator, BlobError, Budget, Chunk};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::input::{Input, expand};
+use crate::report::{Builder, FileReport, Report};
+
+/// How many rejected lines of one file are shown one by one.
+const SHOWN: usize = 10;
+
+/// A message about one file, for standard error.
+pub type Complaint = String;
+
+/// Reads everything and reports. `complain` gets one line for each thing that could not be read.
+pub fn analyze(
+    paths: &[PathBuf],
+    limits: Limits,
+    fallback: &Fallback,
+    complain: &mut dyn FnMut(Complaint),
+) -> Result<Report, BlobError> {
+    let inputs = expand(paths);
+    let progress = progress(inputs.iter().filter_map(Input::size).sum());
+    let mut builder = Builder::default();
+    let mut files = Vec::with_capacity(inputs.len());
+    for input in &inputs {
+        let read = read_input(input, limits, fallback, &progress);
+        progress.suspend(|| read.complaints.iter().for_each(|line| complain(format!("{}: {line}", input.name()))));
+        // A file that breaks off counts for nothing, as in the pipeline: no sum is half a file's.
+        if let Some(found) = read.found {
+            builder.absorb(found);
+        }
+        files.push(read.report);
+    }
+    progress.finish_and_clear();
+    builder.finish(files, &Rules::default())
+}
+
+/// Counts objects; drawn only where standard error is a terminal.
+pub fn progress_of_objects(objects: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} objects {eta}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(objects).with_style(style)
+}
+
+/// Counts bytes; drawn only where standard error is a terminal.
+fn progress(bytes: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(bytes).with_style(style)
+}
+
+struct ReadFile {
+    report: FileReport,
+    complaints: Vec<Complaint>,
+    found: Option<Builder>,
+}
+
+fn read_input(input: &Input, limits: Limits, fallback: &Fallback, progress: &ProgressBar) -> ReadFile {
+    let failed = |error: String| ReadFile {
+        report: FileReport {
+            path: input.name(),
+            format: "unknown".to_owned(),
+            counts: flowlog_core::decode::Counts::default(),
+            error: Some(error.clone()),
+        },
+        complaints: vec![error],
+        found: None,
+    };
+    let decoded = match input {
+        Input::Unreadable(_, why) => return failed(why.clone()),
+        Input::Stdin => decode(std::io::stdin().lock(), None, limits, fallback, progress),
+        Input::File(path) => match std::fs::File::open(path) {
+            Ok(file) => decode(file, input.size(), limits, fallback, progress),
+            Err(error) => return failed(error.to_string()),
+        },
+    };
+    match decoded {
+        Ok((decoded, mut builder)) => {
+            let Decoded { sink, counts, format, encoding, .. } = decoded;
+            let described = format.map_or_else(|| "unknown".to_owned(), |f| f.describe());
+            let complaints = sink.complaints(counts.rejected_total());
+            add(&mut builder, sink.accumulator.finish());
+            ReadFile {
+                report: FileReport {
+                    path: input.name(),
+                    format: format!("{} {described}", encoding.name()),
+                    counts,
+                    error: None,
+                },
+                complaints,
+                found: Some(builder),
+            }
+        }
+        Err(error) => failed(error),
+    }
+}
+
+type DecodedFile = (Decoded<Watched>, Builder);
+
+fn decode(
+    mut reader: impl Read,
+    size: Option<u64>,
+    limits: Limits,
+    fallback: &Fallback,
+    progress: &ProgressBar,
+) -> Result<DecodedFile, String> {
+    let sink = Watched::new();
+    let mut decoder = ObjectDecoder::new(limits, fallback.clone(), size, sink);
+    let mut builder = Builder::default();
+    let mut buffer = vec![0; 256 << 10];
+    let fail = |error: DecodeError| error.to_string();
+    loop {
+        let n = reader.read(&mut buffer).map_err(|e| e.to_string())?;
+        if n == 0 {
+            break;
+        }
+        progress.inc(n as u64);
+        decoder.push(&buffer[..n]).map_err(fail)?;
+        if let Some(sink) = decoder.sink_mut() {
+            let ready = sink.accumulator.take_ready();
+            add(&mut builder, ready);
+        }
+    }
+    Ok((decoder.finish().map_err(fail)?, builder))
+}
+
+fn add(builder: &mut Builder, chunks: Vec<Chunk>) {
+    for (interface_id, window, rollup) in chunks.into_iter().flatten() {
+        builder.add(&interface_id, window, &rollup);
+    }
+}
+
+/// Rolls up, and remembers what to tell about the lines.
+struct Watched {
+    accumulator: Accumulator,
+    rejected: Vec<RejectedLine>,
+    unknown: Vec<String>,
+}
+
+impl Watched {
+    fn new() -> Self {
+        Self {
+            accumulator: Accumulator::new(Budget::default(), None),
+            rejected: Vec::new(),
+            unknown: Vec::new(),
+        }
+    }
+
+    fn complaints(&self, rejected: u64) -> Vec<Complaint> {
+        let mut lines: Vec<Complaint> = self.unknown.clone();
+        for line in &self.rejected {
+            let column = line.column.map_or_else(String::new, |c| format!(", column {c}"));
+            lines.push(format!(
+                "line {}{column} (byte {}): {}: {}",
+                line.line,
+                line.offset,
+                line.reason.code(),
+                line.reason.explanation()
+            ));
+        }
+        let more = rejected.saturating_sub(self.rejected.len() as u64);
+        if more > 0 {
+            lines.push(format!("… and {more} more rejected lines"));
+        }
+        lines
+    }
+}
+
+impl RecordSink for Watched {
+    fn record(&mut self, record: &Record<'_>) -> Verdict {
+        self.accumulator.record(record)
+    }
+
+    fn rejected(&mut self, line: RejectedLine) {
+        if self.rejected.len() < SHOWN {
+            self.rejected.push(line);
+        }
+    }
+
+    fn format(&mut self, format: &Format) {
+        self.accumulator.format(format);
+        let unknown: Vec<&str> = format.unknown().collect();
+        if !unknown.is_empty() && self.unknown.len() < SHOWN {
+            self.unknown.push(format!(
+                "header: {} unknown column(s) carried past: {}",
+                unknown.len(),
+                unknown.join(" ")
+            ));
+        }
+    }
+}

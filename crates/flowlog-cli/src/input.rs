@@ -1,0 +1,109 @@
+//! Which files the paths on the command line mean.
+
+use std::path::{Path, PathBuf};
+
+use walkdir::WalkDir;
+
+/// One thing to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Standard input.
+    Stdin,
+    /// A file that was named, or found in a folder that was.
+    File(PathBuf),
+    /// Something that cannot be read, and why.
+    Unreadable(PathBuf, String),
+}
+
+impl Input {
+    /// As people see it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Stdin => "-".to_owned(),
+            Self::File(path) | Self::Unreadable(path, _) => path.display().to_string(),
+        }
+    }
+
+    /// Length in bytes, where it is known beforehand.
+    pub fn size(&self) -> Option<u64> {
+        match self {
+            Self::File(path) => std::fs::metadata(path).ok().map(|m| m.len()),
+            Self::Stdin | Self::Unreadable(..) => None,
+        }
+    }
+}
+
+/// Expands paths: `-` is standard input, a folder is every flow log file below it. Files are in the
+/// order of the time that AWS wrote into their names, so that what happened first is read first.
+pub fn expand(paths: &[PathBuf]) -> Vec<Input> {
+    let mut inputs = Vec::new();
+    for path in paths {
+        if path == Path::new("-") {
+            inputs.push(Input::Stdin);
+        } else if path.is_dir() {
+            inputs.extend(folder(path));
+        } else if path.exists() {
+            inputs.push(Input::File(path.clone()));
+        } else {
+            inputs.push(Input::Unreadable(path.clone(), "no such file or folder".to_owned()));
+        }
+    }
+    inputs
+}
+
+fn folder(root: &Path) -> Vec<Input> {
+    let mut files = Vec::new();
+    let mut inputs = Vec::new();
+    for entry in WalkDir::new(root).sort_by_file_name() {
+        match entry {
+            Ok(entry) if entry.file_type().is_file() && is_flow_log_name(entry.path()) => {
+                files.push(entry.into_path());
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let path = error.path().unwrap_or(root).to_owned();
+                inputs.push(Input::Unreadable(path, error.to_string()));
+            }
+        }
+    }
+    if files.is_empty() && inputs.is_empty() {
+        let why = "the folder holds no .log, .gz or .parquet file".to_owned();
+        inputs.push(Input::Unreadable(root.to_owned(), why));
+    }
+    files.sort_by_cached_key(|path| (delivery_time(path), path.clone()));
+    inputs.extend(files.into_iter().map(Input::File));
+    inputs
+}
+
+/// In folders only files with the endings of flow logs are read; a file that is named is read
+/// whatever its name.
+fn is_flow_log_name(path: &Path) -> bool {
+    path.extension()
+        .is_some_and(|e| ["log", "gz", "parquet"].iter().any(|known| e.eq_ignore_ascii_case(known)))
+}
+
+/// The `20261101T0005Z` of AWS's file names.
+pub(crate) fn delivery_time(path: &Path) -> Option<String> {
+    let name = path.file_name()?.to_str()?;
+    let time = name.split('_').rev().nth(1)?;
+    (time.len() == 14 && time.ends_with('Z')).then(|| time.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_read_in_the_order_of_time() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a/1_vpcflowlogs_r_fl-b_20261101T0010Z_x.log.gz", "a/1_vpcflowlogs_r_fl-c_20261101T0005Z_y.log.gz", "truth.json"] {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        }
+        let names: Vec<String> = expand(&[dir.path().to_owned()]).iter().map(Input::name).collect();
+        assert_eq!(names.len(), 2);
+        assert!(names[0].ends_with("y.log.gz"));
+        assert!(matches!(&expand(&["/nowhere".into()])[..], [Input::Unreadable(..)]));
+    }
+}

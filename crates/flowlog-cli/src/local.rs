@@ -1,0 +1,351 @@
+//! `flowlog local`: the whole pipeline over local files, by the functions' own handlers.
+//!
+//! ```text
+//! file ─► SQS event with an S3 notification ─► flowlog-s3-parser ─► embedded DynamoDB ─► stream
+//! printed notification ◄─ flowlog-anomaly-alerter ◄─ DynamoDB stream event ◄───────────────┘
+//! ```
+//!
+//! Local runs live in event time: nothing is late, and an alert's cooldown and budget run by the
+//! records' own clock.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use flowlog_anomaly_alerter as alerter;
+use flowlog_aws::DynamoDbStore;
+use flowlog_aws::streams::{StreamKeys, StreamReader};
+use flowlog_aws::telemetry::Metric;
+use flowlog_core::alert::{Notification, Notifier, NotifyError, Policy};
+use flowlog_core::decode::{Counts, Limits};
+use flowlog_core::detect::Rules;
+use flowlog_core::ingest::DirectoryCache;
+use flowlog_core::object::{ObjectRef, Objects as _};
+use flowlog_core::record::{BatchId, Source, Window};
+use flowlog_core::rollup::BlobError;
+use flowlog_core::store::reader::history;
+use flowlog_core::store::{AggregateReader as _, LedgerEntry, LedgerReader as _, LedgerState, StoreError};
+use flowlog_s3_parser as parser;
+use lambda_runtime::{Context, LambdaEvent};
+use serde_json::{Value, json};
+
+use crate::embedded::{EmbeddedDb, EmbeddedError, Location};
+use crate::folder::{FolderError, FolderObjects};
+use crate::input::{Input, expand};
+use crate::report::{Builder, FileReport, Report};
+
+/// How many objects are ingested before the stream is read.
+const OBJECTS_PER_POLL: usize = 32;
+/// How many stream records an invocation of the alerter gets.
+const STREAM_BATCH: usize = 100;
+
+/// What a run found and sent.
+#[derive(Debug)]
+pub struct LocalRun {
+    /// The report over everything in the store.
+    pub report: Report,
+    /// What would have gone to SNS, in order.
+    pub alerts: Vec<Notification>,
+    /// How many objects this run ingested, and how many it found ingested before.
+    pub ingested: usize,
+    /// Objects (or copies of them) that were ingested before.
+    pub duplicates: usize,
+}
+
+/// Why a run cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalError {
+    /// The database.
+    #[error(transparent)]
+    Embedded(#[from] EmbeddedError),
+    /// The files.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored roll-up.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// The parser.
+    #[error("flowlog-s3-parser failed: {0}")]
+    Parser(#[from] parser::HandlerError),
+    /// The alerter.
+    #[error("flowlog-anomaly-alerter failed: {0}")]
+    Alerter(#[from] alerter::HandlerError),
+}
+
+/// Keeps notifications to be printed, in place of SNS.
+#[derive(Debug, Default)]
+pub struct PrintedNotifier(RefCell<Vec<Notification>>);
+
+impl Notifier for PrintedNotifier {
+    async fn publish(&self, notification: &Notification) -> Result<(), NotifyError> {
+        self.0.borrow_mut().push(notification.clone());
+        Ok(())
+    }
+}
+
+type Parser = parser::App<FolderObjects, DynamoDbStore>;
+type Alerter = alerter::App<DynamoDbStore, PrintedNotifier>;
+
+/// The functions, wired to local things.
+struct Pipeline {
+    parser: Parser,
+    alerter: Alerter,
+    stream: StreamReader,
+    store: DynamoDbStore,
+    // Dropped last: everything above talks to it.
+    _database: EmbeddedDb,
+}
+
+/// Runs the pipeline over these paths. `complain` gets one line for each thing that could not be
+/// read.
+pub async fn run(
+    paths: &[PathBuf],
+    location: Location,
+    limits: Limits,
+    complain: &mut dyn FnMut(String),
+) -> Result<LocalRun, LocalError> {
+    let mut files = Vec::new();
+    let mut reports = Vec::new();
+    for input in expand(paths) {
+        match input {
+            Input::File(path) => files.push(path),
+            Input::Stdin => reports.push(unread("-", "an object needs a name: use analyze for standard input")),
+            Input::Unreadable(path, why) => reports.push(unread(&path.display().to_string(), &why)),
+        }
+    }
+    let objects = FolderObjects::open(&files)?;
+    let mut order: Vec<(ObjectRef, PathBuf)> =
+        objects.objects().map(|(object, path)| (object.clone(), path.to_owned())).collect();
+    order.sort_by_cached_key(|(object, _)| (delivery_time(&object.key), object.clone()));
+    let mut pipeline = Pipeline::open(objects, location, limits).await?;
+    let progress = crate::analyze::progress_of_objects(order.len() as u64);
+    let (mut ingested, mut duplicates) = (0, 0);
+    for (at, (object, path)) in order.iter().enumerate() {
+        let ingestion = pipeline.ingest(object).await?;
+        match ingestion.known_before {
+            true => duplicates += 1,
+            false => ingested += 1,
+        }
+        reports.push(file_report(&path.display().to_string(), &ingestion));
+        if at % OBJECTS_PER_POLL == OBJECTS_PER_POLL - 1 {
+            pipeline.ring().await?;
+        }
+        progress.inc(1);
+    }
+    pipeline.ring().await?;
+    progress.finish_and_clear();
+    for report in &reports {
+        if let Some(error) = &report.error {
+            complain(format!("{}: {error}", report.path));
+        }
+    }
+    let batches = order.iter().map(|(object, _)| BatchId::of_object(&object.bucket, &object.key));
+    let report = report(&pipeline.store, reports, batches.collect()).await?;
+    let alerts = pipeline.alerter.notifier.0.take();
+    Ok(LocalRun { report, alerts, ingested, duplicates })
+}
+
+/// What became of one object.
+struct Ingestion {
+    known_before: bool,
+    /// The handler asked for another attempt.
+    retry: bool,
+    entry: Option<LedgerEntry>,
+}
+
+impl Pipeline {
+    async fn open(objects: FolderObjects, location: Location, limits: Limits) -> Result<Self, LocalError> {
+        let database = EmbeddedDb::open(location).await?;
+        let store = database.store();
+        let stream = StreamReader::open(database.config(), &store).await?;
+        Ok(Self {
+            parser: Parser {
+                objects,
+                store: store.clone(),
+                limits,
+                horizon: None,
+                now: flowlog_aws::env::now,
+                metrics: no_metrics,
+                directory: DirectoryCache::default(),
+            },
+            alerter: Alerter {
+                store: store.clone(),
+                notifier: PrintedNotifier::default(),
+                rules: Rules::default(),
+                policy: Policy { stale_after: None, ..Policy::default() },
+                now: None,
+                metrics: no_metrics,
+            },
+            stream,
+            store,
+            _database: database,
+        })
+    }
+
+    /// Hands one object to the parser as SQS would: a message whose body is S3's notification.
+    async fn ingest(&self, object: &ObjectRef) -> Result<Ingestion, LocalError> {
+        let batch = [BatchId::of_object(&object.bucket, &object.key)];
+        let before = self.store.entries(&batch).await?.into_iter().next().flatten();
+        let head = self.parser.objects.head(object).await.ok();
+        let event = LambdaEvent::new(sqs_event(object, head.as_ref().map(|h| h.etag.as_str())), Context::default());
+        let answer = parser::handle(&self.parser, event).await?;
+        let retry = answer["batchItemFailures"].as_array().is_some_and(|failures| !failures.is_empty());
+        let entry = self.store.entries(&batch).await?.into_iter().next().flatten();
+        let known_before = before.is_some_and(|e| e.state != LedgerState::Claimed);
+        Ok(Ingestion { known_before, retry, entry })
+    }
+
+    /// Hands everything that is new in the stream to the alerter, in batches.
+    async fn ring(&mut self) -> Result<(), LocalError> {
+        loop {
+            let keys = self.stream.poll().await?;
+            if keys.is_empty() {
+                return Ok(());
+            }
+            for batch in keys.chunks(STREAM_BATCH) {
+                let event = LambdaEvent::new(stream_event(batch), Context::default());
+                alerter::handle(&self.alerter, event).await?;
+            }
+        }
+    }
+}
+
+fn no_metrics(_function: &str, _values: &[(Metric, u64)]) {}
+
+fn sqs_event(object: &ObjectRef, etag: Option<&str>) -> Value {
+    // Form-encoded, as S3 does it; only what would be misread needs it here.
+    let key = object.key.replace('%', "%25").replace('+', "%2B").replace(' ', "+");
+    let notification = json!({ "Records": [{
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "awsRegion": "local",
+        "eventName": "ObjectCreated:Put",
+        "s3": {
+            "bucket": { "name": object.bucket },
+            "object": { "key": key, "eTag": etag },
+        },
+    }]});
+    json!({ "Records": [{
+        "messageId": "local",
+        "eventSource": "aws:sqs",
+        "awsRegion": "local",
+        "body": notification.to_string(),
+    }]})
+}
+
+fn stream_event(batch: &[StreamKeys]) -> Value {
+    let records: Vec<Value> = batch
+        .iter()
+        .map(|keys| {
+            json!({
+                "eventID": keys.sequence,
+                "eventName": "INSERT",
+                "eventVersion": "1.1",
+                "eventSource": "aws:dynamodb",
+                "awsRegion": "local",
+                "dynamodb": {
+                    "ApproximateCreationDateTime": 0,
+                    "Keys": { "pk": { "S": keys.pk }, "sk": { "S": keys.sk } },
+                    "SequenceNumber": keys.sequence,
+                    "SizeBytes": 0,
+                    "StreamViewType": "NEW_IMAGE",
+                },
+            })
+        })
+        .collect();
+    json!({ "Records": records })
+}
+
+fn unread(path: &str, why: &str) -> FileReport {
+    FileReport {
+        path: path.to_owned(),
+        format: "unknown".to_owned(),
+        counts: Counts::default(),
+        error: Some(why.to_owned()),
+    }
+}
+
+fn file_report(path: &str, ingestion: &Ingestion) -> FileReport {
+    let state = ingestion.entry.as_ref().map(|e| e.state);
+    let reason = ingestion.entry.as_ref().and_then(|e| e.reason.clone()).unwrap_or_default();
+    let (format, error) = match state {
+        _ if ingestion.retry => ("unknown", Some("the parser asked for another attempt; its log says why".to_owned())),
+        Some(LedgerState::Done) if ingestion.known_before => ("duplicate", None),
+        Some(LedgerState::Done) => ("done", None),
+        Some(LedgerState::Quarantined) => ("quarantined", Some(format!("quarantined: {reason}"))),
+        Some(LedgerState::Claimed) => ("claimed", Some("not finished".to_owned())),
+        None => ("skipped", None),
+    };
+    let counts = ingestion
+        .entry
+        .as_ref()
+        .filter(|_| !ingestion.known_before)
+        .and_then(|e| e.completion.as_ref())
+        .map_or_else(Counts::default, |c| c.counts.clone());
+    FileReport { path: path.to_owned(), format: format.to_owned(), counts, error }
+}
+
+/// The report over everything in the store: one source per interface, never two added up.
+async fn report(
+    store: &DynamoDbStore,
+    files: Vec<FileReport>,
+    mut batches: BTreeSet<BatchId>,
+) -> Result<Report, LocalError> {
+    let mut seen: BTreeMap<String, BTreeMap<(u8, Source), BTreeSet<String>>> = BTreeMap::new();
+    for (day, source) in store.sources("00000000", "99999999").await? {
+        for interface_id in store.interfaces(&source, &day).await? {
+            let sources = seen.entry(interface_id).or_default();
+            sources.entry((rank(&source), source.clone())).or_default().insert(day.clone());
+        }
+    }
+    let mut builder = Builder::default();
+    let mut notes = Vec::new();
+    for (interface_id, sources) in seen {
+        for (at, ((_, source), days)) in sources.into_iter().enumerate() {
+            if at > 0 {
+                notes.push(format!("{interface_id} is also seen by {source}, which is not added"));
+                continue;
+            }
+            for day in days {
+                let Some(start) = Window::day_start(&day).and_then(Window::of) else { continue };
+                let (history, ids) =
+                    history(store, &source, &interface_id, start, start.forward(287)).await?;
+                batches.extend(ids);
+                for (window, rollup) in &history.windows {
+                    builder.add(&interface_id, *window, rollup);
+                }
+            }
+        }
+    }
+    let mut report = builder.finish(files, &Rules::default())?;
+    report.notes = notes;
+    // The totals are the ledger's: of everything in the store, each delivery once.
+    report.totals = Counts::default();
+    let batches: Vec<BatchId> = batches.into_iter().collect();
+    for entry in store.entries(&batches).await?.into_iter().flatten() {
+        if let Some(completion) = entry.completion {
+            report.totals.add(&completion.counts);
+        }
+    }
+    Ok(report)
+}
+
+/// Which source speaks for an interface: a flow log in S3 before other objects before log groups.
+fn rank(source: &Source) -> u8 {
+    let name = source.to_string();
+    if name.starts_with("fl-") {
+        0
+    } else if name.starts_with("cw-") {
+        2
+    } else {
+        1
+    }
+}
+
+/// The `20261101T0005Z` of AWS's file names.
+fn delivery_time(key: &str) -> Option<String> {
+    crate::input::delivery_time(std::path::Path::new(key))
+}

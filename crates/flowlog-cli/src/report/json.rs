@@ -1,0 +1,92 @@
+//! The report as JSON. The shape is stable: scripts rely on it.
+
+use flowlog_core::decode::Counts;
+use flowlog_core::rollup::Sums;
+use serde_json::{Map, Value, json};
+
+use super::{FileReport, InterfaceWindow, Report};
+
+/// One object; see the README for its keys.
+pub fn to_json(report: &Report) -> Value {
+    let coverage = &report.coverage;
+    json!({
+        "files": report.files.iter().map(file).collect::<Vec<_>>(),
+        "totals": Value::Object(counts(&report.totals)),
+        "interfaces": report.interfaces.iter().map(interface).collect::<Vec<_>>(),
+        "top_talkers": report.top_talkers.iter().map(|t| json!({
+            "address": t.address.to_string(),
+            "records": t.records,
+            "packets": t.packets,
+            "bytes": t.bytes_in.saturating_add(t.bytes_out),
+            "bytes_in": t.bytes_in,
+            "bytes_out": t.bytes_out,
+        })).collect::<Vec<_>>(),
+        "rejected_sources": report.rejected_sources.iter().map(|s| json!({
+            "source": s.address.to_string(),
+            "records": s.records,
+            "packets": s.packets,
+            "bytes": s.bytes,
+            "contacts": s.contacts,
+            "first": s.first,
+            "last": s.last,
+        })).collect::<Vec<_>>(),
+        "rejected_ports": report.rejected_ports.iter().map(|p| json!({
+            "protocol": p.key.protocol,
+            "port": p.key.port,
+            "records": p.records,
+        })).collect::<Vec<_>>(),
+        "findings": report.findings.iter().map(flowlog_core::detect::Finding::to_json).collect::<Vec<_>>(),
+        "coverage": {
+            "interface_windows": coverage.interface_windows,
+            "with_skipdata": coverage.with_skipdata,
+            "only_nodata": coverage.only_nodata,
+            "from": coverage.from.map(flowlog_core::record::Window::start),
+            "to": coverage.to.map(flowlog_core::record::Window::end),
+            "fields_lacking": coverage.lacking,
+            "error_bounds": {
+                "top_talkers_bytes": coverage.talkers_error,
+                "rejected_sources_records": coverage.sources_error,
+                "rejected_ports_records": coverage.ports_error,
+            },
+        },
+        "notes": report.notes,
+    })
+}
+
+fn file(file: &FileReport) -> Value {
+    let mut object = Map::new();
+    object.insert("path".to_owned(), json!(file.path));
+    object.insert("format".to_owned(), json!(file.format));
+    object.append(&mut counts(&file.counts));
+    if let Some(error) = &file.error {
+        object.insert("error".to_owned(), json!(error));
+    }
+    Value::Object(object)
+}
+
+fn counts(counts: &Counts) -> Map<String, Value> {
+    let rejected: Map<String, Value> =
+        counts.rejected.iter().map(|(reason, n)| (reason.code().to_owned(), json!(n))).collect();
+    let mut object = Map::new();
+    object.insert("read".to_owned(), json!(counts.read));
+    object.insert("parsed".to_owned(), json!(counts.parsed));
+    object.insert("nodata".to_owned(), json!(counts.nodata));
+    object.insert("skipdata".to_owned(), json!(counts.skipdata));
+    object.insert("rejected".to_owned(), Value::Object(rejected));
+    object.insert("late".to_owned(), json!(counts.late));
+    object
+}
+
+fn interface(row: &InterfaceWindow) -> Value {
+    let sums = |s: &Sums| json!({ "records": s.records, "packets": s.packets, "bytes": s.bytes });
+    // Transit gateway rows are counted by attachment.
+    let name = if row.interface_id.starts_with("tgw-attach-") { "tgw_attachment_id" } else { "interface_id" };
+    json!({
+        "account_id": row.account_id,
+        name: row.interface_id,
+        "window": row.window.start(),
+        "accept": sums(&row.totals.accept),
+        "reject": sums(&row.totals.reject),
+        "other": sums(&row.totals.other),
+    })
+}

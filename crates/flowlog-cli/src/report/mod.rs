@@ -1,0 +1,141 @@
+//! What `analyze` and `local` answer: totals, interfaces, top talkers, rejected sources and ports,
+//! findings, coverage. One structure; JSON and text are two views of it.
+
+mod builder;
+mod json;
+mod table;
+
+pub use builder::{Builder, Tops};
+pub use json::to_json;
+pub use table::{printable, render as to_text};
+
+use flowlog_core::decode::Counts;
+use flowlog_core::detect::Finding;
+use flowlog_core::record::{Address, Window};
+use flowlog_core::rollup::{ActionTotals, PortKey};
+
+/// What became of one file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileReport {
+    /// As it was named, or found.
+    pub path: String,
+    /// `plain v2`, `gzip v5 (21 fields)`, …; `unknown` where it could not be told.
+    pub format: String,
+    /// What became of its lines.
+    pub counts: Counts,
+    /// Why it could not be read.
+    pub error: Option<String>,
+}
+
+/// One interface (or transit gateway attachment) in one window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InterfaceWindow {
+    /// Owner; empty where the format has none.
+    pub account_id: String,
+    /// Interface, attachment, or `-`.
+    pub interface_id: String,
+    /// The window.
+    pub window: Window,
+    /// Sums by action.
+    pub totals: ActionTotals,
+}
+
+/// Who talks most.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TalkerRow {
+    /// The other side of the interfaces looked at.
+    pub address: Address,
+    /// Flow records.
+    pub records: u64,
+    /// Packets both ways.
+    pub packets: u64,
+    /// Towards the interfaces.
+    pub bytes_in: u64,
+    /// From the interfaces.
+    pub bytes_out: u64,
+}
+
+/// Who is refused most.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceRow {
+    /// The source.
+    pub address: Address,
+    /// Rejected records.
+    pub records: u64,
+    /// Rejected packets.
+    pub packets: u64,
+    /// Rejected bytes.
+    pub bytes: u64,
+    /// The most different (host, port) pairs it tried on one interface in one window.
+    pub contacts: u32,
+    /// Earliest start (epoch seconds).
+    pub first: i64,
+    /// Latest end (epoch seconds).
+    pub last: i64,
+}
+
+/// Where refused traffic was going.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortRow {
+    /// Protocol and destination port.
+    pub key: PortKey,
+    /// Rejected records.
+    pub records: u64,
+}
+
+/// How complete the answer is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Interface-windows with any record.
+    pub interface_windows: u64,
+    /// Of them, those in which AWS reported skipped records.
+    pub with_skipdata: u64,
+    /// Of them, those that saw only NODATA: silent, and known to be.
+    pub only_nodata: u64,
+    /// First window.
+    pub from: Option<Window>,
+    /// Last window.
+    pub to: Option<Window>,
+    /// Fields that the format of some records did not have.
+    pub lacking: Vec<&'static str>,
+    /// Weight that talkers not listed, or listed too low, may have: bytes.
+    pub talkers_error: u64,
+    /// The same for rejected sources: records.
+    pub sources_error: u64,
+    /// The same for rejected ports: records.
+    pub ports_error: u64,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Report {
+    /// Every file.
+    pub files: Vec<FileReport>,
+    /// Their counts summed.
+    pub totals: Counts,
+    /// Sorted by interface, then window.
+    pub interfaces: Vec<InterfaceWindow>,
+    /// Heaviest first, by bytes.
+    pub top_talkers: Vec<TalkerRow>,
+    /// Heaviest first, by records.
+    pub rejected_sources: Vec<SourceRow>,
+    /// Heaviest first, by records.
+    pub rejected_ports: Vec<PortRow>,
+    /// Loudest first, then by time.
+    pub findings: Vec<Finding>,
+    /// How complete all this is.
+    pub coverage: Coverage,
+    /// Things the reader should know.
+    pub notes: Vec<String>,
+}
+
+impl Report {
+    /// Sums over every interface and window.
+    pub fn traffic(&self) -> ActionTotals {
+        let mut sum = ActionTotals::default();
+        for row in &self.interfaces {
+            sum.add(&row.totals);
+        }
+        sum
+    }
+}

@@ -1,0 +1,212 @@
+//! The report as text for a terminal.
+
+use std::fmt::Write as _;
+
+use comfy_table::presets::UTF8_NO_BORDERS;
+use comfy_table::{CellAlignment, ContentArrangement, Table};
+use flowlog_core::decode::Counts;
+use flowlog_core::detect::Finding;
+use indicatif::{HumanBytes, HumanCount};
+use jiff::Timestamp;
+
+use super::Report;
+
+/// How many rows of each list are shown.
+const SHOWN: usize = 10;
+
+/// Renders the report. Everything in it that strangers chose is an address, a number or an id of
+/// letters, digits and hyphens; paths are shown without control characters.
+pub fn render(report: &Report) -> String {
+    let mut out = String::new();
+    totals(report, &mut out);
+    files(report, &mut out);
+    talkers(report, &mut out);
+    sources(report, &mut out);
+    ports(report, &mut out);
+    findings(&report.findings, &mut out);
+    coverage(report, &mut out);
+    for note in &report.notes {
+        let _ = writeln!(out, "note: {}", printable(note));
+    }
+    out
+}
+
+/// Control characters would let a file name drive the terminal.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> String {
+    let mut table = Table::new();
+    table.load_style(UTF8_NO_BORDERS.row_separator(comfy_table::LineStyle::none())).set_content_arrangement(ContentArrangement::Dynamic);
+    table.set_header(header);
+    for row in rows {
+        table.add_row(row);
+    }
+    for column in right {
+        if let Some(column) = table.column_mut(*column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    format!("{table}\n")
+}
+
+fn section(out: &mut String, title: &str, body: &str) {
+    let _ = write!(out, "\n{title}\n{body}");
+}
+
+fn totals(report: &Report, out: &mut String) {
+    let traffic = report.traffic();
+    let _ = writeln!(out, "{}", balance(&report.totals));
+    let rows = [("accepted", traffic.accept), ("rejected", traffic.reject), ("no action", traffic.other)]
+        .into_iter()
+        .filter(|(name, sums)| *name != "no action" || !sums.is_zero())
+        .map(|(name, sums)| {
+            vec![
+                name.to_owned(),
+                HumanCount(sums.records).to_string(),
+                HumanCount(sums.packets).to_string(),
+                HumanCount(sums.bytes).to_string(),
+            ]
+        })
+        .collect();
+    section(out, "Traffic", &table(&["", "records", "packets", "bytes"], &[1, 2, 3], rows));
+}
+
+/// The conservation law in one line.
+fn balance(counts: &Counts) -> String {
+    let mut line = format!(
+        "{} read = {} parsed + {} NODATA + {} SKIPDATA + {} rejected + {} late",
+        HumanCount(counts.read),
+        HumanCount(counts.parsed),
+        HumanCount(counts.nodata),
+        HumanCount(counts.skipdata),
+        HumanCount(counts.rejected_total()),
+        HumanCount(counts.late)
+    );
+    for (reason, n) in &counts.rejected {
+        let _ = write!(line, "\n  rejected {}: {} ({})", reason.code(), HumanCount(*n), reason.explanation());
+    }
+    line
+}
+
+fn files(report: &Report, out: &mut String) {
+    let bad: Vec<_> = report.files.iter().filter(|f| f.error.is_some()).collect();
+    let _ = writeln!(out, "{} file(s), {} could not be read", report.files.len(), bad.len());
+    for file in bad {
+        let error = file.error.as_deref().unwrap_or_default();
+        let _ = writeln!(out, "  {}: {}", printable(&file.path), printable(error));
+    }
+}
+
+fn talkers(report: &Report, out: &mut String) {
+    let rows = report
+        .top_talkers
+        .iter()
+        .take(SHOWN)
+        .map(|t| {
+            vec![
+                t.address.to_string(),
+                HumanCount(t.records).to_string(),
+                HumanBytes(t.bytes_in).to_string(),
+                HumanBytes(t.bytes_out).to_string(),
+            ]
+        })
+        .collect();
+    section(out, "Top talkers", &table(&["address", "records", "to us", "from us"], &[1, 2, 3], rows));
+}
+
+fn sources(report: &Report, out: &mut String) {
+    let rows = report
+        .rejected_sources
+        .iter()
+        .take(SHOWN)
+        .map(|s| {
+            vec![
+                s.address.to_string(),
+                HumanCount(s.records).to_string(),
+                s.contacts.to_string(),
+                time(s.first),
+                time(s.last),
+            ]
+        })
+        .collect();
+    let header = ["source", "records", "contacts", "first", "last"];
+    section(out, "Rejected sources", &table(&header, &[1, 2], rows));
+}
+
+fn ports(report: &Report, out: &mut String) {
+    let rows = report
+        .rejected_ports
+        .iter()
+        .take(SHOWN)
+        .map(|p| vec![protocol(p.key.protocol), p.key.port.to_string(), HumanCount(p.records).to_string()])
+        .collect();
+    section(out, "Rejected ports", &table(&["protocol", "port", "records"], &[1, 2], rows));
+}
+
+fn findings(findings: &[Finding], out: &mut String) {
+    let _ = writeln!(out, "\nFindings: {}", findings.len());
+    if findings.is_empty() {
+        return;
+    }
+    const MOST: usize = 40;
+    let rows = findings
+        .iter()
+        .take(MOST)
+        .map(|f| {
+            vec![
+                f.severity.name().to_owned(),
+                f.rule.name().to_owned(),
+                f.window.to_string(),
+                f.interface_id.clone(),
+                f.source.map_or_else(|| "many".to_owned(), |s| s.to_string()),
+                format!("{} ≥ {}", f.evidence.value, f.evidence.threshold),
+            ]
+        })
+        .collect();
+    let header = ["severity", "type", "window (UTC)", "interface", "source", "value"];
+    out.push_str(&table(&header, &[], rows));
+    if findings.len() > MOST {
+        let _ = writeln!(out, "… and {} more; --format json lists all", findings.len() - MOST);
+    }
+}
+
+fn coverage(report: &Report, out: &mut String) {
+    let c = &report.coverage;
+    let complete = c.interface_windows - c.with_skipdata;
+    let _ = writeln!(
+        out,
+        "\nCoverage: {} of {} interface-windows complete, {} with SKIPDATA, {} silent (NODATA only)",
+        complete, c.interface_windows, c.with_skipdata, c.only_nodata
+    );
+    if let (Some(from), Some(to)) = (c.from, c.to) {
+        let _ = writeln!(out, "  from {from} to {} UTC", time(to.end()));
+    }
+    if !c.lacking.is_empty() {
+        let _ = writeln!(out, "  some records have no {}", c.lacking.join(", "));
+    }
+    let _ = writeln!(
+        out,
+        "  lists may miss or understate up to {} of traffic, {} rejected records (sources), {} (ports)",
+        HumanBytes(c.talkers_error),
+        HumanCount(c.sources_error),
+        HumanCount(c.ports_error)
+    );
+}
+
+fn protocol(number: u8) -> String {
+    match number {
+        1 => "icmp".to_owned(),
+        6 => "tcp".to_owned(),
+        17 => "udp".to_owned(),
+        58 => "icmpv6".to_owned(),
+        255 => "-".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// `2026-11-01 00:05` in UTC.
+fn time(epoch: i64) -> String {
+    Timestamp::from_second(epoch).map_or_else(|_| epoch.to_string(), |t| t.strftime("%Y-%m-%d %H:%M").to_string())
+}
