@@ -1,6 +1,6 @@
-//! A wire for tests: answers requests from a list and keeps what was asked.
+//! A wire for tests: answers requests and keeps what was asked.
 
-use std::collections::VecDeque;
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use aws_credential_types::Credentials;
@@ -44,17 +44,31 @@ impl Asked {
     }
 }
 
-/// Answers in order; when the list is empty, the connection is refused.
-#[derive(Debug, Clone, Default)]
+type Answer = dyn FnMut(&Asked) -> Option<Canned> + Send;
+
+/// A wire with somebody at the other end.
+#[derive(Clone)]
 pub(crate) struct Wire {
-    answers: Arc<Mutex<VecDeque<Canned>>>,
+    answer: Arc<Mutex<Answer>>,
     asked: Arc<Mutex<Vec<Asked>>>,
 }
 
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wire")
+    }
+}
+
 impl Wire {
+    /// Answers in this order; after the last one, the connection is refused.
     pub(crate) fn new(answers: impl IntoIterator<Item = Canned>) -> Self {
-        let answers = Arc::new(Mutex::new(answers.into_iter().collect()));
-        Self { answers, asked: Arc::default() }
+        let mut answers = answers.into_iter().collect::<Vec<_>>().into_iter();
+        Self::serving(move |_| answers.next())
+    }
+
+    /// Answers by this function.
+    pub(crate) fn serving(answer: impl FnMut(&Asked) -> Option<Canned> + Send + 'static) -> Self {
+        Self { answer: Arc::new(Mutex::new(answer)), asked: Arc::default() }
     }
 
     /// A configuration that uses this wire and does not retry by itself.
@@ -88,7 +102,7 @@ impl HttpClient for Wire {
 impl HttpConnector for Wire {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let body = request.body().bytes().unwrap_or_default();
-        self.asked.lock().unwrap().push(Asked {
+        let asked = Asked {
             method: request.method().to_owned(),
             uri: request.uri().to_owned(),
             headers: request
@@ -97,8 +111,10 @@ impl HttpConnector for Wire {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
             body: String::from_utf8(body.to_vec()).expect("a text body"),
-        });
-        let Some((status, headers, body)) = self.answers.lock().unwrap().pop_front() else {
+        };
+        let answer = (self.answer.lock().unwrap())(&asked);
+        self.asked.lock().unwrap().push(asked);
+        let Some((status, headers, body)) = answer else {
             let refused = ConnectorError::io("connection refused".into());
             return HttpConnectorFuture::ready(Err(refused));
         };

@@ -148,3 +148,121 @@ fn range_header(range: &Range<u64>) -> String {
 fn total_size(content_range: &str) -> Option<u64> {
     content_range.rsplit_once('/')?.1.parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use flowlog_core::object::contract;
+
+    use super::*;
+    use crate::replay::{Asked, Canned, Wire};
+
+    const CONTENT: &str = "version account-id interface-id";
+
+    fn object() -> ObjectRef {
+        ObjectRef { bucket: "flow-logs".to_owned(), key: "AWSLogs/a b/x+y.log.gz".to_owned() }
+    }
+
+    fn error(status: u16, code: &str) -> Canned {
+        let body = format!("<Error><Code>{code}</Code><Message>because</Message></Error>");
+        (status, Vec::new(), body)
+    }
+
+    /// As much of S3 as one object needs.
+    fn s3(asked: &Asked) -> Option<Canned> {
+        let size = CONTENT.len();
+        let head = asked.method == "HEAD";
+        if !asked.uri.contains("/AWSLogs/a%20b/x%2By.log.gz") {
+            return Some(if head { (404, vec![], String::new()) } else { error(404, "NoSuchKey") });
+        }
+        if asked.header("if-match").is_some_and(|etag| etag != "\"e7a9\"") {
+            return Some(if head {
+                (412, vec![], String::new())
+            } else {
+                error(412, "PreconditionFailed")
+            });
+        }
+        let mut headers = vec![("etag", "\"e7a9\"".to_owned())];
+        if head {
+            headers.push(("content-length", size.to_string()));
+            return Some((200, headers, String::new()));
+        }
+        let Some(range) = asked.header("range") else {
+            headers.push(("content-length", size.to_string()));
+            return Some((200, headers, CONTENT.to_owned()));
+        };
+        let (from, to) = range.strip_prefix("bytes=")?.split_once('-')?;
+        let from: usize = from.parse().ok()?;
+        if from >= size {
+            return Some(error(416, "InvalidRange"));
+        }
+        let to = to.parse::<usize>().map_or(size - 1, |to| to.min(size - 1));
+        headers.push(("content-range", format!("bytes {from}-{to}/{size}")));
+        headers.push(("content-length", (to - from + 1).to_string()));
+        Some((206, headers, CONTENT[from..=to].to_owned()))
+    }
+
+    #[tokio::test]
+    async fn keeps_the_contract() {
+        let wire = Wire::serving(s3);
+        let missing = ObjectRef { key: "none".to_owned(), ..object() };
+        let objects = S3Objects::new(&wire.config());
+        contract::all(&objects, &object(), CONTENT.as_bytes(), &missing).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn asks_for_a_range_of_the_same_object() {
+        let wire = Wire::serving(s3);
+        let objects = S3Objects::new(&wire.config());
+        let (head, _) = objects.get(&object(), Some(8..18), Some("e7a9")).await.unwrap();
+        assert_eq!(head, ObjectHead { etag: "e7a9".to_owned(), size: 31 });
+        let asked = &wire.asked()[0];
+        assert_eq!(asked.method, "GET");
+        assert!(asked.uri.starts_with("https://flow-logs.s3.eu-west-1.amazonaws.com/AWSLogs/"));
+        assert_eq!(asked.header("range"), Some("bytes=8-17"));
+        assert_eq!(asked.header("if-match"), Some("\"e7a9\""));
+    }
+
+    #[tokio::test]
+    async fn an_emulator_has_no_host_per_bucket() {
+        let wire = Wire::serving(s3);
+        let config = wire.config().into_builder().endpoint_url("http://localhost:9000").build();
+        S3Objects::new(&config).head(&object()).await.unwrap();
+        let uri = &wire.asked()[0].uri;
+        assert!(uri.starts_with("http://localhost:9000/flow-logs/AWSLogs/"), "{uri}");
+    }
+
+    #[tokio::test]
+    async fn errors_are_classified() {
+        let get = async |status, code| {
+            let objects = S3Objects::new(&Wire::new([error(status, code)]).config());
+            objects.get(&object(), None, None).await.map(|_| ()).unwrap_err()
+        };
+        assert!(matches!(get(404, "NoSuchKey").await, ObjectError::Gone));
+        assert!(matches!(get(404, "NoSuchBucket").await, ObjectError::Gone));
+        assert!(matches!(get(412, "PreconditionFailed").await, ObjectError::Replaced));
+        assert!(matches!(get(403, "AccessDenied").await, ObjectError::Denied(_)));
+        assert!(matches!(get(403, "InvalidObjectState").await, ObjectError::Denied(_)));
+        assert!(matches!(get(403, "RequestTimeTooSkewed").await, ObjectError::Retryable(_)));
+        assert!(matches!(get(400, "ExpiredToken").await, ObjectError::Retryable(_)));
+        assert!(matches!(get(503, "SlowDown").await, ObjectError::Retryable(_)));
+        assert!(matches!(get(500, "InternalError").await, ObjectError::Retryable(_)));
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_not_its_checksum_is_read_again() {
+        let headers = vec![
+            ("etag", "\"e7a9\"".to_owned()),
+            ("content-length", "5".to_owned()),
+            ("x-amz-checksum-crc32", "AAAAAA==".to_owned()),
+        ];
+        let wire = Wire::new([(200, headers, "bytes".to_owned())]);
+        let objects = S3Objects::new(&wire.config());
+        let (_, mut body) = objects.get(&object(), None, None).await.unwrap();
+        let mut next = body.next().await;
+        while matches!(next, Ok(Some(_))) {
+            next = body.next().await;
+        }
+        assert!(matches!(next, Err(ObjectError::Retryable(_))), "{next:?}");
+        assert!(matches!(body.next().await, Ok(None)));
+    }
+}

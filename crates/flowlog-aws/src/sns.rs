@@ -84,3 +84,107 @@ fn subject(wanted: &str) -> String {
     let subject: String = printable.take(LONGEST_SUBJECT).collect();
     if subject.is_empty() { "flowlog".to_owned() } else { subject }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::replay::Wire;
+
+    const TOPIC: &str = "arn:aws:sns:eu-west-1:123456789012:alerts";
+
+    fn notification() -> Notification {
+        Notification {
+            subject: "[high] rejected scan on eni-0a".to_owned(),
+            text: "Somebody knocks.\nLook here.".to_owned(),
+            json: "{\"class_uid\":2004}".to_owned(),
+            attributes: vec![("severity", "high".to_owned()), ("vpc", String::new())],
+            dedupe_id: "D1#eni-0a#3".to_owned(),
+        }
+    }
+
+    /// The fields of an `application/x-www-form-urlencoded` body.
+    fn form(body: &str) -> BTreeMap<String, String> {
+        let decode = |text: &str| {
+            let mut bytes = Vec::new();
+            let mut rest = text.bytes();
+            while let Some(byte) = rest.next() {
+                bytes.push(match byte {
+                    b'+' => b' ',
+                    b'%' => {
+                        let hex = [rest.next().unwrap(), rest.next().unwrap()];
+                        u8::from_str_radix(std::str::from_utf8(&hex).unwrap(), 16).unwrap()
+                    }
+                    other => other,
+                });
+            }
+            String::from_utf8(bytes).unwrap()
+        };
+        body.split('&')
+            .map(|pair| pair.split_once('=').unwrap())
+            .map(|(name, value)| (decode(name), decode(value)))
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn people_get_text_and_programs_get_json() {
+        let published = "<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>";
+        let wire = Wire::new([(200, Vec::new(), published.to_owned())]);
+        SnsNotifier::new(&wire.config(), TOPIC).publish(&notification()).await.unwrap();
+        let form = form(&wire.asked()[0].body);
+        assert_eq!(form["Action"], "Publish");
+        assert_eq!(form["TopicArn"], TOPIC);
+        assert_eq!(form["Subject"], "[high] rejected scan on eni-0a");
+        assert_eq!(form["MessageStructure"], "json");
+        let message: Value = serde_json::from_str(&form["Message"]).unwrap();
+        assert_eq!(message["default"], "Somebody knocks.\nLook here.");
+        assert_eq!(message["email"], message["default"]);
+        assert_eq!(message["sqs"], "{\"class_uid\":2004}");
+        assert_eq!(message["https"], message["sqs"]);
+        // The SDK sends them in no order.
+        let attributes: BTreeMap<&str, [&str; 2]> = form
+            .iter()
+            .filter_map(|(field, name)| Some((field.strip_suffix(".Name")?, name.as_str())))
+            .map(|(entry, name)| {
+                let value = ["DataType", "StringValue"]
+                    .map(|part| form[&format!("{entry}.Value.{part}")].as_str());
+                (name, value)
+            })
+            .collect();
+        // An empty value would be refused.
+        let expected = [("dedupe_id", ["String", "D1#eni-0a#3"]), ("severity", ["String", "high"])];
+        assert_eq!(attributes, BTreeMap::from(expected));
+    }
+
+    #[tokio::test]
+    async fn errors_are_classified() {
+        let publish = async |status, code: &str| {
+            let body = format!(
+                "<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code></Error></ErrorResponse>"
+            );
+            let wire = Wire::new([(status, Vec::new(), body)]);
+            SnsNotifier::new(&wire.config(), TOPIC).publish(&notification()).await.unwrap_err()
+        };
+        assert!(matches!(publish(400, "Throttling").await, NotifyError::Retryable(_)));
+        assert!(matches!(publish(500, "InternalError").await, NotifyError::Retryable(_)));
+        assert!(matches!(publish(404, "NotFound").await, NotifyError::Permanent(_)));
+        assert!(matches!(publish(403, "AuthorizationError").await, NotifyError::Permanent(_)));
+        assert!(matches!(publish(400, "InvalidParameter").await, NotifyError::Permanent(_)));
+    }
+
+    #[test]
+    fn subjects_are_printable_and_short() {
+        for (wanted, expected) in [
+            ("[low] all is well", "[low] all is well"),
+            ("  two\r\nlines\u{202e} é \u{7f}", "two??lines? ? ?"),
+            ("", "flowlog"),
+            ("\n\t ", "flowlog"),
+        ] {
+            assert_eq!(subject(wanted), expected);
+        }
+        assert_eq!(subject(&"x".repeat(300)).len(), LONGEST_SUBJECT);
+    }
+}

@@ -9,6 +9,9 @@
 //! | named as AWS names deliveries | its folder | its name, from which the delivery's id is made |
 //! | any other | its folder | content hash, `-`, its name |
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io::{Read as _, Seek as _, SeekFrom};

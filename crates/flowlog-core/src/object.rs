@@ -1,5 +1,7 @@
 //! The objects port: where flow log objects are read from (S3, or a folder).
 
+pub mod contract;
+
 use std::future::Future;
 use std::ops::Range;
 

@@ -163,8 +163,8 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    const FIRST: Duration = Duration::from_millis(50);
-    const LONGEST: Duration = Duration::from_secs(2);
+    const FIRST: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 50 });
+    const LONGEST: Duration = Duration::from_millis(if cfg!(test) { 40 } else { 2000 });
     /// About eight seconds of waiting on average.
     const IN_VAIN: u32 = 12;
 

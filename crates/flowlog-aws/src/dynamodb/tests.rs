@@ -1,1 +1,284 @@
+//! What goes over the wire, request by request, and what becomes of the answers.
 
+use flowlog_core::store::contract;
+use flowlog_core::store::item::{AlertClaim, ClaimOutcome, Completed};
+use flowlog_core::store::{
+    AggregateReader as _, AggregateWriter as _, AlertStore as _, Ledger as _, LedgerReader as _,
+};
+use serde_json::{Value, json};
+
+use super::*;
+use crate::replay::{self, Canned, Wire};
+
+fn store(wire: &Wire) -> DynamoDbStore {
+    DynamoDbStore::new(&wire.config(), Tables::default())
+}
+
+fn refused(item: &Value) -> Canned {
+    let kind = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException";
+    let message = "The conditional request failed";
+    replay::json(400, json!({ "__type": kind, "message": message, "Item": item }))
+}
+
+fn failure(status: u16, code: &str) -> Canned {
+    let kind = format!("com.amazonaws.dynamodb.v20120810#{code}");
+    replay::json(status, json!({ "__type": kind, "message": "because" }))
+}
+
+/// The ledger entry of [`contract::claim`] as it stands in the table.
+fn entry(state: &str, more: Value) -> Value {
+    let claim = contract::claim("wire");
+    let mut item = json!({
+        "pk": { "S": format!("O#{}", claim.batch) },
+        "sk": { "S": "L" },
+        "st": { "S": state },
+        "m": { "N": "1" },
+        "et": { "S": "etag-1" },
+        "k": { "S": "s3://contract/wire" },
+        "hz": { "N": "1790899200" },
+        "ttl": { "N": "1796947200" },
+    });
+    if let (Value::Object(item), Value::Object(more)) = (&mut item, more) {
+        item.extend(more);
+    }
+    item
+}
+
+#[tokio::test]
+async fn a_claim_is_a_conditional_put_that_returns_the_old_entry() {
+    let done = entry(
+        "D",
+        json!({
+            "c": { "S": "{\"read\":1,\"parsed\":1,\"nodata\":0,\"skipdata\":0,\"rejected\":{},\"late\":0}" },
+            "np": { "N": "1" },
+            "h": { "S": "ab" },
+        }),
+    );
+    let wire = Wire::new([replay::json(200, json!({})), refused(&done)]);
+    let claim = contract::claim("wire");
+    assert_eq!(store(&wire).claim(&claim).await.unwrap(), ClaimOutcome::Claimed);
+    let ClaimOutcome::Exists(there) = store(&wire).claim(&claim).await.unwrap() else {
+        panic!("claimed twice");
+    };
+    assert_eq!(there.completion.unwrap().counts.parsed, 1);
+    assert_eq!((there.mapping, there.horizon), (1, claim.horizon));
+    for asked in wire.asked() {
+        assert_eq!(asked.header("x-amz-target"), Some("DynamoDB_20120810.PutItem"));
+        assert_eq!(
+            asked.json(),
+            json!({
+                "TableName": "FlowControl",
+                "Item": entry("C", json!({})),
+                "ConditionExpression": "attribute_not_exists(pk)",
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            })
+        );
+    }
+}
+
+#[tokio::test]
+async fn done_is_conditional_on_etag_and_state() {
+    let digest = |digest: &str| json!({ "h": { "S": digest }, "np": { "N": "3" }, "c": { "S": "{\"read\":7,\"parsed\":3,\"nodata\":1,\"skipdata\":1,\"rejected\":{\"bad_address\":1},\"late\":1}" } });
+    let completion = contract::completion('a');
+    let wire = Wire::new([
+        replay::json(200, json!({ "Attributes": entry("D", json!({})) })),
+        refused(&entry("D", digest(&completion.digest))),
+        refused(&entry("D", digest("other"))),
+        refused(&entry("Q", json!({ "q": { "S": "zip_bomb" } }))),
+    ]);
+    let batch = contract::claim("wire").batch;
+    for expected in [Completed::Done, Completed::Done, Completed::DigestChanged, Completed::Refused]
+    {
+        let completed = store(&wire).complete(batch, "etag-1", &completion).await.unwrap();
+        assert_eq!(completed, expected);
+    }
+    let asked = &wire.asked()[0];
+    assert_eq!(asked.header("x-amz-target"), Some("DynamoDB_20120810.UpdateItem"));
+    assert_eq!(
+        asked.json(),
+        json!({
+            "TableName": "FlowControl",
+            "Key": { "pk": { "S": format!("O#{batch}") }, "sk": { "S": "L" } },
+            "UpdateExpression": "SET st = :done, c = :counts, np = :partials, h = :digest",
+            "ConditionExpression": "et = :etag AND st = :claimed",
+            "ExpressionAttributeValues": {
+                ":done": { "S": "D" },
+                ":claimed": { "S": "C" },
+                ":etag": { "S": "etag-1" },
+                ":counts": digest("")["c"],
+                ":partials": { "N": "3" },
+                ":digest": { "S": "a".repeat(64) },
+            },
+            "ReturnValues": "ALL_NEW",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        })
+    );
+}
+
+#[tokio::test]
+async fn quarantine_touches_only_what_is_claimed() {
+    let wire = Wire::new([refused(&entry("D", json!({})))]);
+    let batch = contract::claim("wire").batch;
+    store(&wire).quarantine(batch, "zip_bomb").await.unwrap();
+    let asked = wire.asked()[0].json();
+    assert_eq!(asked["UpdateExpression"], "SET st = :quarantined, q = :reason");
+    assert_eq!(asked["ConditionExpression"], "st = :claimed");
+}
+
+#[tokio::test]
+async fn what_is_not_processed_is_put_again() {
+    let partials: Vec<_> = (0..3).map(|c| contract::partial("eni-w", 0, "wire", c)).collect();
+    let put = |chunk: usize| {
+        let item = replay_item(&partials[chunk]);
+        json!({ "PutRequest": { "Item": item } })
+    };
+    let left = json!({ "UnprocessedItems": { "FlowAggregates": [put(0), put(2)] } });
+    let none = json!({ "UnprocessedItems": {} });
+    let wire = Wire::new([replay::json(200, left), replay::json(200, none)]);
+    // The first one twice: one request may not name a key twice.
+    let twice = [partials.clone(), partials[..1].to_vec()].concat();
+    store(&wire).put_partials(&twice).await.unwrap();
+    let asked = wire.asked();
+    assert_eq!(asked.len(), 2);
+    assert_eq!(asked[0].header("x-amz-target"), Some("DynamoDB_20120810.BatchWriteItem"));
+    let requests = |puts: &[Value]| json!({ "RequestItems": { "FlowAggregates": puts } });
+    assert_eq!(asked[0].json(), requests(&[put(0), put(1), put(2)]));
+    assert_eq!(asked[1].json(), requests(&[put(0), put(2)]));
+}
+
+/// A partial as it stands in the table.
+fn replay_item(partial: &flowlog_core::store::PartialItem) -> Value {
+    let n = |value: u64| json!({ "N": value.to_string() });
+    let blob = ["AAEC/wA=", "AAEC/wE=", "AAEC/wI="][usize::from(partial.chunk)];
+    json!({
+        "pk": { "S": partial.pk() }, "sk": { "S": partial.sk() }, "t": { "S": "P" }, "m": n(1),
+        "ar": n(3), "ap": n(30), "ab": n(u64::MAX - 3),
+        "rr": n(2), "rp": n(20), "rb": n(u64::MAX - 2),
+        "or": n(0), "op": n(0), "ob": n(u64::MAX),
+        "b": { "B": blob },
+        "ttl": { "N": partial.ttl().to_string() },
+    })
+}
+
+#[tokio::test]
+async fn a_table_that_processes_nothing_is_left_for_later() {
+    let wire = Wire::serving(|asked| {
+        Some(replay::json(200, json!({ "UnprocessedItems": asked.json()["RequestItems"] })))
+    });
+    let error = store(&wire).put_partials(&[contract::partial("eni-w", 0, "wire", 0)]).await;
+    assert!(error.unwrap_err().is_retryable());
+    assert_eq!(wire.asked().len(), 12);
+}
+
+#[tokio::test]
+async fn a_read_is_consistent_and_follows_the_pages() {
+    let partial = contract::partial("eni-w", 0, "wire", 1);
+    let key = json!({ "pk": { "S": partial.pk() }, "sk": { "S": partial.sk() } });
+    let summary =
+        json!({ "pk": { "S": partial.pk() }, "sk": { "S": "W1793491200#S" }, "t": { "S": "S" } });
+    let wire = Wire::new([
+        replay::json(200, json!({ "Items": [replay_item(&partial)], "LastEvaluatedKey": key })),
+        replay::json(200, json!({ "Items": [summary] })),
+    ]);
+    let window = partial.window;
+    let got = store(&wire).partials(&partial.source, "eni-w", window, window).await.unwrap();
+    assert_eq!(got, [partial.clone()]);
+    let mut expected = json!({
+        "TableName": "FlowAggregates",
+        "ConsistentRead": true,
+        "KeyConditionExpression": "pk = :pk AND sk BETWEEN :from AND :to",
+        "ExpressionAttributeValues": {
+            ":pk": { "S": "E#fl-c0#eni-w#20261101" },
+            ":from": { "S": "W1793491200#P#" },
+            ":to": { "S": "W1793491200#P#~" },
+        },
+    });
+    let asked = wire.asked();
+    assert_eq!(asked[0].json(), expected);
+    expected["ExclusiveStartKey"] = key;
+    assert_eq!(asked[1].json(), expected);
+}
+
+#[tokio::test]
+async fn the_ledger_is_read_consistently_and_to_the_end() {
+    let wire = Wire::serving(|asked| {
+        let keys = asked.json()["RequestItems"]["FlowControl"]["Keys"].clone();
+        let (first, rest) = keys.as_array().unwrap().split_first().unwrap();
+        let mut item = entry("C", json!({}));
+        item["pk"] = first["pk"].clone();
+        let left = json!({ "FlowControl": { "Keys": rest, "ConsistentRead": true } });
+        let left = if rest.is_empty() { json!({}) } else { left };
+        let found = json!({ "FlowControl": [item] });
+        Some(replay::json(200, json!({ "Responses": found, "UnprocessedKeys": left })))
+    });
+    let batches = ["x", "y", "x"].map(|name| contract::claim(name).batch);
+    let entries = store(&wire).entries(&batches).await.unwrap();
+    assert!(entries.iter().all(Option::is_some));
+    let asked = wire.asked();
+    assert_eq!(asked.len(), 2);
+    assert_eq!(asked[0].json()["RequestItems"]["FlowControl"]["ConsistentRead"], true);
+}
+
+#[tokio::test]
+async fn an_alert_is_claimed_by_one_conditional_update() {
+    let there = json!({
+        "n": { "N": "4" }, "pub": { "N": "3" }, "nxt": { "N": "1793492100" },
+        "sev": { "N": "2" }, "ep": { "N": "1793490000" },
+    });
+    let wire =
+        Wire::new([replay::json(200, json!({ "Attributes": there.clone() })), refused(&there)]);
+    let window = contract::partial("eni", 0, "wire", 0).window;
+    let claim = AlertClaim { now: 1_793_491_200, next: 1_793_492_100, severity: 2, window, ttl: 9 };
+    let state = store(&wire).claim_alert("D1#eni", &claim).await.unwrap().unwrap();
+    assert_eq!((state.seq, state.published, state.severity), (4, 3, 2));
+    assert_eq!(store(&wire).claim_alert("D1#eni", &claim).await.unwrap(), Err(state));
+    assert_eq!(
+        wire.asked()[0].json(),
+        json!({
+            "TableName": "FlowControl",
+            "Key": { "pk": { "S": "A#D1#eni" }, "sk": { "S": "EP" } },
+            "UpdateExpression":
+                "SET sev = :sev, nxt = :next, ep = if_not_exists(ep, :window), #ttl = :ttl ADD n :one",
+            "ConditionExpression": "attribute_not_exists(pk) OR nxt <= :now OR sev < :sev",
+            "ExpressionAttributeNames": { "#ttl": "ttl" },
+            "ExpressionAttributeValues": {
+                ":sev": { "N": "2" }, ":next": { "N": "1793492100" }, ":now": { "N": "1793491200" },
+                ":window": { "N": "1793491200" }, ":ttl": { "N": "9" }, ":one": { "N": "1" },
+            },
+            "ReturnValues": "ALL_NEW",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        })
+    );
+}
+
+#[tokio::test]
+async fn errors_are_classified_by_code_and_status() {
+    let cases = [
+        (failure(400, "ProvisionedThroughputExceededException"), true),
+        (failure(400, "ThrottlingException"), true),
+        (failure(400, "RequestLimitExceeded"), true),
+        (failure(400, "ExpiredTokenException"), true),
+        (failure(500, "InternalServerError"), true),
+        (failure(503, "WhatNobodyKnows"), true),
+        (failure(400, "ValidationException"), false),
+        (failure(400, "AccessDeniedException"), false),
+        (failure(400, "ResourceNotFoundException"), false),
+        (failure(400, "UnrecognizedClientException"), false),
+        ((200, Vec::new(), "{\"Attrib".to_owned()), true),
+    ];
+    for (answer, retryable) in cases {
+        let text = format!("{answer:?}");
+        let error = store(&Wire::new([answer])).claim(&contract::claim("wire")).await.unwrap_err();
+        assert_eq!(error.is_retryable(), retryable, "{text}: {error}");
+    }
+    let unreachable = store(&Wire::new([])).claim(&contract::claim("wire")).await.unwrap_err();
+    assert!(unreachable.is_retryable());
+    assert!(unreachable.to_string().contains("connection refused"), "{unreachable}");
+
+    let config =
+        crate::sdk::from_lookup(&|name| (name == "AWS_REGION").then(|| "eu-west-1".into()));
+    let store = DynamoDbStore::new(&config, Tables::default());
+    let no_credentials = store.claim(&contract::claim("wire")).await.unwrap_err();
+    assert!(!no_credentials.is_retryable());
+    assert!(no_credentials.to_string().contains("AWS_ACCESS_KEY_ID"), "{no_credentials}");
+}
