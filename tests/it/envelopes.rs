@@ -1,0 +1,149 @@
+//! The sample payloads in `events/`, through the handlers that get them in AWS.
+
+use std::cell::RefCell;
+
+use flowlog_anomaly_alerter as alerter;
+use flowlog_core::alert::{Notification, Notifier, NotifyError, Policy};
+use flowlog_core::decode::Limits;
+use flowlog_core::detect::Rules;
+use flowlog_core::format::Format;
+use flowlog_core::ingest::DirectoryCache;
+use flowlog_core::object::{ObjectError, ObjectHead, ObjectRef, Objects};
+use flowlog_core::record::BatchId;
+use flowlog_core::store::memory::MemoryStore;
+use flowlog_core::store::{LedgerReader, LedgerState};
+use flowlog_cwl_subscriber as subscriber;
+use flowlog_cli::folder::{FileBody, FolderObjects};
+use serde_json::json;
+
+use crate::support::{START, event, no_metrics, parser, project};
+
+/// The sample object, whatever bucket and key it is asked for under, with the ETag that is asked.
+struct OneObject(FolderObjects, ObjectRef);
+
+impl OneObject {
+    fn sample() -> Self {
+        let folder = FolderObjects::open(&[project("events/s3-parser")]).unwrap();
+        let object = folder
+            .objects()
+            .map(|(object, _)| object.clone())
+            .find(|object| object.key.ends_with(".log.gz"))
+            .unwrap();
+        Self(folder, object)
+    }
+}
+
+impl Objects for OneObject {
+    type Body = FileBody;
+
+    async fn head(&self, at: &ObjectRef) -> Result<ObjectHead, ObjectError> {
+        assert_eq!(at.bucket, "flowlog-dev-logs");
+        assert!(at.key.starts_with("AWSLogs/123456789012/vpcflowlogs/us-east-1/2026/11/01/"));
+        self.0.head(&self.1).await
+    }
+
+    async fn get(
+        &self,
+        at: &ObjectRef,
+        range: Option<std::ops::Range<u64>>,
+        if_match: Option<&str>,
+    ) -> Result<(ObjectHead, FileBody), ObjectError> {
+        self.head(at).await?;
+        assert!(if_match.is_some());
+        self.0.get(&self.1, range, None).await
+    }
+}
+
+#[tokio::test]
+async fn every_s3_payload_is_the_same_delivery() {
+    let app = parser(OneObject::sample(), MemoryStore::default());
+    let mut answers = Vec::new();
+    for name in ["sqs-s3-notification", "sns-sqs-s3", "s3-direct", "eventbridge-object-created", "s3-test-event"] {
+        let answer = alright(parser_handle(&app, name).await, name);
+        answers.push((name, answer));
+    }
+    for (name, answer) in &answers {
+        match *name {
+            "s3-direct" | "eventbridge-object-created" => assert_eq!(answer["objects"], 1, "{name}"),
+            _ => assert_eq!(answer, &json!({ "batchItemFailures": [] }), "{name}"),
+        }
+    }
+    let key = &app.objects.1.key;
+    let batch = BatchId::of_object("flowlog-dev-logs", key);
+    let entry = app.store.entries(&[batch]).await.unwrap()[0].clone().unwrap();
+    assert_eq!(entry.state, LedgerState::Done);
+    assert_eq!(entry.completion.unwrap().counts.read, 87);
+}
+
+async fn parser_handle(
+    app: &flowlog_s3_parser::App<OneObject, MemoryStore>,
+    name: &str,
+) -> Result<serde_json::Value, flowlog_s3_parser::HandlerError> {
+    flowlog_s3_parser::handle(app, event(&format!("s3-parser/{name}.json"))).await
+}
+
+fn alright<T, E: std::fmt::Display>(result: Result<T, E>, name: &str) -> T {
+    result.unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+#[tokio::test]
+async fn a_message_that_nobody_can_read_is_left_to_the_queue() {
+    let app = parser(OneObject::sample(), MemoryStore::default());
+    let mut event = event("s3-parser/sqs-s3-notification.json");
+    let mut poison = event.payload["Records"][0].clone();
+    poison["messageId"] = json!("poison");
+    poison["body"] = json!("{\"hello\":1}");
+    event.payload["Records"].as_array_mut().unwrap().insert(0, poison);
+    let answer = flowlog_s3_parser::handle(&app, event).await.unwrap();
+    assert_eq!(answer, json!({ "batchItemFailures": [{ "itemIdentifier": "poison" }] }));
+}
+
+#[tokio::test]
+async fn log_events_become_partials_once_and_control_messages_nothing() {
+    let app = subscriber::App {
+        store: MemoryStore::default(),
+        formats: vec![Format::default_v2()],
+        limits: Limits::default(),
+        horizon: None,
+        now: || START,
+        metrics: no_metrics,
+        directory: DirectoryCache::default(),
+    };
+    let control = subscriber::handle(&app, event("cwl-subscriber/control-message.json")).await.unwrap();
+    assert_eq!(control, json!({ "events": 0 }));
+    for _ in 0..2 {
+        let data = subscriber::handle(&app, event("cwl-subscriber/data-message.json")).await.unwrap();
+        assert_eq!(data, json!({ "events": 7 }));
+    }
+}
+
+#[derive(Default)]
+struct Inbox(RefCell<Vec<Notification>>);
+
+impl Notifier for Inbox {
+    async fn publish(&self, notification: &Notification) -> Result<(), NotifyError> {
+        self.0.borrow_mut().push(notification.clone());
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_stream_rings_and_a_person_is_told_once() {
+    let ingested = parser(OneObject::sample(), MemoryStore::default());
+    alright(parser_handle(&ingested, "sqs-s3-notification").await, "parser");
+    let app = alerter::App {
+        store: ingested.store,
+        notifier: Inbox::default(),
+        rules: Rules::default(),
+        policy: Policy { stale_after: None, ..Policy::default() },
+        now: None,
+        metrics: no_metrics,
+    };
+    for _ in 0..2 {
+        let answer = alerter::handle(&app, event("anomaly-alerter/dynamodb-stream-insert.json")).await.unwrap();
+        assert_eq!(answer, json!({ "batchItemFailures": [] }));
+    }
+    let told = app.notifier.0.borrow();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].subject.starts_with("flowlog HIGH: port-scan on eni-"), "{}", told[0].subject);
+}

@@ -1,0 +1,134 @@
+//! What the tests share: generated days, events, and a store that dies on command.
+
+use std::cell::Cell;
+use std::path::{Path, PathBuf};
+
+use flowlog_aws::telemetry::Metric;
+use flowlog_cli::folder::FolderObjects;
+use flowlog_cli::generate::{self, Attack, Layout, Plan, Truth};
+use flowlog_core::decode::Limits;
+use flowlog_core::ingest::DirectoryCache;
+use flowlog_core::object::ObjectRef;
+use flowlog_core::record::BatchId;
+use flowlog_core::store::{
+    AggregateWriter, Claim, ClaimOutcome, Completed, Completion, DirectoryEntry, Ledger,
+    PartialItem, StoreError,
+};
+use flowlog_s3_parser::App;
+use lambda_runtime::{Context, LambdaEvent};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// Midnight, 1 November 2026.
+pub(crate) const START: i64 = 1_793_491_200;
+
+/// A generated day's objects in a temporary folder, and the truth about them.
+pub(crate) struct Day {
+    pub(crate) folder: TempDir,
+    pub(crate) truth: Truth,
+}
+
+pub(crate) fn generate(seed: u64, minutes: u32, rate: u32, attacks: &[Attack]) -> Day {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = Plan { seed, start: START, minutes, rate, format: Layout::V5, attacks: attacks.to_vec() };
+    let truth = generate::write(&plan, folder.path()).unwrap();
+    Day { folder, truth }
+}
+
+impl Day {
+    pub(crate) fn path(&self) -> PathBuf {
+        self.folder.path().to_owned()
+    }
+
+    /// The folder that holds the objects: what lies beside it is no object.
+    pub(crate) fn objects(&self) -> FolderObjects {
+        FolderObjects::open(&[self.folder.path().join("AWSLogs")]).unwrap()
+    }
+}
+
+pub(crate) fn no_metrics(_function: &str, _values: &[(Metric, u64)]) {}
+
+pub(crate) fn parser<O, S>(objects: O, store: S) -> App<O, S> {
+    App {
+        objects,
+        store,
+        limits: Limits::default(),
+        horizon: None,
+        now: || START,
+        metrics: no_metrics,
+        directory: DirectoryCache::default(),
+    }
+}
+
+/// An SQS batch, one message an object, named as S3 would name it.
+pub(crate) fn sqs(objects: &[ObjectRef]) -> LambdaEvent<Value> {
+    let records: Vec<Value> = objects
+        .iter()
+        .enumerate()
+        .map(|(n, object)| {
+            let notification = json!({ "Records": [{
+                "eventVersion": "2.1", "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
+                "s3": { "bucket": { "name": object.bucket }, "object": { "key": object.key } },
+            }]});
+            json!({ "messageId": n.to_string(), "eventSource": "aws:sqs", "body": notification.to_string() })
+        })
+        .collect();
+    LambdaEvent::new(json!({ "Records": records }), Context::default())
+}
+
+/// The events folder of the project.
+pub(crate) fn project(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join(path)
+}
+
+pub(crate) fn event(path: &str) -> LambdaEvent<Value> {
+    let text = std::fs::read_to_string(project("events").join(path)).unwrap();
+    LambdaEvent::new(serde_json::from_str(&text).unwrap(), Context::default())
+}
+
+/// A store that fails a call, before it has any effect or after: a crash, or a lost response.
+pub(crate) struct Dying<S> {
+    pub(crate) inner: S,
+    /// Calls until it fails once; negative: it lives.
+    pub(crate) left: Cell<i64>,
+    /// Whether the failing call takes effect.
+    pub(crate) applied: bool,
+}
+
+impl<S> Dying<S> {
+    async fn call<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+        let left = self.left.get();
+        self.left.set(left - 1);
+        if left == 0 {
+            if self.applied {
+                call.await?;
+            }
+            return Err(StoreError::Retryable("died".into()));
+        }
+        call.await
+    }
+}
+
+impl<S: Ledger> Ledger for Dying<S> {
+    async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, StoreError> {
+        self.call(self.inner.claim(claim)).await
+    }
+
+    async fn complete(&self, batch: BatchId, etag: &str, completion: &Completion) -> Result<Completed, StoreError> {
+        self.call(self.inner.complete(batch, etag, completion)).await
+    }
+
+    async fn quarantine(&self, batch: BatchId, reason: &str) -> Result<(), StoreError> {
+        self.call(self.inner.quarantine(batch, reason)).await
+    }
+}
+
+impl<S: AggregateWriter> AggregateWriter for Dying<S> {
+    async fn put_partials(&self, partials: &[PartialItem]) -> Result<(), StoreError> {
+        self.call(self.inner.put_partials(partials)).await
+    }
+
+    async fn put_directory(&self, entries: &[DirectoryEntry]) -> Result<(), StoreError> {
+        self.call(self.inner.put_directory(entries)).await
+    }
+}
