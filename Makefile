@@ -11,6 +11,7 @@ MAKEFLAGS += --no-builtin-rules
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/flowlog-target
 export SAM_CLI_TELEMETRY := 0
 
+FLOWLOG := $(CARGO_TARGET_DIR)/debug/flowlog
 ARCHITECTURE ?= x86_64
 STACK ?= flowlog
 PYTHON ?= python3
@@ -35,13 +36,15 @@ help: ## This list
 
 .PHONY: run
 run: ## A sample day of two peered VPCs through the whole pipeline (or DATA="path path": your own flow logs)
+	# The whole workspace, so that this build and the tests' share their dependencies.
+	cargo build --locked --workspace
 ifdef DATA
-	cargo run --locked --package flowlog-cli -- local $(DATA)
+	$(FLOWLOG) local $(DATA)
 else
 	rm -rf .run/sample .run/flowlog.db*
 	mkdir -p .run
-	cargo run --locked --package flowlog-cli -- generate --minutes 1440 --attack port-scan --attack reject-burst -o .run/sample
-	cargo run --locked --package flowlog-cli -- local .run/sample --store .run/flowlog.db
+	$(FLOWLOG) generate --minutes 1440 --attack port-scan --attack reject-burst -o .run/sample
+	$(FLOWLOG) local .run/sample --store .run/flowlog.db
 endif
 
 # ---- Developing -------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 
 use flowlog_anomaly_alerter as alerter;
+use flowlog_cli::folder::{FileBody, FolderObjects};
 use flowlog_core::alert::{Notification, Notifier, NotifyError, Policy};
 use flowlog_core::decode::Limits;
 use flowlog_core::detect::Rules;
@@ -13,7 +14,6 @@ use flowlog_core::record::BatchId;
 use flowlog_core::store::memory::MemoryStore;
 use flowlog_core::store::{LedgerReader, LedgerState};
 use flowlog_cwl_subscriber as subscriber;
-use flowlog_cli::folder::{FileBody, FolderObjects};
 use serde_json::json;
 
 use crate::support::{START, event, no_metrics, parser, project};
@@ -58,13 +58,21 @@ impl Objects for OneObject {
 async fn every_s3_payload_is_the_same_delivery() {
     let app = parser(OneObject::sample(), MemoryStore::default());
     let mut answers = Vec::new();
-    for name in ["sqs-s3-notification", "sns-sqs-s3", "s3-direct", "eventbridge-object-created", "s3-test-event"] {
+    for name in [
+        "sqs-s3-notification",
+        "sns-sqs-s3",
+        "s3-direct",
+        "eventbridge-object-created",
+        "s3-test-event",
+    ] {
         let answer = alright(parser_handle(&app, name).await, name);
         answers.push((name, answer));
     }
     for (name, answer) in &answers {
         match *name {
-            "s3-direct" | "eventbridge-object-created" => assert_eq!(answer["objects"], 1, "{name}"),
+            "s3-direct" | "eventbridge-object-created" => {
+                assert_eq!(answer["objects"], 1, "{name}")
+            }
             _ => assert_eq!(answer, &json!({ "batchItemFailures": [] }), "{name}"),
         }
     }
@@ -109,10 +117,12 @@ async fn log_events_become_partials_once_and_control_messages_nothing() {
         metrics: no_metrics,
         directory: DirectoryCache::default(),
     };
-    let control = subscriber::handle(&app, event("cwl-subscriber/control-message.json")).await.unwrap();
+    let control =
+        subscriber::handle(&app, event("cwl-subscriber/control-message.json")).await.unwrap();
     assert_eq!(control, json!({ "events": 0 }));
     for _ in 0..2 {
-        let data = subscriber::handle(&app, event("cwl-subscriber/data-message.json")).await.unwrap();
+        let data =
+            subscriber::handle(&app, event("cwl-subscriber/data-message.json")).await.unwrap();
         assert_eq!(data, json!({ "events": 7 }));
     }
 }
@@ -140,7 +150,9 @@ async fn the_stream_rings_and_a_person_is_told_once() {
         metrics: no_metrics,
     };
     for _ in 0..2 {
-        let answer = alerter::handle(&app, event("anomaly-alerter/dynamodb-stream-insert.json")).await.unwrap();
+        let answer = alerter::handle(&app, event("anomaly-alerter/dynamodb-stream-insert.json"))
+            .await
+            .unwrap();
         assert_eq!(answer, json!({ "batchItemFailures": [] }));
     }
     let told = app.notifier.0.borrow();

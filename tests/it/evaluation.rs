@@ -35,8 +35,12 @@ fn awk(file: &std::path::Path) -> [u64; 6] {
 fn sums(report: &flowlog_cli::report::Report) -> [u64; 6] {
     let t = report.traffic();
     [
-        t.accept.records, t.accept.packets, t.accept.bytes,
-        t.reject.records, t.reject.packets, t.reject.bytes,
+        t.accept.records,
+        t.accept.packets,
+        t.accept.bytes,
+        t.reject.records,
+        t.reject.packets,
+        t.reject.bytes,
     ]
 }
 
@@ -46,11 +50,18 @@ async fn captures_equal_an_independent_count() {
     for (name, lines) in [("strato_008.v2.log.gz", 12_515), ("strato_002_nmap.v2.log.gz", 4_870)] {
         let file = data.join(name);
         let truth = awk(&file);
-        let analyzed = analyze::analyze(&[file.clone()], Limits::default(), &Fallback::Default, &mut |l| panic!("{l}")).unwrap();
+        let analyzed =
+            analyze::analyze(&[file.clone()], Limits::default(), &Fallback::Default, &mut |l| {
+                panic!("{l}")
+            })
+            .unwrap();
         assert_eq!(analyzed.totals.read, lines);
         assert!(analyzed.totals.balances());
         assert_eq!(sums(&analyzed), truth, "{name}");
-        let run = local::run(&[file], Location::Temporary, Limits::default(), &mut |l| panic!("{l}")).await.unwrap();
+        let run =
+            local::run(&[file], Location::Temporary, Limits::default(), &mut |l| panic!("{l}"))
+                .await
+                .unwrap();
         assert_eq!(run.report.totals, analyzed.totals, "{name}");
         assert_eq!(run.report.interfaces, analyzed.interfaces, "{name}");
     }
@@ -70,11 +81,18 @@ async fn objects_that_aws_wrote_equal_an_independent_count() {
         sum.iter_mut().zip(one).for_each(|(a, b)| *a += b);
         sum
     });
-    let analyzed = analyze::analyze(&logs, Limits::default(), &Fallback::Default, &mut |l| panic!("{l}")).unwrap();
+    let analyzed =
+        analyze::analyze(&logs, Limits::default(), &Fallback::Default, &mut |l| panic!("{l}"))
+            .unwrap();
     assert_eq!(sums(&analyzed), truth);
     // The pipeline over the whole folder: each object lies there twice, plain and compressed, and
     // is one delivery.
-    let run = local::run(&[data.join("samples")], Location::Temporary, Limits::default(), &mut |l| eprintln!("{l}")).await.unwrap();
+    let run =
+        local::run(&[data.join("samples")], Location::Temporary, Limits::default(), &mut |l| {
+            eprintln!("{l}")
+        })
+        .await
+        .unwrap();
     assert!(run.report.totals.balances());
     assert_eq!(run.duplicates, 2);
 }

@@ -2,12 +2,12 @@
 
 use std::cell::Cell;
 
+use flowlog_cli::embedded::{EmbeddedDb, Location};
 use flowlog_core::object::ObjectRef;
 use flowlog_core::record::{BatchId, Source, Window};
 use flowlog_core::rollup::ActionTotals;
 use flowlog_core::store::memory::MemoryStore;
 use flowlog_core::store::{AggregateReader, LedgerReader, LedgerState};
-use flowlog_cli::embedded::{EmbeddedDb, Location};
 use flowlog_s3_parser::handle;
 
 use crate::support::{Day, Dying, START, generate, parser, sqs};
@@ -25,7 +25,9 @@ async fn totals<S: AggregateReader>(store: &S, day: &Day) -> Vec<(String, Window
     flow_logs.dedup();
     for source in &flow_logs {
         for name in &day.truth.names {
-            for partial in store.partials(source, &name.interface_id, from, from.forward(40)).await.unwrap() {
+            for partial in
+                store.partials(source, &name.interface_id, from, from.forward(40)).await.unwrap()
+            {
                 rows.push((partial.interface_id, partial.window, partial.totals));
             }
         }
@@ -55,7 +57,11 @@ async fn dying_at_every_call_and_coming_again_changes_nothing() {
                 let again = handle(&app, sqs(&objects)).await.unwrap();
                 assert_eq!(again["batchItemFailures"], serde_json::json!([]));
             }
-            assert_eq!(totals(&app.store.inner, &day).await, truth, "call {call}, applied {applied}");
+            assert_eq!(
+                totals(&app.store.inner, &day).await,
+                truth,
+                "call {call}, applied {applied}"
+            );
             if !died {
                 break;
             }

@@ -3,6 +3,6 @@
 mod envelopes;
 mod evaluation;
 mod exactly_once;
-mod support;
 mod sample_day;
+mod support;
 mod tidy;

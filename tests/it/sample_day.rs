@@ -21,9 +21,11 @@ fn report_rows(report: &Value) -> Value {
         assert_eq!(other["records"], 0);
     }
     // A window with only NODATA is a row of the report and none of the truth's sums.
-    let rows = rows.as_array().unwrap().iter().filter(|row| {
-        row["accept"]["records"] != 0 || row["reject"]["records"] != 0
-    });
+    let rows = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row["accept"]["records"] != 0 || row["reject"]["records"] != 0);
     Value::Array(rows.cloned().collect())
 }
 
@@ -31,7 +33,11 @@ fn report_rows(report: &Value) -> Value {
 fn analyze_equals_the_truth() {
     let day = generate(11, 180, 150, &[Attack::PortScan, Attack::RejectBurst]);
     let mut complaints = Vec::new();
-    let report = analyze::analyze(&[day.path()], Limits::default(), &Fallback::Default, &mut |line| complaints.push(line)).unwrap();
+    let report =
+        analyze::analyze(&[day.path()], Limits::default(), &Fallback::Default, &mut |line| {
+            complaints.push(line)
+        })
+        .unwrap();
     assert_eq!(complaints, Vec::<String>::new());
     let json = report::to_json(&report);
     assert_eq!(json["totals"]["read"], day.truth.totals.read);
@@ -51,10 +57,18 @@ async fn the_pipeline_equals_analyze_and_alerts_on_what_was_planted() {
     let store = tempfile::tempdir().unwrap();
     let file = store.path().join("flowlog.db");
     let run = async || {
-        local::run(&[day.path()], Location::File(file.clone()), Limits::default(), &mut |line| panic!("{line}")).await.unwrap()
+        local::run(&[day.path()], Location::File(file.clone()), Limits::default(), &mut |line| {
+            panic!("{line}")
+        })
+        .await
+        .unwrap()
     };
     let first = run().await;
-    let analyzed = analyze::analyze(&[day.path()], Limits::default(), &Fallback::Default, &mut |line| panic!("{line}")).unwrap();
+    let analyzed =
+        analyze::analyze(&[day.path()], Limits::default(), &Fallback::Default, &mut |line| {
+            panic!("{line}")
+        })
+        .unwrap();
     assert_eq!(first.report.totals, analyzed.totals);
     assert_eq!(first.report.interfaces, analyzed.interfaces);
     assert_eq!(first.report.findings, analyzed.findings);
@@ -72,7 +86,10 @@ async fn the_pipeline_equals_analyze_and_alerts_on_what_was_planted() {
         .iter()
         .map(|alert| {
             let finding = &serde_json::from_str::<Value>(&alert.json).unwrap()["finding"];
-            (finding["type"].as_str().unwrap().to_owned(), finding["interface_id"].as_str().unwrap().to_owned())
+            (
+                finding["type"].as_str().unwrap().to_owned(),
+                finding["interface_id"].as_str().unwrap().to_owned(),
+            )
         })
         .collect();
     expected.sort();
@@ -93,8 +110,13 @@ async fn the_pipeline_equals_analyze_and_alerts_on_what_was_planted() {
 fn benign_traffic_is_quiet() {
     for seed in 20..26 {
         let day = generate(seed, 240, 200, &[]);
-        let report = analyze::analyze(&[day.path()], Limits::default(), &Fallback::Default, &mut |line| panic!("{line}")).unwrap();
-        let loud: Vec<_> = report.findings.iter().filter(|f| f.severity >= Severity::Notify).collect();
+        let report =
+            analyze::analyze(&[day.path()], Limits::default(), &Fallback::Default, &mut |line| {
+                panic!("{line}")
+            })
+            .unwrap();
+        let loud: Vec<_> =
+            report.findings.iter().filter(|f| f.severity >= Severity::Notify).collect();
         assert!(loud.is_empty(), "seed {seed}: {loud:?}");
     }
 }

@@ -30,7 +30,8 @@ pub(crate) struct Day {
 
 pub(crate) fn generate(seed: u64, minutes: u32, rate: u32, attacks: &[Attack]) -> Day {
     let folder = tempfile::tempdir().unwrap();
-    let plan = Plan { seed, start: START, minutes, rate, format: Layout::V5, attacks: attacks.to_vec() };
+    let plan =
+        Plan { seed, start: START, minutes, rate, format: Layout::V5, attacks: attacks.to_vec() };
     let truth = generate::write(&plan, folder.path()).unwrap();
     Day { folder, truth }
 }
@@ -96,7 +97,10 @@ pub(crate) struct Dying<S> {
 }
 
 impl<S> Dying<S> {
-    async fn call<T>(&self, call: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    async fn call<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         let left = self.left.get();
         self.left.set(left - 1);
         if left == 0 {
@@ -114,7 +118,12 @@ impl<S: Ledger> Ledger for Dying<S> {
         self.call(self.inner.claim(claim)).await
     }
 
-    async fn complete(&self, batch: BatchId, etag: &str, completion: &Completion) -> Result<Completed, StoreError> {
+    async fn complete(
+        &self,
+        batch: BatchId,
+        etag: &str,
+        completion: &Completion,
+    ) -> Result<Completed, StoreError> {
         self.call(self.inner.complete(batch, etag, completion)).await
     }
 

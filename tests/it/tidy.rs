@@ -26,7 +26,10 @@ fn every_variable_of_the_template_is_one_that_a_function_reads() {
         let names = documented(&config);
         assert!(names.contains("AGGREGATES_TABLE"), "{function}: {names:?}");
         for name in &names {
-            assert!(config.contains(&format!("\"{name}\"")), "{function} documents {name} and does not read it");
+            assert!(
+                config.contains(&format!("\"{name}\"")),
+                "{function} documents {name} and does not read it"
+            );
         }
         // The function's own block of the template, up to the next resource.
         let code_uri = format!("target/lambda/{function}");
@@ -79,7 +82,13 @@ fn the_core_names_no_sdk_no_clock_and_no_environment() {
 
 #[test]
 fn only_one_crate_names_an_sdk() {
-    for member in ["flowlog-core", "flowlog-s3-parser", "flowlog-cwl-subscriber", "flowlog-anomaly-alerter", "flowlog-cli"] {
+    for member in [
+        "flowlog-core",
+        "flowlog-s3-parser",
+        "flowlog-cwl-subscriber",
+        "flowlog-anomaly-alerter",
+        "flowlog-cli",
+    ] {
         let manifest = read(&format!("crates/{member}/Cargo.toml"));
         assert!(!manifest.contains("aws-sdk-"), "{member} names an SDK");
     }

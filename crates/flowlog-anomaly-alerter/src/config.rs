@@ -39,11 +39,9 @@ impl Config {
         let required = |name| lookup(name).ok_or(ConfigError::Missing(name));
         let number = |name, default: u32| match lookup(name) {
             None => Ok(default),
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|n| *n <= 1_000_000)
-                .ok_or(ConfigError::Number(name, text)),
+            Some(text) => {
+                text.parse().ok().filter(|n| *n <= 1_000_000).ok_or(ConfigError::Number(name, text))
+            }
         };
         let default = Policy::default();
         Ok(Self {
@@ -75,6 +73,9 @@ mod tests {
         let config = config.unwrap();
         assert_eq!((config.policy.cooldown, config.policy.budget_per_hour), (60, 20));
         assert_eq!(config.topic_arn, "topic_arn");
-        assert_eq!(Config::from_lookup(&|_| Some("-1".to_owned())).unwrap_err(), ConfigError::Number("ALERT_COOLDOWN_SECONDS", "-1".to_owned()));
+        assert_eq!(
+            Config::from_lookup(&|_| Some("-1".to_owned())).unwrap_err(),
+            ConfigError::Number("ALERT_COOLDOWN_SECONDS", "-1".to_owned())
+        );
     }
 }

@@ -34,7 +34,9 @@ pub fn analyze(
     let mut files = Vec::with_capacity(inputs.len());
     for input in &inputs {
         let read = read_input(input, limits, fallback, &progress);
-        progress.suspend(|| read.complaints.iter().for_each(|line| complain(format!("{}: {line}", input.name()))));
+        progress.suspend(|| {
+            read.complaints.iter().for_each(|line| complain(format!("{}: {line}", input.name())))
+        });
         // A file that breaks off counts for nothing, as in the pipeline: no sum is half a file's.
         if let Some(found) = read.found {
             builder.absorb(found);
@@ -54,8 +56,9 @@ pub fn progress_of_objects(objects: u64) -> ProgressBar {
 
 /// Counts bytes; drawn only where standard error is a terminal.
 fn progress(bytes: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
+            .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(bytes).with_style(style)
 }
 
@@ -65,7 +68,12 @@ struct ReadFile {
     found: Option<Builder>,
 }
 
-fn read_input(input: &Input, limits: Limits, fallback: &Fallback, progress: &ProgressBar) -> ReadFile {
+fn read_input(
+    input: &Input,
+    limits: Limits,
+    fallback: &Fallback,
+    progress: &ProgressBar,
+) -> ReadFile {
     let failed = |error: String| ReadFile {
         report: FileReport {
             path: input.name(),

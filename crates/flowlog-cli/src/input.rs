@@ -96,7 +96,11 @@ mod tests {
     #[test]
     fn folders_are_read_in_the_order_of_time() {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["a/1_vpcflowlogs_r_fl-b_20261101T0010Z_x.log.gz", "a/1_vpcflowlogs_r_fl-c_20261101T0005Z_y.log.gz", "truth.json"] {
+        for name in [
+            "a/1_vpcflowlogs_r_fl-b_20261101T0010Z_x.log.gz",
+            "a/1_vpcflowlogs_r_fl-c_20261101T0005Z_y.log.gz",
+            "truth.json",
+        ] {
             let path = dir.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "").unwrap();

@@ -24,7 +24,9 @@ use flowlog_core::object::{ObjectRef, Objects as _};
 use flowlog_core::record::{BatchId, Source, Window};
 use flowlog_core::rollup::BlobError;
 use flowlog_core::store::reader::history;
-use flowlog_core::store::{AggregateReader as _, LedgerEntry, LedgerReader as _, LedgerState, StoreError};
+use flowlog_core::store::{
+    AggregateReader as _, LedgerEntry, LedgerReader as _, LedgerState, StoreError,
+};
 use flowlog_s3_parser as parser;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
@@ -112,7 +114,9 @@ pub async fn run(
     for input in expand(paths) {
         match input {
             Input::File(path) => files.push(path),
-            Input::Stdin => reports.push(unread("-", "an object needs a name: use analyze for standard input")),
+            Input::Stdin => {
+                reports.push(unread("-", "an object needs a name: use analyze for standard input"))
+            }
             Input::Unreadable(path, why) => reports.push(unread(&path.display().to_string(), &why)),
         }
     }
@@ -157,7 +161,11 @@ struct Ingestion {
 }
 
 impl Pipeline {
-    async fn open(objects: FolderObjects, location: Location, limits: Limits) -> Result<Self, LocalError> {
+    async fn open(
+        objects: FolderObjects,
+        location: Location,
+        limits: Limits,
+    ) -> Result<Self, LocalError> {
         let database = EmbeddedDb::open(location).await?;
         let store = database.store();
         let stream = StreamReader::open(database.config(), &store).await?;
@@ -190,9 +198,13 @@ impl Pipeline {
         let batch = [BatchId::of_object(&object.bucket, &object.key)];
         let before = self.store.entries(&batch).await?.into_iter().next().flatten();
         let head = self.parser.objects.head(object).await.ok();
-        let event = LambdaEvent::new(sqs_event(object, head.as_ref().map(|h| h.etag.as_str())), Context::default());
+        let event = LambdaEvent::new(
+            sqs_event(object, head.as_ref().map(|h| h.etag.as_str())),
+            Context::default(),
+        );
         let answer = parser::handle(&self.parser, event).await?;
-        let retry = answer["batchItemFailures"].as_array().is_some_and(|failures| !failures.is_empty());
+        let retry =
+            answer["batchItemFailures"].as_array().is_some_and(|failures| !failures.is_empty());
         let entry = self.store.entries(&batch).await?.into_iter().next().flatten();
         let known_before = before.is_some_and(|e| e.state != LedgerState::Claimed);
         Ok(Ingestion { known_before, retry, entry })
@@ -272,7 +284,9 @@ fn file_report(path: &str, ingestion: &Ingestion) -> FileReport {
     let state = ingestion.entry.as_ref().map(|e| e.state);
     let reason = ingestion.entry.as_ref().and_then(|e| e.reason.clone()).unwrap_or_default();
     let (format, error) = match state {
-        _ if ingestion.retry => ("unknown", Some("the parser asked for another attempt; its log says why".to_owned())),
+        _ if ingestion.retry => {
+            ("unknown", Some("the parser asked for another attempt; its log says why".to_owned()))
+        }
         Some(LedgerState::Done) if ingestion.known_before => ("duplicate", None),
         Some(LedgerState::Done) => ("done", None),
         Some(LedgerState::Quarantined) => ("quarantined", Some(format!("quarantined: {reason}"))),

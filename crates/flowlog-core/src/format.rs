@@ -55,10 +55,8 @@ impl Format {
     pub fn default_v2() -> Self {
         let columns = Field::ALL[..14].iter().map(|f| Column::Known(*f)).collect();
         // The fields of version 2 are distinct and fewer than any limit.
-        Self::from_columns(columns, MAX_COLUMNS).unwrap_or(Self {
-            columns: Vec::new(),
-            positions: [ABSENT; Field::ALL.len()],
-        })
+        Self::from_columns(columns, MAX_COLUMNS)
+            .unwrap_or(Self { columns: Vec::new(), positions: [ABSENT; Field::ALL.len()] })
     }
 
     /// Reads a header line: names separated by runs of spaces or tabs, with hyphens (text) or
@@ -186,9 +184,8 @@ impl Format {
 pub fn looks_like_header(line: &str) -> bool {
     let name = |t: &str| {
         t.as_bytes().first().is_some_and(u8::is_ascii_lowercase)
-            && t.bytes().all(|b| {
-                b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_'
-            })
+            && t.bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_')
     };
     let (mut tokens, mut known, mut first) = (0usize, 0usize, false);
     for token in line.split_ascii_whitespace() {
@@ -223,7 +220,10 @@ mod tests {
         assert_eq!(f.position(Field::LogStatus), Some(0));
         assert_eq!(f.position(Field::Start), Some(2));
         assert_eq!(f.unknown().collect::<Vec<_>>(), ["shiny-new"]);
-        assert_eq!(Format::from_header("vpc_id start", 64).unwrap().position(Field::VpcId), Some(0));
+        assert_eq!(
+            Format::from_header("vpc_id start", 64).unwrap().position(Field::VpcId),
+            Some(0)
+        );
     }
 
     #[test]

@@ -31,7 +31,9 @@ pub enum ConfigError {
     #[error("the environment variable {0} is not set")]
     Missing(&'static str),
     /// Not a number of days.
-    #[error("the environment variable HORIZON_DAYS is {0:?}, expected a number of days from 1 to 30")]
+    #[error(
+        "the environment variable HORIZON_DAYS is {0:?}, expected a number of days from 1 to 30"
+    )]
     Horizon(String),
     /// No flow log format.
     #[error("the environment variable LOG_FORMAT is no flow log format: {0}")]

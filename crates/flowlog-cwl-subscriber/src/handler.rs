@@ -82,7 +82,12 @@ impl RecordSink for Logged {
     }
 
     fn rejected(&mut self, line: RejectedLine) {
-        tracing::debug!(event = line.line, reason = line.reason.code(), column = line.column, "message rejected");
+        tracing::debug!(
+            event = line.line,
+            reason = line.reason.code(),
+            column = line.column,
+            "message rejected"
+        );
     }
 
     fn format(&mut self, format: &Format) {
@@ -94,7 +99,14 @@ fn report<S>(app: &App<S>, payload: &LogsPayload, outcome: &Outcome) {
     let events = payload.log_events.len();
     let metrics = match outcome {
         Outcome::Done { counts, partials, digest_changed } => {
-            tracing::info!(events, parsed = counts.parsed, rejected = counts.rejected_total(), late = counts.late, partials, "payload ingested");
+            tracing::info!(
+                events,
+                parsed = counts.parsed,
+                rejected = counts.rejected_total(),
+                late = counts.late,
+                partials,
+                "payload ingested"
+            );
             vec![
                 (Metric::DeliveriesDone, 1),
                 (Metric::RecordsRead, counts.read),

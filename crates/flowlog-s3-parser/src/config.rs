@@ -87,7 +87,8 @@ mod tests {
         let config = Config::from_lookup(&lookup).unwrap();
         assert_eq!((config.tables.control.as_str(), config.horizon_seconds), ("c", 604_800));
         assert_eq!(Config::from_lookup(&|_| None), Err(ConfigError::Missing("AGGREGATES_TABLE")));
-        let wrong = |name: &str| if name == "HORIZON_DAYS" { Some("31".to_owned()) } else { lookup(name) };
+        let wrong =
+            |name: &str| if name == "HORIZON_DAYS" { Some("31".to_owned()) } else { lookup(name) };
         assert!(Config::from_lookup(&wrong).unwrap_err().to_string().contains("\"31\""));
     }
 }

@@ -103,10 +103,9 @@ async fn attempt<O: Objects, S: Ledger + AggregateWriter>(
         etag,
         origin: at.to_string(),
     };
-    let lateness = app.horizon.map(|horizon| Lateness {
-        arrived: notification.time.unwrap_or_else(app.now),
-        horizon,
-    });
+    let lateness = app
+        .horizon
+        .map(|horizon| Lateness { arrived: notification.time.unwrap_or_else(app.now), horizon });
     let begun = ingest::begin(&app.store, &app.directory, &delivery, lateness).await;
     let mut attempt = match begun.map_err(ingest_error)? {
         Begun::Duplicate => return Ok(Outcome::Duplicate),
@@ -116,10 +115,11 @@ async fn attempt<O: Objects, S: Ledger + AggregateWriter>(
     // The first pass verifies the object to its end. If it all fits into one chunk, that is what is
     // written; an object that overflows is read a second time, chunk by chunk.
     let mut overflow = false;
-    let first = read(&app.objects, at, &delivery.etag, app.limits, attempt.accumulator(), async |_| {
-        overflow = true;
-        Ok::<(), IngestError>(())
-    });
+    let first =
+        read(&app.objects, at, &delivery.etag, app.limits, attempt.accumulator(), async |_| {
+            overflow = true;
+            Ok::<(), IngestError>(())
+        });
     let decoded = match first.await.map_err(ingest_error)? {
         Ok(decoded) => decoded,
         Err(ReadError::Decode(error)) => {
@@ -136,9 +136,10 @@ async fn attempt<O: Objects, S: Ledger + AggregateWriter>(
     };
     let decoded = if overflow {
         let accumulator = attempt.accumulator();
-        let second = read(&app.objects, at, &delivery.etag, app.limits, accumulator, async |chunk| {
-            attempt.write(&chunk).await
-        });
+        let second =
+            read(&app.objects, at, &delivery.etag, app.limits, accumulator, async |chunk| {
+                attempt.write(&chunk).await
+            });
         match second.await.map_err(ingest_error)? {
             Ok(decoded) => decoded,
             Err(ReadError::Object(error)) => return Err(object_error(error)),
@@ -169,7 +170,9 @@ fn not_a_flow_log(key: &str) -> Option<String> {
         return None;
     }
     let mut parts = rest.split('/').skip_while(|part| {
-        part.starts_with("o-") || part.starts_with("aws-account-id=") || part.bytes().all(|b| b.is_ascii_digit())
+        part.starts_with("o-")
+            || part.starts_with("aws-account-id=")
+            || part.bytes().all(|b| b.is_ascii_digit())
     });
     let service = parts.next().unwrap_or_default();
     Some(format!("logs of another service: {}", service.chars().take(64).collect::<String>()))

@@ -96,12 +96,9 @@ impl Attack {
     /// Types of findings that may rightly follow as well.
     pub fn also(self) -> &'static [&'static str] {
         match self {
-            Self::PortScan => &[
-                "east-west-reject",
-                "reject-burst",
-                "reject-anomaly",
-                "asymmetric-path",
-            ],
+            Self::PortScan => {
+                &["east-west-reject", "reject-burst", "reject-anomaly", "asymmetric-path"]
+            }
             Self::RejectBurst | Self::SourceFlood { .. } => &["reject-anomaly"],
             Self::HostSweep => &["east-west-reject", "reject-anomaly", "asymmetric-path"],
             Self::BruteForce => &["sensitive-port-exposed"],
@@ -154,9 +151,7 @@ impl FromStr for Attack {
     type Err = UnknownName;
 
     fn from_str(text: &str) -> Result<Self, UnknownName> {
-        let flood = text
-            .strip_prefix("source-flood=")
-            .and_then(|number| number.parse().ok());
+        let flood = text.strip_prefix("source-flood=").and_then(|number| number.parse().ok());
         if let Some(sources) = flood.filter(|sources| (1..=MAX_FLOOD).contains(sources)) {
             return Ok(Self::SourceFlood { sources });
         }
@@ -184,10 +179,6 @@ impl UnknownName {
     /// With the list of what would have been understood.
     pub(super) fn new(what: &'static str, name: &str, known: &[impl fmt::Display]) -> Self {
         let known: Vec<String> = known.iter().map(ToString::to_string).collect();
-        Self {
-            what,
-            name: name.to_owned(),
-            known: known.join(", "),
-        }
+        Self { what, name: name.to_owned(), known: known.join(", ") }
     }
 }

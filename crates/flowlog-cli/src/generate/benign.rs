@@ -68,13 +68,8 @@ const SKIP_EVERY: u64 = 1_440;
 /// Public resolvers, time servers and the address ranges of partners and of AWS services.
 const RESOLVERS: [[u8; 4]; 4] = [[8, 8, 8, 8], [8, 8, 4, 4], [1, 1, 1, 1], [9, 9, 9, 9]];
 const TIME_SERVERS: [[u8; 4]; 3] = [[162, 159, 200, 1], [162, 159, 200, 123], [129, 6, 15, 28]];
-const PARTNERS: [[u8; 3]; 5] = [
-    [104, 18, 22],
-    [151, 101, 66],
-    [13, 107, 42],
-    [140, 82, 112],
-    [34, 117, 59],
-];
+const PARTNERS: [[u8; 3]; 5] =
+    [[104, 18, 22], [151, 101, 66], [13, 107, 42], [140, 82, 112], [34, 117, 59]];
 const SYSLOG: [u8; 4] = [198, 51, 100, 250];
 
 /// The ordinary traffic of one recording.
@@ -93,12 +88,7 @@ impl Benign {
     /// The traffic of this plan.
     pub(super) fn new(plan: &Plan) -> Self {
         let draw = Draw::new(plan.seed, "benign", 0);
-        Self {
-            draw,
-            noise: Noise::new(plan.seed, plan.rate),
-            budget: 0,
-            pooled: 0,
-        }
+        Self { draw, noise: Noise::new(plan.seed, plan.rate), budget: 0, pooled: 0 }
     }
 
     /// Plays one capture window, leaving room for the NODATA rows of those who stay idle.
@@ -112,8 +102,7 @@ impl Benign {
         let before = wire.delivery.rows();
         if self.draw.below(SKIP_EVERY) == 0 && self.budget > 0 {
             let eni = self.draw.pick(&GUARDED);
-            wire.delivery
-                .gap(eni, Gap::SkipData, window.from, window.to)?;
+            wire.delivery.gap(eni, Gap::SkipData, window.from, window.to)?;
         }
         let room = self.room(before, wire);
         self.noise.play(window, room, wire)?;
@@ -143,14 +132,10 @@ impl Benign {
         wire: &mut Wire<'_>,
     ) -> Result<(), GenerateError> {
         let still = wire.delivery.idle();
-        for eni in idle
-            .iter()
-            .take(usize::try_from(self.budget).unwrap_or(usize::MAX))
-        {
+        for eni in idle.iter().take(usize::try_from(self.budget).unwrap_or(usize::MAX)) {
             self.budget -= 1;
             if still.contains(eni) {
-                wire.delivery
-                    .gap(*eni, Gap::NoData, window.from, window.to)?;
+                wire.delivery.gap(*eni, Gap::NoData, window.from, window.to)?;
             }
         }
         Ok(())
@@ -162,9 +147,7 @@ impl Benign {
         room: u64,
         wire: &mut Wire<'_>,
     ) -> Result<(), GenerateError> {
-        let mut drawn = self
-            .draw
-            .below(MIX.iter().map(|(_, weight, _)| weight).sum());
+        let mut drawn = self.draw.below(MIX.iter().map(|(_, weight, _)| weight).sum());
         let mut kind = Kind::Web;
         for (candidate, weight, rows) in MIX {
             if drawn < weight {
@@ -213,11 +196,7 @@ impl Benign {
                 wire.inbound(from, EDGE_1, &flow)
             }
             _ => {
-                let from = if kind == Kind::WebV6 {
-                    client_v6(draw)
-                } else {
-                    client(draw)
-                };
+                let from = if kind == Kind::WebV6 { client_v6(draw) } else { client(draw) };
                 let port = if draw.chance(120) { 80 } else { 443 };
                 let flow = download(draw, window, port, 2_500);
                 wire.inbound(from, web, &flow)
@@ -244,9 +223,8 @@ impl Benign {
                 wire.inside(EDGE_1, app, &flow)
             }
             Kind::Ping => {
-                let to = draw.pick(&[
-                    WEB_1, WEB_2, APP_1, APP_2, CACHE_1, EDGE_1, BATCH_1, DB_1, DB_2,
-                ]);
+                let to =
+                    draw.pick(&[WEB_1, WEB_2, APP_1, APP_2, CACHE_1, EDGE_1, BATCH_1, DB_1, DB_2]);
                 let flow = ping(draw, window, ICMP);
                 wire.inside(BASTION, to, &flow)
             }
@@ -254,14 +232,7 @@ impl Benign {
                 let to = draw.pick(&[WEB_1, WEB_2, APP_1, APP_2, BATCH_1]);
                 let base = draw.heavy(6_000);
                 let flow = session(draw, window, 22, base);
-                wire.inside(
-                    BASTION,
-                    to,
-                    &Flow {
-                        sport: draw.ephemeral(),
-                        ..flow
-                    },
-                )
+                wire.inside(BASTION, to, &Flow { sport: draw.ephemeral(), ..flow })
             }
         }
     }
@@ -275,12 +246,9 @@ impl Benign {
     ) -> Result<(), GenerateError> {
         let draw = &mut self.draw;
         let (from, to, port, base) = match kind {
-            Kind::AppToDb => (
-                draw.pick(&[APP_1, APP_2]),
-                draw.pick(&[DB_1, DB_1, DB_2]),
-                5_432,
-                9_000,
-            ),
+            Kind::AppToDb => {
+                (draw.pick(&[APP_1, APP_2]), draw.pick(&[DB_1, DB_1, DB_2]), 5_432, 9_000)
+            }
             Kind::AppToCache => (draw.pick(&[APP_1, APP_2]), CACHE_1, 6_379, 5_000),
             Kind::BatchToDb => (BATCH_1, draw.pick(&[DB_1, DB_2]), 5_432, 40_000),
             _ => (DB_1, DB_2, 5_432, 60_000),
@@ -290,14 +258,7 @@ impl Benign {
         let first = 32_768 + (hour % 4_096) as u16;
         let sport = first + self.pooled % 24_000;
         self.pooled = self.pooled.wrapping_add(1);
-        wire.inside(
-            from,
-            to,
-            &Flow {
-                sport,
-                ..session(draw, window, port, bytes)
-            },
-        )
+        wire.inside(from, to, &Flow { sport, ..session(draw, window, port, bytes) })
     }
 
     fn call_out(

@@ -42,9 +42,8 @@ pub(super) struct Cast {
 /// What an administrator would use, and an intruder tries.
 const ADMIN_PORTS: [u16; 4] = [22, 445, 3_389, 5_985];
 /// Services that scanners ask for first.
-const SERVICES: [u16; 16] = [
-    21, 22, 23, 25, 53, 79, 110, 135, 139, 143, 445, 993, 1_433, 3_306, 3_389, 5_900,
-];
+const SERVICES: [u16; 16] =
+    [21, 22, 23, 25, 53, 79, 110, 135, 139, 143, 445, 993, 1_433, 3_306, 3_389, 5_900];
 /// What is open somewhere, so that a refusal there would contradict the rest of the traffic.
 const OPEN: [u16; 7] = [80, 443, 2_222, 5_432, 6_379, 8_080, 8_443];
 /// The attackers' own network: no client and no noise comes from there.
@@ -133,14 +132,7 @@ impl Cast {
     /// A cast that takes each port once; its moment is still to be drawn.
     fn of(source: Source, victims: &[Eni], ports: &[u16], lasts: i64) -> Self {
         let steps = ports.len() as u64;
-        Self {
-            source,
-            victims: victims.to_vec(),
-            ports: ports.to_vec(),
-            steps,
-            lasts,
-            from: 0,
-        }
+        Self { source, victims: victims.to_vec(), ports: ports.to_vec(), steps, lasts, from: 0 }
     }
 
     /// The same with another number of attempts.
@@ -190,28 +182,16 @@ fn distinct_ports(count: u64, draw: &mut Draw) -> Vec<u16> {
 /// An address of the attackers' network.
 pub(super) fn attacker(draw: &mut Draw) -> Addr {
     let [a, b] = ATTACKERS;
-    Addr::v4([
-        a,
-        b,
-        low_byte(draw.between(1, 254)),
-        low_byte(draw.between(1, 254)),
-    ])
+    Addr::v4([a, b, low_byte(draw.between(1, 254)), low_byte(draw.between(1, 254))])
 }
 
 /// The nth address of a crowd: all different, and in no order. An odd factor permutes the 2²⁸ numbers, whose upper bits
 /// choose one of sixteen networks.
 fn spoofed(nth: u64) -> Addr {
-    const NETS: [u8; 16] = [
-        2, 5, 14, 27, 31, 36, 37, 42, 58, 77, 87, 95, 111, 125, 177, 186,
-    ];
+    const NETS: [u8; 16] = [2, 5, 14, 27, 31, 36, 37, 42, 58, 77, 87, 95, 111, 125, 177, 186];
     let mixed = nth.wrapping_mul(0x09e3_779b) & 0x0fff_ffff;
     let net = NETS[(mixed >> 24) as usize];
-    Addr::v4([
-        net,
-        low_byte(mixed >> 16),
-        low_byte(mixed >> 8),
-        low_byte(mixed),
-    ])
+    Addr::v4([net, low_byte(mixed >> 16), low_byte(mixed >> 8), low_byte(mixed)])
 }
 
 /// The windows from the first to the last second of an attack.

@@ -54,14 +54,8 @@ impl Clock {
     pub(super) fn new(plan: &Plan) -> Self {
         let phase = Draw::new(plan.seed, "clock", 0).seconds(7, 53);
         let rows = u128::from(plan.minutes) * u128::from(plan.rate);
-        let mut clock = Self {
-            next: plan.start,
-            end: plan.end(),
-            phase,
-            rows,
-            weight: 0,
-            weight_so_far: 0,
-        };
+        let mut clock =
+            Self { next: plan.start, end: plan.end(), phase, rows, weight: 0, weight_so_far: 0 };
         let mut from = plan.start;
         while from < clock.end {
             let to = clock.last_second(from);

@@ -76,10 +76,7 @@ impl<'a> Delivery<'a> {
 
     /// How many those are.
     pub(super) fn idle_count(&self) -> u64 {
-        self.reported
-            .iter()
-            .map(|reported| u64::from(!reported))
-            .sum()
+        self.reported.iter().map(|reported| u64::from(!reported)).sum()
     }
 
     /// Rows so far.
@@ -117,11 +114,7 @@ impl<'a> Delivery<'a> {
 
     /// Finishes the objects whose slot has passed at this second.
     pub(super) fn close_before(&mut self, second: i64) -> Result<(), GenerateError> {
-        while let Some(nth) = self
-            .open
-            .iter()
-            .position(|object| object.slot + WINDOW <= second)
-        {
+        while let Some(nth) = self.open.iter().position(|object| object.slot + WINDOW <= second) {
             let object = self.open.swap_remove(nth).close()?;
             self.closed.push(object);
         }
@@ -138,26 +131,14 @@ impl<'a> Delivery<'a> {
     fn object(&mut self, eni: Eni, end: i64) -> Result<usize, GenerateError> {
         let flow_log = self.network.interfaces[eni].vpc;
         let slot = window_of(end);
-        let found = self
-            .open
-            .iter()
-            .position(|object| object.slot == slot && object.flow_log == flow_log);
+        let found =
+            self.open.iter().position(|object| object.slot == slot && object.flow_log == flow_log);
         if let Some(nth) = found {
             return Ok(nth);
         }
         let id = &self.network.flow_log_ids[flow_log];
-        let key = key(
-            id,
-            slot,
-            hash(format!("{}/{id}/{slot}", self.plan_hash).as_bytes()),
-        );
-        self.open.push(Object::create(
-            self.out.join(&key),
-            key,
-            self.layout,
-            flow_log,
-            slot,
-        )?);
+        let key = key(id, slot, hash(format!("{}/{id}/{slot}", self.plan_hash).as_bytes()));
+        self.open.push(Object::create(self.out.join(&key), key, self.layout, flow_log, slot)?);
         Ok(self.open.len() - 1)
     }
 }
@@ -170,28 +151,15 @@ impl Object {
         flow_log: usize,
         slot: i64,
     ) -> Result<Self, GenerateError> {
-        let created = path
-            .parent()
-            .map_or(Ok(()), fs::create_dir_all)
-            .and_then(|()| File::create(&path));
+        let created =
+            path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| File::create(&path));
         let file = created.map_err(|source| GenerateError::io(&path, source))?;
         // Neither a time nor an operating system in the header: both would make equal plans differ.
-        let gzip = GzBuilder::new()
-            .mtime(0)
-            .operating_system(255)
-            .write(file, Compression::new(6));
+        let gzip = GzBuilder::new().mtime(0).operating_system(255).write(file, Compression::new(6));
         let mut text = Vec::with_capacity(BUFFER + 1024);
         text.extend_from_slice(layout.header().as_bytes());
         text.push(b'\n');
-        Ok(Self {
-            flow_log,
-            slot,
-            key,
-            path,
-            text,
-            gzip,
-            counts: Totals::default(),
-        })
+        Ok(Self { flow_log, slot, key, path, text, gzip, counts: Totals::default() })
     }
 
     fn flush_above(&mut self, limit: usize) -> Result<(), GenerateError> {
@@ -206,22 +174,9 @@ impl Object {
 
     fn close(mut self) -> Result<ObjectTruth, GenerateError> {
         self.flush_above(0)?;
-        self.gzip
-            .finish()
-            .map_err(|source| GenerateError::io(&self.path, source))?;
-        let Totals {
-            read,
-            parsed,
-            nodata,
-            skipdata,
-        } = self.counts;
-        Ok(ObjectTruth {
-            key: self.key,
-            read,
-            parsed,
-            nodata,
-            skipdata,
-        })
+        self.gzip.finish().map_err(|source| GenerateError::io(&self.path, source))?;
+        let Totals { read, parsed, nodata, skipdata } = self.counts;
+        Ok(ObjectTruth { key: self.key, read, parsed, nodata, skipdata })
     }
 }
 

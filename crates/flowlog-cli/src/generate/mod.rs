@@ -71,10 +71,7 @@ pub fn write(plan: &Plan, out: &Path) -> Result<Truth, GenerateError> {
     }
 
     let (objects, tally) = wire.delivery.finish()?;
-    let attacks = planted
-        .into_iter()
-        .map(|attack| attack.truth(&network))
-        .collect();
+    let attacks = planted.into_iter().map(|attack| attack.truth(&network)).collect();
     let truth = Truth::new(plan, &network, &tally, attacks, objects);
     truth.save(out)?;
     Ok(truth)

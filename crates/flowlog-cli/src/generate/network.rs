@@ -121,16 +121,8 @@ impl Network {
             v6: (v6 != 0).then_some(Addr::V6(V6_PREFIX[vpc] | v6)),
             eni_id: id("eni", name),
             subnet_id: id("subnet", subnet),
-            instance_id: if name.starts_with("nat-") {
-                "-".to_owned()
-            } else {
-                id("i", name)
-            },
-            az_id: if subnet.ends_with('1') {
-                "use1-az4"
-            } else {
-                "use1-az6"
-            },
+            instance_id: if name.starts_with("nat-") { "-".to_owned() } else { id("i", name) },
+            az_id: if subnet.ends_with('1') { "use1-az4" } else { "use1-az6" },
         });
         Self {
             interfaces: interfaces.into(),

@@ -135,11 +135,7 @@ impl Noise {
     /// Noise for a network of this rate.
     pub(super) fn new(seed: u64, rate: u32) -> Self {
         let level = (u64::from(rate) * SHARE).min(CEILING);
-        Self {
-            draw: Draw::new(seed, "noise", 0),
-            level,
-            refused: [[(-1, 0); 2]; COUNT],
-        }
+        Self { draw: Draw::new(seed, "noise", 0), level, refused: [[(-1, 0); 2]; COUNT] }
     }
 
     /// Sends one capture window's noise, at most `room` rows of it.
@@ -174,11 +170,7 @@ impl Noise {
         wire: &mut Wire<'_>,
     ) -> Result<(), GenerateError> {
         let v6 = self.draw.chance(20);
-        let source = if v6 {
-            prober_v6(&mut self.draw)
-        } else {
-            prober(&mut self.draw)
-        };
+        let source = if v6 { prober_v6(&mut self.draw) } else { prober(&mut self.draw) };
         let hosts: &[Eni] = if v6 { &EXPOSED[1..] } else { &EXPOSED };
         let sweeping = self.draw.chance(500);
         let (mut host, mut door) = (self.draw.index(hosts.len()), self.draw.index(PORTS.len()));
@@ -207,26 +199,15 @@ impl Noise {
         let source = client(&mut self.draw);
         let host = self.draw.pick(&[WEB_1, WEB_2]);
         let late = attempt(&mut self.draw, window, 443, TCP);
-        self.refuse(
-            source,
-            host,
-            &Flow {
-                flags: (1, 0),
-                ..late
-            },
-            wire,
-        )
+        self.refuse(source, host, &Flow { flags: (1, 0), ..late }, wire)
     }
 
     /// A NAT gateway has no security group: what nobody asked for is logged as ACCEPT, and dropped without an answer.
     fn stray(&mut self, window: &CaptureWindow, wire: &mut Wire<'_>) -> Result<(), GenerateError> {
         let source = prober(&mut self.draw);
         let gateway = self.draw.pick(&[NAT_A, NAT_B]);
-        let (port, protocol) = if self.draw.chance(200) {
-            (0, ICMP)
-        } else {
-            self.draw.pick(&PORTS)
-        };
+        let (port, protocol) =
+            if self.draw.chance(200) { (0, ICMP) } else { self.draw.pick(&PORTS) };
         let mut flow = attempt(&mut self.draw, window, port, protocol);
         if protocol == ICMP {
             flow.sport = 0;

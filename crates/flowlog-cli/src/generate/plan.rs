@@ -132,21 +132,8 @@ impl Plan {
     /// for another.
     pub(super) fn hash(&self) -> u64 {
         let attacks: Vec<String> = self.attacks.iter().map(ToString::to_string).collect();
-        let Self {
-            seed,
-            start,
-            minutes,
-            rate,
-            format,
-            ..
-        } = self;
-        hash(
-            format!(
-                "{seed} {start} {minutes} {rate} {format} {}",
-                attacks.join(",")
-            )
-            .as_bytes(),
-        )
+        let Self { seed, start, minutes, rate, format, .. } = self;
+        hash(format!("{seed} {start} {minutes} {rate} {format} {}", attacks.join(",")).as_bytes())
     }
 
     /// The second after the last one.
@@ -196,9 +183,6 @@ pub enum GenerateError {
 impl GenerateError {
     /// An I/O error with the path it concerns, which the system's own message leaves out.
     pub(super) fn io(path: &Path, source: io::Error) -> Self {
-        Self::Io {
-            path: path.to_path_buf(),
-            source,
-        }
+        Self::Io { path: path.to_path_buf(), source }
     }
 }

@@ -40,20 +40,8 @@ impl Planted {
     /// Chooses moment and cast.
     pub(super) fn new(attack: Attack, plan: &Plan, mut draw: Draw) -> Self {
         let cast = Cast::new(attack, plan, &mut draw);
-        let drops = [
-            attacker(&mut draw),
-            attacker(&mut draw),
-            attacker(&mut draw),
-        ];
-        Self {
-            attack,
-            cast,
-            draw,
-            next: 0,
-            rows: 0,
-            seen: None,
-            drops,
-        }
+        let drops = [attacker(&mut draw), attacker(&mut draw), attacker(&mut draw)];
+        Self { attack, cast, draw, next: 0, rows: 0, seen: None, drops }
     }
 
     /// Plays the steps that fall into this window.
@@ -69,15 +57,7 @@ impl Planted {
                 break;
             }
             let end = (at + self.draw.seconds(0, 3)).min(window.to);
-            self.step(
-                &Step {
-                    nth: self.next,
-                    at,
-                    end,
-                    window,
-                },
-                wire,
-            )?;
+            self.step(&Step { nth: self.next, at, end, window }, wire)?;
             self.seen = Some((self.seen.map_or(at, |(first, _)| first), at));
             self.next += 1;
         }
@@ -96,8 +76,7 @@ impl Planted {
         let victim = nth(&self.cast.victims, step.nth);
         match (self.attack, self.cast.source, self.cast.source_of(step.nth)) {
             (Attack::DataGap, ..) => {
-                wire.delivery
-                    .gap(victim, Gap::SkipData, step.at, step.window.to)
+                wire.delivery.gap(victim, Gap::SkipData, step.at, step.window.to)
             }
             (Attack::EgressVolume, Source::Inside(host), _) => {
                 let flow = self.upload(step);
@@ -150,14 +129,8 @@ impl Planted {
     /// A password guess: a whole connection of few packets.
     fn guess(&mut self, step: &Step<'_>, dport: u16) -> Flow {
         let (out, back) = (self.draw.between(11, 22), self.draw.between(10, 20));
-        let there = Volume {
-            packets: out,
-            bytes: out * 90 + self.draw.below(400),
-        };
-        let back = Volume {
-            packets: back,
-            bytes: back * 120 + self.draw.below(600),
-        };
+        let there = Volume { packets: out, bytes: out * 90 + self.draw.below(400) };
+        let back = Volume { packets: back, bytes: back * 120 + self.draw.below(600) };
         let sport = self.draw.ephemeral();
         Flow {
             sport,
@@ -174,14 +147,8 @@ impl Planted {
     /// Someone working on a screen or in a shell.
     fn remote_session(&mut self, step: &Step<'_>, dport: u16) -> Flow {
         let packets = self.draw.between(200, 900);
-        let there = Volume {
-            packets,
-            bytes: packets * 96,
-        };
-        let back = Volume {
-            packets: packets + packets / 2,
-            bytes: packets * 640,
-        };
+        let there = Volume { packets, bytes: packets * 96 };
+        let back = Volume { packets: packets + packets / 2, bytes: packets * 640 };
         let (start, end) = (step.at, (step.at + 40).min(step.window.to));
         Flow {
             sport: self.draw.ephemeral(),
@@ -198,15 +165,9 @@ impl Planted {
     /// A part of the stolen data: 20 to 30 MB.
     fn upload(&mut self, step: &Step<'_>) -> Flow {
         let bytes = self.draw.between(21_000_000, 29_000_000);
-        let there = Volume {
-            packets: bytes.div_ceil(1_400),
-            bytes,
-        };
+        let there = Volume { packets: bytes.div_ceil(1_400), bytes };
         let acks = there.packets / 2;
-        let back = Volume {
-            packets: acks,
-            bytes: acks * 52,
-        };
+        let back = Volume { packets: acks, bytes: acks * 52 };
         let (start, end) = (step.at, (step.at + 4).min(step.window.to));
         Flow {
             sport: self.draw.ephemeral(),
@@ -222,10 +183,7 @@ impl Planted {
 
     /// SYNs go out, SYN-ACKs come back and are refused.
     fn half_open(&mut self, step: &Step<'_>) -> Flow {
-        let volume = Volume {
-            packets: 2,
-            bytes: 120,
-        };
+        let volume = Volume { packets: 2, bytes: 120 };
         let (sport, dport) = (self.draw.ephemeral(), nth(&self.cast.ports, 0));
         let (start, end) = (step.at, step.end);
         Flow {
@@ -242,12 +200,8 @@ impl Planted {
 
     /// What was done, once it is over.
     pub(super) fn truth(self, network: &Network) -> AttackTruth {
-        let mut interface_ids: Vec<String> = self
-            .cast
-            .victims
-            .iter()
-            .map(|eni| network.id(*eni))
-            .collect();
+        let mut interface_ids: Vec<String> =
+            self.cast.victims.iter().map(|eni| network.id(*eni)).collect();
         interface_ids.sort();
         let source = match self.cast.source {
             Source::Inside(eni) => Some(text(network.interfaces[eni].v4)),

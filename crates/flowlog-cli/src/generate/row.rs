@@ -84,18 +84,11 @@ impl Scribe {
             Layout::V2 => 2,
             Layout::V5 => 5,
         };
-        let mut scribe = Self {
-            layout,
-            heads: Vec::new(),
-            places: Vec::new(),
-            zones: Vec::new(),
-        };
+        let mut scribe = Self { layout, heads: Vec::new(), places: Vec::new(), zones: Vec::new() };
         for at in &network.interfaces {
             let head = format!("{version} {ACCOUNT} {} ", at.eni_id);
-            let place = format!(
-                " {} {} {} ",
-                network.vpc_ids[at.vpc], at.subnet_id, at.instance_id
-            );
+            let place =
+                format!(" {} {} {} ", network.vpc_ids[at.vpc], at.subnet_id, at.instance_id);
             let zone = format!(" {REGION} {} - - ", at.az_id);
             scribe.heads.push(head.into_bytes());
             scribe.places.push(place.into_bytes());
@@ -147,11 +140,7 @@ impl Scribe {
         out.extend_from_slice(row.src_service.as_bytes());
         out.push(b' ');
         out.extend_from_slice(row.dst_service.as_bytes());
-        out.extend_from_slice(if row.egress {
-            b" egress "
-        } else {
-            b" ingress "
-        });
+        out.extend_from_slice(if row.egress { b" egress " } else { b" ingress " });
         if row.traffic_path == 0 {
             out.push(b'-');
         } else {

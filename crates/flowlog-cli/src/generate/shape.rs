@@ -14,15 +14,9 @@ const SESSION_PACKETS: u64 = 40;
 pub(super) fn download(draw: &mut Draw, window: &CaptureWindow, port: u16, base: u64) -> Flow {
     let (start, end) = draw.span(window, 12);
     let answer = draw.heavy(base);
-    let back = Volume {
-        packets: answer.div_ceil(1_340) + 3,
-        bytes: answer + 180,
-    };
+    let back = Volume { packets: answer.div_ceil(1_340) + 3, bytes: answer + 180 };
     let packets = back.packets / 2 + 4;
-    let there = Volume {
-        packets,
-        bytes: packets * 52 + draw.between(380, 1_400),
-    };
+    let there = Volume { packets, bytes: packets * 52 + draw.between(380, 1_400) };
     Flow {
         sport: draw.ephemeral(),
         dport: port,
@@ -37,19 +31,14 @@ pub(super) fn download(draw: &mut Draw, window: &CaptureWindow, port: u16, base:
 
 /// The middle of a long session over the whole window. The caller chooses the client's port.
 pub(super) fn session(draw: &mut Draw, window: &CaptureWindow, port: u16, bytes: u64) -> Flow {
-    let (start, end) = (
-        (window.from + draw.seconds(0, 3)).min(window.to),
-        (window.to - draw.seconds(0, 3)),
-    );
+    let (start, end) =
+        ((window.from + draw.seconds(0, 3)).min(window.to), (window.to - draw.seconds(0, 3)));
     let back = Volume {
         packets: bytes.div_ceil(1_200) + SESSION_PACKETS,
         bytes: bytes + SESSION_PACKETS * 60,
     };
     let packets = back.packets * 3 / 4 + SESSION_PACKETS;
-    let there = Volume {
-        packets,
-        bytes: packets * 90 + draw.below(2_000),
-    };
+    let there = Volume { packets, bytes: packets * 90 + draw.below(2_000) };
     Flow {
         sport: 0,
         dport: port,
@@ -72,14 +61,8 @@ pub(super) fn datagram(
 ) -> Flow {
     let (start, end) = draw.span(window, 2);
     let packets = draw.between(1, 2);
-    let there = Volume {
-        packets,
-        bytes: packets * (question + draw.below(30)),
-    };
-    let back = Volume {
-        packets,
-        bytes: packets * (answer + draw.below(60)),
-    };
+    let there = Volume { packets, bytes: packets * (question + draw.below(30)) };
+    let back = Volume { packets, bytes: packets * (answer + draw.below(60)) };
     Flow {
         sport: draw.ephemeral(),
         dport: port,
@@ -96,20 +79,8 @@ pub(super) fn datagram(
 pub(super) fn ping(draw: &mut Draw, window: &CaptureWindow, protocol: u8) -> Flow {
     let (start, end) = draw.span(window, 5);
     let packets = (end - start).unsigned_abs() + 1;
-    let volume = Volume {
-        packets,
-        bytes: packets * 84,
-    };
-    Flow {
-        sport: 0,
-        dport: 0,
-        protocol,
-        start,
-        end,
-        there: volume,
-        back: volume,
-        flags: MIDDLE,
-    }
+    let volume = Volume { packets, bytes: packets * 84 };
+    Flow { sport: 0, dport: 0, protocol, start, end, there: volume, back: volume, flags: MIDDLE }
 }
 
 /// A refused attempt at this port, as one record.
@@ -131,14 +102,8 @@ pub(super) fn attempt_at(draw: &mut Draw, start: i64, end: i64, dport: u16, prot
         protocol,
         start,
         end,
-        there: Volume {
-            packets,
-            bytes: packets * size,
-        },
-        back: Volume {
-            packets: 0,
-            bytes: 0,
-        },
+        there: Volume { packets, bytes: packets * size },
+        back: Volume { packets: 0, bytes: 0 },
         flags: if protocol == TCP { SYN } else { MIDDLE },
     }
 }

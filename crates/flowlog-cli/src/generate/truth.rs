@@ -167,11 +167,7 @@ impl Tally {
     pub(super) fn new(plan: &Plan) -> Self {
         let windows = usize::try_from((plan.end() - plan.start + WINDOW - 1) / WINDOW).unwrap_or(0);
         let cells = vec![[(Sums::default(), Sums::default()); COUNT]; windows];
-        Self {
-            first_window: plan.start,
-            cells,
-            totals: Totals::default(),
-        }
+        Self { first_window: plan.start, cells, totals: Totals::default() }
     }
 
     /// Adds a record.
@@ -249,11 +245,7 @@ impl Truth {
 /// Takes the folder for this plan: leaves an incomplete truth there, or refuses a folder that holds other objects.
 pub(super) fn claim(plan: &Plan, out: &Path) -> Result<(), GenerateError> {
     let path = out.join(FILE);
-    let mine = Claim {
-        generator: GENERATOR,
-        complete: false,
-        plan,
-    };
+    let mine = Claim { generator: GENERATOR, complete: false, plan };
     let found: Option<Value> = match fs::read(&path) {
         Ok(text) => serde_json::from_slice(&text).ok(),
         Err(error) if error.kind() == ErrorKind::NotFound => None,
@@ -261,15 +253,11 @@ pub(super) fn claim(plan: &Plan, out: &Path) -> Result<(), GenerateError> {
     };
     let same = found.is_some_and(|found| {
         serde_json::to_value(&mine).is_ok_and(|mine| {
-            ["generator", "plan"]
-                .iter()
-                .all(|field| found.get(field) == mine.get(field))
+            ["generator", "plan"].iter().all(|field| found.get(field) == mine.get(field))
         })
     });
     if !same && out.join("AWSLogs").exists() {
-        return Err(GenerateError::Occupied {
-            path: out.to_path_buf(),
-        });
+        return Err(GenerateError::Occupied { path: out.to_path_buf() });
     }
     save(&mine, out)
 }
@@ -284,11 +272,9 @@ struct Claim<'a> {
 
 fn save(what: &impl Serialize, out: &Path) -> Result<(), GenerateError> {
     let path = out.join(FILE);
-    let written = serde_json::to_vec(what)
-        .map_err(std::io::Error::from)
-        .and_then(|mut text| {
-            text.push(b'\n');
-            fs::File::create(&path)?.write_all(&text)
-        });
+    let written = serde_json::to_vec(what).map_err(std::io::Error::from).and_then(|mut text| {
+        text.push(b'\n');
+        fs::File::create(&path)?.write_all(&text)
+    });
     written.map_err(|source| GenerateError::io(&path, source))
 }

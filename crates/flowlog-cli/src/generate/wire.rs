@@ -86,8 +86,7 @@ impl<'a> Wire<'a> {
     ) -> Result<(), GenerateError> {
         let host = self.network.address(to, from);
         self.delivery.row(&row(to, from, host, flow, 0))?;
-        self.delivery
-            .row(&row(to, host, from, &flow.answer(), PATH_INTERNET))
+        self.delivery.row(&row(to, host, from, &flow.answer(), PATH_INTERNET))
     }
 
     /// The same without an answer: 1 row.
@@ -97,8 +96,7 @@ impl<'a> Wire<'a> {
         to: Eni,
         flow: &Flow,
     ) -> Result<(), GenerateError> {
-        self.delivery
-            .row(&row(to, from, self.network.address(to, from), flow, 0))
+        self.delivery.row(&row(to, from, self.network.address(to, from), flow, 0))
     }
 
     /// An interface in a public subnet reaches the Internet and is answered: 2 rows.
@@ -109,13 +107,7 @@ impl<'a> Wire<'a> {
         flow: &Flow,
     ) -> Result<(), GenerateError> {
         self.outbound_only(from, to, flow)?;
-        self.delivery.row(&row(
-            from,
-            to,
-            self.network.address(from, to),
-            &flow.answer(),
-            0,
-        ))
+        self.delivery.row(&row(from, to, self.network.address(from, to), &flow.answer(), 0))
     }
 
     /// The same without an answer: 1 row.
@@ -125,13 +117,7 @@ impl<'a> Wire<'a> {
         to: Addr,
         flow: &Flow,
     ) -> Result<(), GenerateError> {
-        self.delivery.row(&row(
-            from,
-            self.network.address(from, to),
-            to,
-            flow,
-            PATH_INTERNET,
-        ))
+        self.delivery.row(&row(from, self.network.address(from, to), to, flow, PATH_INTERNET))
     }
 
     /// Through the gateway endpoint of a service, whose public address the rows show: 2 rows.
@@ -143,14 +129,9 @@ impl<'a> Wire<'a> {
         flow: &Flow,
     ) -> Result<(), GenerateError> {
         let host = self.network.interfaces[from].v4;
-        self.delivery.row(&Row {
-            dst_service: service,
-            ..row(from, host, to, flow, PATH_ENDPOINT)
-        })?;
-        self.delivery.row(&Row {
-            src_service: service,
-            ..row(from, to, host, &flow.answer(), 0)
-        })
+        self.delivery
+            .row(&Row { dst_service: service, ..row(from, host, to, flow, PATH_ENDPOINT) })?;
+        self.delivery.row(&Row { src_service: service, ..row(from, to, host, &flow.answer(), 0) })
     }
 
     /// From one interface of ours to another and back: 4 rows.
@@ -170,27 +151,14 @@ impl<'a> Wire<'a> {
         let host = &self.network.interfaces[from];
         let gateway = if host.vpc == 0 { NAT_A } else { NAT_B };
         let (private, own) = (host.v4, self.network.interfaces[gateway].v4);
-        let beyond = Flow {
-            sport: nat_port,
-            ..*flow
-        };
-        self.delivery
-            .row(&row(from, private, to, flow, PATH_LOCAL))?;
-        self.delivery.row(&Row {
-            pkt_dst: to,
-            ..row(gateway, private, own, flow, 0)
-        })?;
-        self.delivery
-            .row(&row(gateway, own, to, &beyond, PATH_INTERNET))?;
-        self.delivery
-            .row(&row(gateway, to, own, &beyond.answer(), 0))?;
+        let beyond = Flow { sport: nat_port, ..*flow };
+        self.delivery.row(&row(from, private, to, flow, PATH_LOCAL))?;
+        self.delivery.row(&Row { pkt_dst: to, ..row(gateway, private, own, flow, 0) })?;
+        self.delivery.row(&row(gateway, own, to, &beyond, PATH_INTERNET))?;
+        self.delivery.row(&row(gateway, to, own, &beyond.answer(), 0))?;
         let returned = row(gateway, own, private, &flow.answer(), PATH_LOCAL);
-        self.delivery.row(&Row {
-            pkt_src: to,
-            ..returned
-        })?;
-        self.delivery
-            .row(&row(from, to, private, &flow.answer(), 0))
+        self.delivery.row(&Row { pkt_src: to, ..returned })?;
+        self.delivery.row(&row(from, to, private, &flow.answer(), 0))
     }
 
     /// A packet from outside is refused: 1 row.
@@ -201,10 +169,7 @@ impl<'a> Wire<'a> {
         flow: &Flow,
     ) -> Result<(), GenerateError> {
         let refused = row(to, from, self.network.address(to, from), flow, 0);
-        self.delivery.row(&Row {
-            verdict: Verdict::Reject,
-            ..refused
-        })
+        self.delivery.row(&Row { verdict: Verdict::Reject, ..refused })
     }
 
     /// A packet of one interface is refused at another: 2 rows.
@@ -236,17 +201,10 @@ impl<'a> Wire<'a> {
         verdict: Verdict,
     ) -> Result<(), GenerateError> {
         let (sender, receiver) = (&self.network.interfaces[from], &self.network.interfaces[to]);
-        let path = if sender.vpc == receiver.vpc {
-            PATH_LOCAL
-        } else {
-            PATH_PEERING
-        };
+        let path = if sender.vpc == receiver.vpc { PATH_LOCAL } else { PATH_PEERING };
         let (src, dst) = (sender.v4, receiver.v4);
         self.delivery.row(&row(from, src, dst, flow, path))?;
-        self.delivery.row(&Row {
-            verdict,
-            ..row(to, src, dst, flow, 0)
-        })
+        self.delivery.row(&Row { verdict, ..row(to, src, dst, flow, 0) })
     }
 }
 

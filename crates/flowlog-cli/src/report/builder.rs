@@ -11,9 +11,7 @@ use flowlog_core::rollup::{
     BlobError, Lacking, PortKey, RejectedSource, Rollup, Talker, Tally, Weigh,
 };
 
-use super::{
-    Coverage, FileReport, InterfaceWindow, PortRow, Report, SourceRow, TalkerRow,
-};
+use super::{Coverage, FileReport, InterfaceWindow, PortRow, Report, SourceRow, TalkerRow};
 
 /// How many rows a list of the report has.
 const ROWS: usize = 20;
@@ -94,7 +92,9 @@ impl Builder {
             }
         }
         report.findings.sort_by(|a, b| {
-            let order = |f: &flowlog_core::detect::Finding| (f.window, f.rule, f.interface_id.clone(), f.source);
+            let order = |f: &flowlog_core::detect::Finding| {
+                (f.window, f.rule, f.interface_id.clone(), f.source)
+            };
             b.severity.cmp(&a.severity).then_with(|| order(a).cmp(&order(b)))
         });
         report.coverage = coverage;

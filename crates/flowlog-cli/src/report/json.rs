@@ -80,7 +80,11 @@ fn counts(counts: &Counts) -> Map<String, Value> {
 fn interface(row: &InterfaceWindow) -> Value {
     let sums = |s: &Sums| json!({ "records": s.records, "packets": s.packets, "bytes": s.bytes });
     // Transit gateway rows are counted by attachment.
-    let name = if row.interface_id.starts_with("tgw-attach-") { "tgw_attachment_id" } else { "interface_id" };
+    let name = if row.interface_id.starts_with("tgw-attach-") {
+        "tgw_attachment_id"
+    } else {
+        "interface_id"
+    };
     json!({
         "account_id": row.account_id,
         name: row.interface_id,

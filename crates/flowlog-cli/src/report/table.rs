@@ -38,7 +38,9 @@ pub fn printable(text: &str) -> String {
 
 fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
-    table.load_style(UTF8_NO_BORDERS.row_separator(comfy_table::LineStyle::none())).set_content_arrangement(ContentArrangement::Dynamic);
+    table
+        .load_style(UTF8_NO_BORDERS.row_separator(comfy_table::LineStyle::none()))
+        .set_content_arrangement(ContentArrangement::Dynamic);
     table.set_header(header);
     for row in rows {
         table.add_row(row);
@@ -58,18 +60,19 @@ fn section(out: &mut String, title: &str, body: &str) {
 fn totals(report: &Report, out: &mut String) {
     let traffic = report.traffic();
     let _ = writeln!(out, "{}", balance(&report.totals));
-    let rows = [("accepted", traffic.accept), ("rejected", traffic.reject), ("no action", traffic.other)]
-        .into_iter()
-        .filter(|(name, sums)| *name != "no action" || !sums.is_zero())
-        .map(|(name, sums)| {
-            vec![
-                name.to_owned(),
-                HumanCount(sums.records).to_string(),
-                HumanCount(sums.packets).to_string(),
-                HumanCount(sums.bytes).to_string(),
-            ]
-        })
-        .collect();
+    let rows =
+        [("accepted", traffic.accept), ("rejected", traffic.reject), ("no action", traffic.other)]
+            .into_iter()
+            .filter(|(name, sums)| *name != "no action" || !sums.is_zero())
+            .map(|(name, sums)| {
+                vec![
+                    name.to_owned(),
+                    HumanCount(sums.records).to_string(),
+                    HumanCount(sums.packets).to_string(),
+                    HumanCount(sums.bytes).to_string(),
+                ]
+            })
+            .collect();
     section(out, "Traffic", &table(&["", "records", "packets", "bytes"], &[1, 2, 3], rows));
 }
 
@@ -85,7 +88,13 @@ fn balance(counts: &Counts) -> String {
         HumanCount(counts.late)
     );
     for (reason, n) in &counts.rejected {
-        let _ = write!(line, "\n  rejected {}: {} ({})", reason.code(), HumanCount(*n), reason.explanation());
+        let _ = write!(
+            line,
+            "\n  rejected {}: {} ({})",
+            reason.code(),
+            HumanCount(*n),
+            reason.explanation()
+        );
     }
     line
 }
@@ -113,7 +122,11 @@ fn talkers(report: &Report, out: &mut String) {
             ]
         })
         .collect();
-    section(out, "Top talkers", &table(&["address", "records", "to us", "from us"], &[1, 2, 3], rows));
+    section(
+        out,
+        "Top talkers",
+        &table(&["address", "records", "to us", "from us"], &[1, 2, 3], rows),
+    );
 }
 
 fn sources(report: &Report, out: &mut String) {
@@ -140,7 +153,13 @@ fn ports(report: &Report, out: &mut String) {
         .rejected_ports
         .iter()
         .take(SHOWN)
-        .map(|p| vec![protocol(p.key.protocol), p.key.port.to_string(), HumanCount(p.records).to_string()])
+        .map(|p| {
+            vec![
+                protocol(p.key.protocol),
+                p.key.port.to_string(),
+                HumanCount(p.records).to_string(),
+            ]
+        })
         .collect();
     section(out, "Rejected ports", &table(&["protocol", "port", "records"], &[1, 2], rows));
 }
@@ -208,5 +227,6 @@ fn protocol(number: u8) -> String {
 
 /// `2026-11-01 00:05` in UTC.
 fn time(epoch: i64) -> String {
-    Timestamp::from_second(epoch).map_or_else(|_| epoch.to_string(), |t| t.strftime("%Y-%m-%d %H:%M").to_string())
+    Timestamp::from_second(epoch)
+        .map_or_else(|_| epoch.to_string(), |t| t.strftime("%Y-%m-%d %H:%M").to_string())
 }

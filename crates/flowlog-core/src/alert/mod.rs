@@ -51,10 +51,8 @@ pub enum NotifyError {
 /// Where notifications go: an SNS topic, or a terminal.
 pub trait Notifier {
     /// Send one. Sending the same one again is allowed and carries the same dedupe id.
-    fn publish(
-        &self,
-        notification: &Notification,
-    ) -> impl Future<Output = Result<(), NotifyError>>;
+    fn publish(&self, notification: &Notification)
+    -> impl Future<Output = Result<(), NotifyError>>;
 }
 
 /// How often people may be told.

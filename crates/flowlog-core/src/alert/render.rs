@@ -55,7 +55,11 @@ fn text(finding: &Finding, state: &AlertState, dedupe_id: &str) -> String {
     let mut out = String::new();
     // Writing to a String cannot fail.
     let _ = writeln!(out, "{}\n", headline(finding));
-    let _ = writeln!(out, "When       {} UTC, 5-minute window; first notified for {} UTC", finding.window, state.since);
+    let _ = writeln!(
+        out,
+        "When       {} UTC, 5-minute window; first notified for {} UTC",
+        finding.window, state.since
+    );
     let _ = writeln!(out, "Interface  {}", place(finding));
     let _ = writeln!(
         out,
@@ -65,7 +69,11 @@ fn text(finding: &Finding, state: &AlertState, dedupe_id: &str) -> String {
         why.seconds / 60,
         why.threshold
     );
-    let _ = writeln!(out, "Refused    {} records in this window, from {} source(s)", why.rejected, why.sources);
+    let _ = writeln!(
+        out,
+        "Refused    {} records in this window, from {} source(s)",
+        why.rejected, why.sources
+    );
     if !why.ports.is_empty() {
         let ports: Vec<String> = why.ports.iter().map(u16::to_string).collect();
         let _ = writeln!(out, "Ports      {}", ports.join(" "));
@@ -86,7 +94,11 @@ fn text(finding: &Finding, state: &AlertState, dedupe_id: &str) -> String {
 fn headline(finding: &Finding) -> String {
     match (finding.rule, finding.source) {
         (Rule::PortScan, Some(source)) => {
-            format!("{source} ({}) is scanning through interface {}.", side(&source), finding.interface_id)
+            format!(
+                "{source} ({}) is scanning through interface {}.",
+                side(&source),
+                finding.interface_id
+            )
         }
         (Rule::PortScan, None) => format!("Interface {} is being scanned.", finding.interface_id),
         (Rule::RejectBurst, Some(source)) => format!(
@@ -95,7 +107,10 @@ fn headline(finding: &Finding) -> String {
             side(&source)
         ),
         (Rule::RejectBurst, None) => {
-            format!("Interface {} refuses a burst of traffic from many sources.", finding.interface_id)
+            format!(
+                "Interface {} refuses a burst of traffic from many sources.",
+                finding.interface_id
+            )
         }
     }
 }

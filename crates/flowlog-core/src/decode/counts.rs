@@ -89,7 +89,6 @@ impl Counts {
 
     /// The conservation law.
     pub fn balances(&self) -> bool {
-        self.read
-            == self.parsed + self.nodata + self.skipdata + self.rejected_total() + self.late
+        self.read == self.parsed + self.nodata + self.skipdata + self.rejected_total() + self.late
     }
 }

@@ -51,7 +51,11 @@ impl LineDecoder {
     }
 
     /// Takes in the next piece of text, of any length.
-    pub fn push<S: RecordSink>(&mut self, mut text: &[u8], sink: &mut S) -> Result<(), DecodeError> {
+    pub fn push<S: RecordSink>(
+        &mut self,
+        mut text: &[u8],
+        sink: &mut S,
+    ) -> Result<(), DecodeError> {
         while let Some(end) = memchr::memchr(b'\n', text) {
             let (head, rest) = (&text[..end], &text[end + 1..]);
             if self.carried == 0 {
@@ -81,7 +85,11 @@ impl LineDecoder {
             self.line(&line, sink)?;
             self.carried = 0;
         }
-        if self.format.is_none() && self.counts.read == 0 { Err(DecodeError::Empty) } else { Ok(()) }
+        if self.format.is_none() && self.counts.read == 0 {
+            Err(DecodeError::Empty)
+        } else {
+            Ok(())
+        }
     }
 
     /// Keeps the beginning of a line, up to one byte over the limit.
@@ -94,7 +102,8 @@ impl LineDecoder {
 
     fn line<S: RecordSink>(&mut self, line: &[u8], sink: &mut S) -> Result<(), DecodeError> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let line = if self.line == 1 { line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line) } else { line };
+        let line =
+            if self.line == 1 { line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line) } else { line };
         if line.len() > self.limits.line {
             return self.reject(Reason::LineTooLong.into(), sink);
         }
@@ -138,8 +147,9 @@ impl LineDecoder {
             Fallback::Default => Format::default_v2(),
             Fallback::Declared(format) => format.clone(),
         };
-        let fits = parse_row(text, &format)
-            .and_then(|record| version_fits(text, &format).then_some(record).ok_or(Reason::FormatMismatch.into()));
+        let fits = parse_row(text, &format).and_then(|record| {
+            version_fits(text, &format).then_some(record).ok_or(Reason::FormatMismatch.into())
+        });
         match fits {
             Ok(record) => {
                 sink.format(&format);
@@ -148,11 +158,17 @@ impl LineDecoder {
                 self.format = Some(format);
                 Ok(())
             }
-            Err(Rejection { reason, .. }) => Err(DecodeError::NotAFlowLog { line: self.line, reason }),
+            Err(Rejection { reason, .. }) => {
+                Err(DecodeError::NotAFlowLog { line: self.line, reason })
+            }
         }
     }
 
-    fn reject<S: RecordSink>(&mut self, rejection: Rejection, sink: &mut S) -> Result<(), DecodeError> {
+    fn reject<S: RecordSink>(
+        &mut self,
+        rejection: Rejection,
+        sink: &mut S,
+    ) -> Result<(), DecodeError> {
         let Rejection { reason, column } = rejection;
         if self.format.is_none() {
             return Err(DecodeError::NotAFlowLog { line: self.line, reason });

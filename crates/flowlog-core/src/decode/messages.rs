@@ -104,7 +104,8 @@ mod tests {
     fn the_version_tells_formats_apart() {
         let two = "${version} ${interface-id} ${dstport} ${start}";
         let three = "${version} ${dstport} ${vpc-id} ${start}";
-        let (ports, counts) = decode(&[two, three], &["2 eni-1 22 1", "3 23 vpc-1 1", "3 eni-1 22 1", "4 1 1 1"]);
+        let (ports, counts) =
+            decode(&[two, three], &["2 eni-1 22 1", "3 23 vpc-1 1", "3 eni-1 22 1", "4 1 1 1"]);
         assert_eq!(ports, [Some(22), Some(23)]);
         assert_eq!(counts.rejected[&Reason::BadNumber], 1);
         assert_eq!(counts.rejected[&Reason::FormatMismatch], 1);

@@ -52,7 +52,10 @@ pub struct ObjectDecoder<S: RecordSink> {
 #[derive(Debug)]
 enum Stage<S: RecordSink> {
     /// The first bytes have not all arrived.
-    Sniff { head: Vec<u8>, lines: Box<Lines<S>> },
+    Sniff {
+        head: Vec<u8>,
+        lines: Box<Lines<S>>,
+    },
     Plain(Box<Lines<S>>),
     Gzip(Box<MultiGzDecoder<Lines<S>>>),
     /// After an error, nothing more is taken in.
@@ -143,7 +146,8 @@ impl<S: RecordSink> ObjectDecoder<S> {
             Stage::Plain(lines) => (*lines, Encoding::Plain),
             Stage::Gzip(mut gzip) => {
                 gzip.try_finish().map_err(|error| gzip_error(gzip.get_mut(), &error))?;
-                let lines = gzip.finish().map_err(|_| DecodeError::TruncatedGzip { offset: input })?;
+                let lines =
+                    gzip.finish().map_err(|_| DecodeError::TruncatedGzip { offset: input })?;
                 (lines, Encoding::Gzip)
             }
             Stage::Sniff { .. } | Stage::Failed => return Err(DecodeError::Empty),
@@ -151,7 +155,13 @@ impl<S: RecordSink> ObjectDecoder<S> {
         let Lines { mut decoder, mut sink, .. } = lines;
         decoder.finish(&mut sink)?;
         let counts = decoder.counts().clone();
-        Ok(Decoded { sink, counts, format: decoder.format().cloned(), encoding, input_bytes: input })
+        Ok(Decoded {
+            sink,
+            counts,
+            format: decoder.format().cloned(),
+            encoding,
+            input_bytes: input,
+        })
     }
 }
 
@@ -201,7 +211,8 @@ impl<S: RecordSink> Write for Lines<S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.output += bytes.len() as u64;
         let input = self.size.unwrap_or(0).max(self.input);
-        let by_ratio = input.saturating_mul(self.limits.ratio).saturating_add(self.limits.ratio_slack);
+        let by_ratio =
+            input.saturating_mul(self.limits.ratio).saturating_add(self.limits.ratio_slack);
         let limit = self.limits.output.min(by_ratio);
         let result = if self.output > limit {
             Err(DecodeError::Bomb { offset: self.input, limit })

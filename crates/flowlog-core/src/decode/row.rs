@@ -190,8 +190,7 @@ fn decimal(digits: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const ROW: &str =
-        "2 123456789010 eni-1235b8ca123456789 172.31.16.139 172.31.16.21 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK";
+    const ROW: &str = "2 123456789010 eni-1235b8ca123456789 172.31.16.139 172.31.16.21 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK";
 
     fn v2(line: &str) -> Result<Record<'_>, Rejection> {
         parse_row(line, &Format::default_v2())
@@ -225,12 +224,17 @@ mod tests {
             let line = ROW.replacen(from, to, 1);
             assert_eq!(v2(&line).unwrap_err(), Rejection { reason, column }, "{line}");
         }
-        assert_eq!(v2(&ROW.replace("4249", "9223372036854775807")).unwrap().bytes, i64::MAX.cast_unsigned());
+        assert_eq!(
+            v2(&ROW.replace("4249", "9223372036854775807")).unwrap().bytes,
+            i64::MAX.cast_unsigned()
+        );
     }
 
     #[test]
     fn no_data_and_no_time() {
-        let r = v2("2 123456789010 eni-1235b8ca123456789 - - - - - - - 1431280876 1431280934 - NODATA").unwrap();
+        let r =
+            v2("2 123456789010 eni-1235b8ca123456789 - - - - - - - 1431280876 1431280934 - NODATA")
+                .unwrap();
         assert_eq!((r.log_status, r.action, r.srcaddr), (LogStatus::NoData, Action::Other, None));
         let f = Format::from_log_format("${interface-id} ${end} ${bytes}").unwrap();
         let r = parse_row("eni-1 1431280876 7", &f).unwrap();

@@ -173,9 +173,8 @@ impl Rules {
             finding.account_id.clone_from(&now.account_id);
             finding.vpc_id.clone_from(&now.vpc_id);
         }
-        findings.sort_by(|a, b| {
-            (b.severity, a.rule, a.source).cmp(&(a.severity, b.rule, b.source))
-        });
+        findings
+            .sort_by(|a, b| (b.severity, a.rule, a.source).cmp(&(a.severity, b.rule, b.source)));
         findings
     }
 }

@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Finding, History, PORTS_SHOWN, RECORDS_SHOWN, Rule, Rules, Severity, Why, is_internal};
+use super::{
+    Finding, History, PORTS_SHOWN, RECORDS_SHOWN, Rule, Rules, Severity, Why, is_internal,
+};
 use crate::record::{Address, WINDOW_SECONDS, Window};
 use crate::rollup::{Contact, Evidence};
 

@@ -7,7 +7,7 @@
 //!
 //! There is no baseline yet: the threshold is the one for interfaces that are not known well.
 
-use super::{Finding, History, RECORDS_SHOWN, PORTS_SHOWN, Rule, Severity, Why};
+use super::{Finding, History, PORTS_SHOWN, RECORDS_SHOWN, Rule, Severity, Why};
 use crate::record::{Address, WINDOW_SECONDS, Window};
 use crate::rollup::Rollup;
 
@@ -49,8 +49,9 @@ impl RejectBurst {
             .heaviest()
             .into_iter()
             .find(|(address, _)| !scanners.contains(address));
-        let alone = heaviest
-            .filter(|(_, s)| s.records.saturating_mul(100) >= value.saturating_mul(self.one_source_percent));
+        let alone = heaviest.filter(|(_, s)| {
+            s.records.saturating_mul(100) >= value.saturating_mul(self.one_source_percent)
+        });
         if alone.is_none() && sources < self.sources {
             return None;
         }
@@ -89,7 +90,8 @@ mod tests {
 
     fn find(sources: u8, each: u32) -> Option<Finding> {
         let mut history = History::default();
-        let rows = (0..sources).flat_map(|s| (0..each).map(move |_| (format!("203.0.113.{s}"), 22)));
+        let rows =
+            (0..sources).flat_map(|s| (0..each).map(move |_| (format!("203.0.113.{s}"), 22)));
         history.add(window(0), &rejects(rows));
         RejectBurst::default().evaluate(&history, window(0), &[])
     }

@@ -146,7 +146,9 @@ mod tests {
 
     #[test]
     fn data_and_control_and_members() {
-        let Message::Data(payload) = decode_logs(&encode(DATA, 1), 1 << 20).unwrap() else { panic!() };
+        let Message::Data(payload) = decode_logs(&encode(DATA, 1), 1 << 20).unwrap() else {
+            panic!()
+        };
         assert_eq!(payload.log_events[0].message, "m");
         assert_eq!(decode_logs(&encode(DATA, 3), 1 << 20).unwrap(), Message::Data(payload));
         let control = r#"{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"","logStream":"","subscriptionFilters":[],"logEvents":[]}"#;

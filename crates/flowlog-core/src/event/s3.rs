@@ -80,7 +80,11 @@ fn collect(event: &Value, found: &mut Notifications, depth: u8) -> Result<(), Ev
     }
     // SNS to SQS without raw delivery.
     if text(event, "Type") == Some("Notification") {
-        return collect_inner(text(event, "Message").ok_or(EventError::Missing("Message"))?, found, depth);
+        return collect_inner(
+            text(event, "Message").ok_or(EventError::Missing("Message"))?,
+            found,
+            depth,
+        );
     }
     Err(EventError::Unknown)
 }
@@ -177,7 +181,10 @@ mod tests {
             ("a+b/c", "a b/c"),
             ("Happy%20Face.jpg", "Happy Face.jpg"),
             ("x%2By", "x+y"),
-            ("aws-account-id%3D123456789012/year%3D2026/f.log.gz", "aws-account-id=123456789012/year=2026/f.log.gz"),
+            (
+                "aws-account-id%3D123456789012/year%3D2026/f.log.gz",
+                "aws-account-id=123456789012/year=2026/f.log.gz",
+            ),
         ] {
             assert_eq!(decode_key(encoded), key);
         }
@@ -189,7 +196,10 @@ mod tests {
         assert!(matches!(err("x"), EventError::Json(_)));
         assert_eq!(err("{}"), EventError::Unknown);
         assert_eq!(err(r#"{"Records":[{"eventSource":"aws:kinesis"}]}"#), EventError::Unknown);
-        assert_eq!(err(r#"{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put"}]}"#), EventError::Missing("s3"));
+        assert_eq!(
+            err(r#"{"Records":[{"eventSource":"aws:s3","eventName":"ObjectCreated:Put"}]}"#),
+            EventError::Missing("s3")
+        );
         let mut body = r#"{"Type":"Notification","Message":"{}"}"#.to_owned();
         for _ in 0..4 {
             body = serde_json::json!({"Type": "Notification", "Message": body}).to_string();

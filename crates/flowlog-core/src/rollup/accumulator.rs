@@ -1,18 +1,20 @@
 //! Records in, chunks of roll-ups out, within a budget of memory.
 
-use std::collections::BTreeMap;
-
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
 
+use super::flow::{
+    CONTACT_COST, Flow, describe, family, first_rejection, note_contact, tally_fields,
+};
+use super::lists::{Dropped, Lists, Map, Source, prune};
 use super::own::{MAX_HELD, Own};
 use super::{
-    Contact, Distinct, Evidence, Lacking, PortKey, Ranked, RejectedSource, Rollup, Sums, Tally,
-    Talker, TalkerKey, Weigh, scope_of,
+    Contact, Distinct, Evidence, Lacking, PortKey, Rollup, Sums, Talker, TalkerKey, Tally,
+    Weigh as _, scope_of,
 };
 use crate::decode::{RecordSink, Verdict};
 use crate::format::Format;
-use crate::record::{Action, Address, Direction, LogStatus, Record, Scope, Window};
+use crate::record::{Action, Address, Direction, LogStatus, Record, Window};
 
 /// How much state may be held. Part of the mapping version: it decides where chunks are cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,15 +34,12 @@ impl Default for Budget {
 /// The roll-ups of one chunk, sorted by interface id, then window.
 pub type Chunk = Vec<(String, Window, Rollup)>;
 
-/// Approximate bytes of one cell, talker, rejected source, contact, port.
+/// Approximate bytes of one cell, talker, rejected source, port, held record.
 const CELL_COST: usize = 512;
 const TALKER_COST: usize = 96;
 const SOURCE_COST: usize = 224;
-const CONTACT_COST: usize = 24;
 const PORT_COST: usize = 32;
 const HELD_COST: usize = 176;
-
-type Map<K, V> = HashMap<K, V, RandomState>;
 
 /// Rolls records up. See [`crate::rollup`] for what is promised.
 #[derive(Debug)]
@@ -76,35 +75,6 @@ struct Cell {
     rollup: Rollup,
     /// What pruning dropped: the values to count, and the heaviest weights.
     dropped: Option<Box<Dropped>>,
-}
-
-#[derive(Debug, Default)]
-struct Dropped {
-    talkers: Lost,
-    sources: Lost,
-    ports: Lost,
-}
-
-/// A sketch of what was dropped from one list, and the bound on its weight.
-#[derive(Debug, Default)]
-struct Lost {
-    seen: Distinct,
-    error: u64,
-}
-
-#[derive(Debug)]
-struct Source {
-    totals: RejectedSource,
-    sample: Evidence,
-}
-
-/// What is needed of a record once its interface and window are known.
-#[derive(Debug, Clone, Copy)]
-struct Flow {
-    src: Option<Address>,
-    dst: Option<Address>,
-    evidence: Evidence,
-    tcp_flags: Option<u8>,
 }
 
 impl Accumulator {
@@ -299,10 +269,8 @@ impl Accumulator {
             return;
         }
         let Some(host) = flow.dst else { return };
-        self.used += note_contact(
-            totals,
-            Contact { host, port: row.dstport, protocol: row.protocol },
-        );
+        self.used +=
+            note_contact(totals, Contact { host, port: row.dstport, protocol: row.protocol });
     }
 
     /// The budget is spent: drop light entries; if that does not halve the state, cut a chunk.
@@ -315,7 +283,8 @@ impl Accumulator {
 
     fn prune(&mut self) {
         let keep = self.budget.pruned_entries;
-        let talkers = prune(&mut self.talkers, keep, |_| TALKER_COST, |k| Distinct::address(&k.remote));
+        let talkers =
+            prune(&mut self.talkers, keep, |_| TALKER_COST, |k| Distinct::address(&k.remote));
         let sources = prune(
             &mut self.sources,
             keep,
@@ -388,212 +357,4 @@ impl RecordSink for Accumulator {
     fn format(&mut self, format: &Format) {
         self.lacking = Lacking::of(format);
     }
-}
-
-impl Flow {
-    fn of(record: &Record<'_>) -> Self {
-        Self {
-            src: record.pkt_srcaddr.or(record.srcaddr),
-            dst: record.pkt_dstaddr.or(record.dstaddr),
-            evidence: Evidence {
-                start: record.start.unwrap_or(0),
-                end: record.end.unwrap_or(0),
-                srcaddr: record.srcaddr,
-                dstaddr: record.dstaddr,
-                srcport: record.srcport.unwrap_or(0),
-                dstport: record.dstport.unwrap_or(0),
-                protocol: record.protocol.unwrap_or(u8::MAX),
-                packets: record.packets,
-                bytes: record.bytes,
-                action: record.action,
-            },
-            tcp_flags: record.tcp_flags,
-        }
-    }
-
-    /// The other side's address; where the direction is unknown, the public one or the source.
-    fn remote(&self, direction: Direction) -> Option<Address> {
-        match direction {
-            Direction::Ingress => self.src,
-            Direction::Egress => self.dst,
-            Direction::Unknown => match (scope_of(self.src), scope_of(self.dst)) {
-                (Scope::Private, Scope::Public) => self.dst,
-                _ => self.src.or(self.dst),
-            },
-        }
-    }
-
-    /// Whether this reads as a late reply: from a service port to a high one, and not opening a
-    /// connection, as far as the flags tell. Such a row is no attempt to reach a port.
-    fn is_reply(&self) -> bool {
-        const SYN_ONLY: u8 = 2;
-        let row = &self.evidence;
-        (1..1024).contains(&row.srcport) && row.dstport >= 32_768 && self.tcp_flags != Some(SYN_ONLY)
-    }
-}
-
-/// Which of an interface's own addresses: it may have one of each family.
-fn family(address: Address) -> usize {
-    match address {
-        Address::V4(_) => 0,
-        Address::V6(_) => 1,
-        Address::Mac(_) => 2,
-    }
-}
-
-fn first_rejection(row: &Evidence, direction: Direction) -> RejectedSource {
-    RejectedSource {
-        records: 0,
-        packets: 0,
-        bytes: 0,
-        replies: 0,
-        first: row.start,
-        last: row.end,
-        direction,
-        contacts: Vec::new(),
-        contact_count: 0,
-    }
-}
-
-/// Adds a contact and returns the state it costs.
-fn note_contact(totals: &mut RejectedSource, contact: Contact) -> usize {
-    match totals.contacts.binary_search(&contact) {
-        Ok(_) => 0,
-        Err(at) if totals.contacts.len() < super::CONTACTS => {
-            totals.contacts.insert(at, contact);
-            totals.contact_count += 1;
-            CONTACT_COST
-        }
-        // The list is full: one more is certain, and kept as the lower bound.
-        Err(_) => {
-            totals.contact_count = totals.contact_count.max(full_list() + 1);
-            0
-        }
-    }
-}
-
-fn full_list() -> u32 {
-    u32::try_from(super::CONTACTS).unwrap_or(u32::MAX)
-}
-
-fn describe(rollup: &mut Rollup, record: &Record<'_>, lacking: Lacking) {
-    rollup.lacking.add(lacking);
-    if rollup.account_id.is_empty()
-        && let Some(account) = record.account_id
-    {
-        account.clone_into(&mut rollup.account_id);
-    }
-    if rollup.vpc_id.is_empty()
-        && let Some(vpc) = record.vpc_id
-    {
-        vpc.clone_into(&mut rollup.vpc_id);
-    }
-}
-
-/// Counts the optional fields; how many different values there can be is bounded.
-fn tally_fields(rollup: &mut Rollup, record: &Record<'_>) {
-    const OTHER_FLAGS: u8 = u8::MAX;
-    const KNOWN_REASONS: usize = 8;
-    if let Some(flags) = record.tcp_flags {
-        *rollup.tcp_flags.entry(if flags < 32 { flags } else { OTHER_FLAGS }).or_default() += 1;
-    }
-    if let Some(path) = record.traffic_path {
-        *rollup.traffic_path.entry(path.min(15)).or_default() += 1;
-    }
-    if let Some(status) = record.encryption_status {
-        *rollup.encryption_status.entry(status.min(15)).or_default() += 1;
-    }
-    if let Some(reason) = record.reject_reason {
-        let known = rollup.reject_reasons.len() < KNOWN_REASONS
-            || rollup.reject_reasons.contains_key(reason);
-        let reason = if known { reason } else { "other" };
-        *rollup.reject_reasons.entry(reason.to_owned()).or_default() += 1;
-    }
-    for (mine, theirs) in rollup.packets_lost.iter_mut().zip(record.packets_lost) {
-        *mine = mine.saturating_add(theirs);
-    }
-}
-
-/// The lists of one cell while a chunk is cut.
-#[derive(Default)]
-struct Lists {
-    talkers: Vec<(TalkerKey, Talker)>,
-    sources: Vec<(Address, Source)>,
-    ports: Vec<(PortKey, Tally)>,
-}
-
-impl Lists {
-    fn into_rollup(mut self, mut rollup: Rollup, dropped: Option<Box<Dropped>>) -> Rollup {
-        let dropped = dropped.map(|d| *d).unwrap_or_default();
-        self.sources.sort_unstable_by_key(|(address, _)| *address);
-        rollup.evidence = evidence(&self.sources);
-        rollup.talkers = Ranked::new(self.talkers, dropped.talkers.error);
-        let sources = self.sources.into_iter().map(|(address, s)| (address, s.totals)).collect();
-        rollup.rejected_sources = Ranked::new(sources, dropped.sources.error);
-        rollup.rejected_ports = Ranked::new(self.ports, dropped.ports.error);
-        // Where something was dropped the count rests on sketches; else on the complete lists.
-        if dropped.talkers.error > 0 {
-            rollup.distinct_talkers = Distinct::union(&dropped.talkers.seen, &rollup.talkers_seen());
-        }
-        if dropped.sources.error > 0 {
-            rollup.distinct_rejected_sources =
-                Distinct::union(&dropped.sources.seen, &rollup.rejected_sources_seen());
-        }
-        if dropped.ports.error > 0 {
-            rollup.distinct_rejected_ports =
-                Distinct::union(&dropped.ports.seen, &rollup.rejected_ports_seen());
-        }
-        rollup
-    }
-}
-
-/// One record of each of the heaviest sources.
-fn evidence(sources: &[(Address, Source)]) -> Vec<Evidence> {
-    let mut heaviest: Vec<_> = sources.iter().collect();
-    heaviest.sort_by(|a, b| b.1.totals.records.cmp(&a.1.totals.records).then(a.0.cmp(&b.0)));
-    let mut rows: Vec<_> = heaviest.iter().take(super::EVIDENCE).map(|(_, s)| s.sample).collect();
-    rows.sort_unstable();
-    rows
-}
-
-/// What pruning took from one cell's list.
-struct Loss {
-    seen: Distinct,
-    error: u64,
-    freed: usize,
-}
-
-impl Weigh for Source {
-    fn weight(&self) -> u64 {
-        self.totals.weight()
-    }
-
-    fn absorb(&mut self, other: &Self) {
-        self.totals.absorb(&other.totals);
-    }
-}
-
-/// Keeps the `keep` heaviest entries of every cell.
-fn prune<K: Ord + Copy + std::hash::Hash, V: Weigh>(
-    map: &mut Map<(u32, K), V>,
-    keep: usize,
-    cost: impl Fn(&V) -> usize,
-    token: impl Fn(&K) -> super::distinct::Token,
-) -> BTreeMap<u32, Loss> {
-    let mut ranked: Vec<(u32, u64, K)> =
-        map.iter().map(|((cell, key), v)| (*cell, v.weight(), *key)).collect();
-    ranked.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2)));
-    let mut losses = BTreeMap::new();
-    for of_cell in ranked.chunk_by(|a, b| a.0 == b.0) {
-        let Some(light) = of_cell.get(keep..).filter(|light| !light.is_empty()) else { continue };
-        let mut freed = 0;
-        let mut tokens: Vec<_> = light.iter().map(|(_, _, key)| token(key)).collect();
-        tokens.sort_unstable();
-        for (cell, _, key) in light {
-            freed += map.remove(&(*cell, *key)).map_or(0, |v| cost(&v));
-        }
-        let loss = Loss { seen: Distinct::of(tokens.into_iter()), error: light[0].1.max(1), freed };
-        losses.insert(light[0].0, loss);
-    }
-    losses
 }

@@ -19,7 +19,7 @@ const LG_K: u8 = 10;
 pub struct Distinct(Vec<u8>);
 
 /// A value to count, the same bytes on every machine.
-pub type Token = [u8; 17];
+pub(super) type Token = [u8; 17];
 
 impl Distinct {
     /// An address as a value to count.

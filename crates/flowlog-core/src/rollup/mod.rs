@@ -10,15 +10,17 @@
 mod accumulator;
 mod blob;
 mod distinct;
+mod flow;
+mod lists;
 mod own;
 mod ranked;
 mod sums;
 
 pub use accumulator::{Accumulator, Budget, Chunk};
 pub use blob::{BLOB_LIMIT, BlobError};
-pub use distinct::Distinct;
+pub use distinct::{Distinct, DistinctEstimate};
 pub use ranked::{Ranked, Weigh};
-pub use sums::{ActionTotals, Breakdown, Sums};
+pub use sums::{ActionTotals, Breakdown, BreakdownKey, Sums};
 
 use std::collections::BTreeMap;
 
@@ -329,7 +331,8 @@ impl Rollup {
 
     /// Different refused (protocol, port) pairs.
     pub fn rejected_ports_seen(&self) -> Distinct {
-        self.distinct_rejected_ports.or_of(self.rejected_ports.iter().map(|(k, _)| Distinct::port(*k)))
+        self.distinct_rejected_ports
+            .or_of(self.rejected_ports.iter().map(|(k, _)| Distinct::port(*k)))
     }
 }
 

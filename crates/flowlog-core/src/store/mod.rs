@@ -136,8 +136,7 @@ pub trait AlertStore {
 
     /// Record that sequence number `seq` of this alert has been published. Repeating it, or marking
     /// an older one, changes nothing.
-    fn mark_published(&self, key: &str, seq: u64)
-    -> impl Future<Output = Result<(), StoreError>>;
+    fn mark_published(&self, key: &str, seq: u64) -> impl Future<Output = Result<(), StoreError>>;
 
     /// Take one from the notification budget of an hour (epoch hours). `false`: it is spent, and
     /// one more suppressed notification has been counted. `token` makes a retry of the same

@@ -9,56 +9,35 @@ use super::{generate, plan};
 /// Plays one attack in several recordings and hands over the rows at its victims while it lasts.
 fn each(attack: Attack, minutes: u32, check: impl Fn(&AttackTruth, &[&Line])) {
     for seed in 0..6 {
-        let plan = Plan {
-            attacks: vec![attack],
-            ..plan(seed, minutes, 60)
-        };
+        let plan = Plan { attacks: vec![attack], ..plan(seed, minutes, 60) };
         let (truth, recording) = generate(&plan);
-        let [found] = &truth.attacks[..] else {
-            panic!("one attack, not {:?}", truth.attacks)
-        };
+        let [found] = &truth.attacks[..] else { panic!("one attack, not {:?}", truth.attacks) };
         assert_eq!(found.kind, attack.name());
-        assert!(
-            found.start >= plan.start && found.end < plan.end() && found.rows > 0,
-            "{found:?}"
-        );
-        let windows: BTreeSet<i64> = (found.start..=found.end)
-            .map(|second| second / 300 * 300)
-            .collect();
+        assert!(found.start >= plan.start && found.end < plan.end() && found.rows > 0, "{found:?}");
+        let windows: BTreeSet<i64> =
+            (found.start..=found.end).map(|second| second / 300 * 300).collect();
         assert_eq!(found.windows, Vec::from_iter(windows));
         check(found, &at_victims(found, &recording));
     }
 }
 
 fn at_victims<'a>(attack: &AttackTruth, recording: &'a Recording) -> Vec<&'a Line> {
-    let victims = recording.lines.iter().filter(|line| {
-        attack
-            .interface_ids
-            .iter()
-            .any(|id| id == line.get("interface-id"))
-    });
-    victims
-        .filter(|line| (attack.start..=attack.end).contains(&line.start()))
-        .collect()
+    let victims = recording
+        .lines
+        .iter()
+        .filter(|line| attack.interface_ids.iter().any(|id| id == line.get("interface-id")));
+    victims.filter(|line| (attack.start..=attack.end).contains(&line.start())).collect()
 }
 
 /// The refused ones from the attack's source.
 fn refused<'a>(attack: &AttackTruth, lines: &[&'a Line]) -> Vec<&'a Line> {
-    let from_source = lines
-        .iter()
-        .filter(|line| attack.source.as_deref() == Some(line.get("srcaddr")));
-    from_source
-        .filter(|line| line.rejected())
-        .copied()
-        .collect()
+    let from_source =
+        lines.iter().filter(|line| attack.source.as_deref() == Some(line.get("srcaddr")));
+    from_source.filter(|line| line.rejected()).copied().collect()
 }
 
 fn distinct(lines: &[&Line], column: &str) -> usize {
-    lines
-        .iter()
-        .map(|line| line.get(column))
-        .collect::<BTreeSet<_>>()
-        .len()
+    lines.iter().map(|line| line.get(column)).collect::<BTreeSet<_>>().len()
 }
 
 #[test]
@@ -69,10 +48,7 @@ fn port_scan() {
         assert!(source.starts_with("10.1."), "from inside VPC B");
         let scan = refused(attack, lines);
         assert!(distinct(&scan, "dstport") >= 60);
-        assert!(
-            scan.iter()
-                .all(|line| line.get("dstaddr").starts_with("10.0."))
-        );
+        assert!(scan.iter().all(|line| line.get("dstaddr").starts_with("10.0.")));
     });
 }
 
@@ -80,18 +56,11 @@ fn port_scan() {
 fn reject_burst() {
     each(Attack::RejectBurst, 5, |attack, lines| {
         assert_eq!(attack.windows.len(), 1);
-        let burst: Vec<&Line> = lines
-            .iter()
-            .filter(|line| line.rejected())
-            .copied()
-            .collect();
+        let burst: Vec<&Line> = lines.iter().filter(|line| line.rejected()).copied().collect();
         assert!(burst.len() >= 600 && distinct(&burst, "srcaddr") >= 150);
         let mut doors: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for line in burst {
-            doors
-                .entry(line.get("srcaddr"))
-                .or_default()
-                .insert(line.get("dstport"));
+            doors.entry(line.get("srcaddr")).or_default().insert(line.get("dstport"));
         }
         assert!(doors.values().all(|ports| ports.len() < 10), "nobody scans");
     });
@@ -99,39 +68,20 @@ fn reject_burst() {
 
 #[test]
 fn source_flood() {
-    each(
-        Attack::SourceFlood { sources: 5_000 },
-        5,
-        |attack, lines| {
-            assert_eq!(
-                (attack.windows.len(), attack.sources, attack.rows),
-                (1, 5_000, 5_000)
-            );
-            let flood: Vec<&Line> = lines
-                .iter()
-                .filter(|line| line.rejected())
-                .copied()
-                .collect();
-            assert!(distinct(&flood, "srcaddr") >= 5_000);
-        },
-    );
+    each(Attack::SourceFlood { sources: 5_000 }, 5, |attack, lines| {
+        assert_eq!((attack.windows.len(), attack.sources, attack.rows), (1, 5_000, 5_000));
+        let flood: Vec<&Line> = lines.iter().filter(|line| line.rejected()).copied().collect();
+        assert!(distinct(&flood, "srcaddr") >= 5_000);
+    });
 }
 
 #[test]
 fn host_sweep() {
     each(Attack::HostSweep, 15, |attack, lines| {
-        assert!(
-            attack
-                .source
-                .as_deref()
-                .is_some_and(|source| source.starts_with("10."))
-        );
+        assert!(attack.source.as_deref().is_some_and(|source| source.starts_with("10.")));
         let sweep = refused(attack, lines);
         assert_eq!(distinct(&sweep, "dstport"), 1);
-        assert_eq!(
-            (distinct(&sweep, "interface-id"), attack.interface_ids.len()),
-            (11, 11)
-        );
+        assert_eq!((distinct(&sweep, "interface-id"), attack.interface_ids.len()), (11, 11));
     });
 }
 
@@ -139,9 +89,8 @@ fn host_sweep() {
 fn brute_force() {
     each(Attack::BruteForce, 25, |attack, lines| {
         assert!(attack.end - attack.start <= 1_200);
-        let guesses = lines
-            .iter()
-            .filter(|line| attack.source.as_deref() == Some(line.get("srcaddr")));
+        let guesses =
+            lines.iter().filter(|line| attack.source.as_deref() == Some(line.get("srcaddr")));
         let guesses: Vec<&Line> = guesses.copied().collect();
         assert!(guesses.len() >= 60);
         for line in guesses {
@@ -159,25 +108,10 @@ fn slow_scan() {
         let scan = refused(attack, lines);
         let doors: Vec<_> = scan
             .iter()
-            .map(|line| {
-                (
-                    line.start(),
-                    (line.get("interface-id"), line.get("dstport")),
-                )
-            })
+            .map(|line| (line.start(), (line.get("interface-id"), line.get("dstport"))))
             .collect();
-        assert!(
-            doors
-                .iter()
-                .map(|(_, door)| door)
-                .collect::<BTreeSet<_>>()
-                .len()
-                >= 24
-        );
-        assert!(
-            most_distinct(&doors, 900) < 10,
-            "too slow for a window of 15 minutes"
-        );
+        assert!(doors.iter().map(|(_, door)| door).collect::<BTreeSet<_>>().len() >= 24);
+        assert!(most_distinct(&doors, 900) < 10, "too slow for a window of 15 minutes");
     });
 }
 
@@ -193,9 +127,7 @@ fn rejected_then_accepted() {
         let inside: Vec<&Line> = inside.copied().collect();
         assert!(!inside.is_empty() && inside.iter().all(|line| line.start() >= last));
         assert!(
-            inside
-                .iter()
-                .all(|line| line.number("bytes") > 1_000 && line.get("dstport") == "2222")
+            inside.iter().all(|line| line.number("bytes") > 1_000 && line.get("dstport") == "2222")
         );
     });
 }
@@ -204,9 +136,7 @@ fn rejected_then_accepted() {
 fn egress_volume() {
     each(Attack::EgressVolume, 180, |attack, lines| {
         assert_eq!(attack.start / 3_600, attack.end / 3_600, "in one hour");
-        let stolen = lines
-            .iter()
-            .filter(|line| line.get("dstaddr").starts_with("185.220."));
+        let stolen = lines.iter().filter(|line| line.get("dstaddr").starts_with("185.220."));
         let bytes: u64 = stolen.map(|line| line.number("bytes")).sum();
         assert!((5_000_000_000..7_000_000_000).contains(&bytes), "{bytes}");
     });
@@ -222,10 +152,7 @@ fn misconfiguration() {
                 && (*windows.first().unwrap()..=*windows.last().unwrap())
                     .eq(windows.iter().copied())
         );
-        assert_eq!(
-            (distinct(&refused, "dstaddr"), distinct(&refused, "dstport")),
-            (1, 1)
-        );
+        assert_eq!((distinct(&refused, "dstaddr"), distinct(&refused, "dstport")), (1, 1));
     });
 }
 
@@ -233,13 +160,7 @@ fn misconfiguration() {
 fn lateral_movement() {
     each(Attack::LateralMovement, 30, |attack, lines| {
         let tried = refused(attack, lines);
-        assert_eq!(
-            (
-                distinct(&tried, "interface-id"),
-                distinct(&tried, "dstport")
-            ),
-            (11, 4)
-        );
+        assert_eq!((distinct(&tried, "interface-id"), distinct(&tried, "dstport")), (11, 4));
     });
 }
 
@@ -247,21 +168,14 @@ fn lateral_movement() {
 fn asymmetric_path() {
     each(Attack::AsymmetricPath, 10, |attack, lines| {
         let source = attack.source.as_deref();
-        let inside = lines
-            .iter()
-            .filter(|line| line.inside("srcaddr") && line.inside("dstaddr"));
+        let inside = lines.iter().filter(|line| line.inside("srcaddr") && line.inside("dstaddr"));
         let (back, there): (Vec<&Line>, Vec<&Line>) =
             inside.copied().partition(|line| line.rejected());
         assert_eq!(back.len(), 24);
         for line in back {
-            assert_eq!(
-                (Some(line.get("dstaddr")), line.get("srcport")),
-                (source, "8443")
-            );
-            let forward = there
-                .iter()
-                .find(|out| out.get("srcport") == line.get("dstport"))
-                .unwrap();
+            assert_eq!((Some(line.get("dstaddr")), line.get("srcport")), (source, "8443"));
+            let forward =
+                there.iter().find(|out| out.get("srcport") == line.get("dstport")).unwrap();
             assert_eq!(
                 (forward.get("dstport"), forward.get("dstaddr")),
                 ("8443", line.get("srcaddr"))
@@ -288,12 +202,6 @@ fn sensitive_port_exposed() {
 fn data_gap() {
     each(Attack::DataGap, 10, |attack, lines| {
         assert_eq!((attack.rows, attack.windows.len()), (3, 1));
-        assert_eq!(
-            lines
-                .iter()
-                .filter(|line| line.status() == "SKIPDATA")
-                .count(),
-            3
-        );
+        assert_eq!(lines.iter().filter(|line| line.status() == "SKIPDATA").count(), 3);
     });
 }

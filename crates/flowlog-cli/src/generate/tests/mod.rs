@@ -14,14 +14,7 @@ use reading::{Recording, folder_bytes};
 /// 2023-11-14, 22:15 UTC.
 const START: i64 = 1_700_000_100;
 fn plan(seed: u64, minutes: u32, rate: u32) -> Plan {
-    Plan {
-        seed,
-        start: START,
-        minutes,
-        rate,
-        format: Layout::V2,
-        attacks: Vec::new(),
-    }
+    Plan { seed, start: START, minutes, rate, format: Layout::V2, attacks: Vec::new() }
 }
 
 fn generate(plan: &Plan) -> (Truth, Recording) {
@@ -33,11 +26,7 @@ fn generate(plan: &Plan) -> (Truth, Recording) {
 #[test]
 fn the_same_plan_gives_the_same_bytes() {
     for format in Layout::ALL {
-        let plan = Plan {
-            format,
-            attacks: Attack::ALL.to_vec(),
-            ..plan(7, 200, 120)
-        };
+        let plan = Plan { format, attacks: Attack::ALL.to_vec(), ..plan(7, 200, 120) };
         let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let truth = write(&plan, first.path()).unwrap();
         assert_eq!(truth, write(&plan, second.path()).unwrap());
@@ -61,11 +50,7 @@ fn folder_bytes_of(plan: &Plan) -> BTreeMap<String, Vec<u8>> {
 fn a_known_plan_gives_known_text() {
     let digest = |format| {
         let attacks = Attack::ALL.to_vec();
-        let (_, recording) = generate(&Plan {
-            format,
-            attacks,
-            ..plan(1, 200, 100)
-        });
+        let (_, recording) = generate(&Plan { format, attacks, ..plan(1, 200, 100) });
         recording.objects.iter().fold(0_u64, |sum, (key, text)| {
             let object = super::draw::hash(format!("{key}\n{text}").as_bytes());
             sum.rotate_left(1) ^ object
@@ -90,42 +75,12 @@ fn the_truth_file_is_the_truth() {
 fn a_senseless_plan_is_refused() {
     let refuse = |plan: Plan| write(&plan, Path::new("/nonexistent/never-created")).unwrap_err();
     let good = plan(1, 10, 100);
-    assert!(matches!(
-        refuse(Plan {
-            start: START + 1,
-            ..good.clone()
-        }),
-        GenerateError::Start(_)
-    ));
-    assert!(matches!(
-        refuse(Plan {
-            start: -300,
-            ..good.clone()
-        }),
-        GenerateError::Start(_)
-    ));
-    assert!(matches!(
-        refuse(Plan {
-            minutes: 0,
-            ..good.clone()
-        }),
-        GenerateError::Minutes(0)
-    ));
-    assert!(matches!(
-        refuse(Plan {
-            rate: 1,
-            ..good.clone()
-        }),
-        GenerateError::Rate(1)
-    ));
-    let error = refuse(Plan {
-        attacks: vec![Attack::SlowScan],
-        ..good
-    });
-    assert_eq!(
-        error.to_string(),
-        "slow-scan needs a recording of at least 180 minutes"
-    );
+    assert!(matches!(refuse(Plan { start: START + 1, ..good.clone() }), GenerateError::Start(_)));
+    assert!(matches!(refuse(Plan { start: -300, ..good.clone() }), GenerateError::Start(_)));
+    assert!(matches!(refuse(Plan { minutes: 0, ..good.clone() }), GenerateError::Minutes(0)));
+    assert!(matches!(refuse(Plan { rate: 1, ..good.clone() }), GenerateError::Rate(1)));
+    let error = refuse(Plan { attacks: vec![Attack::SlowScan], ..good });
+    assert_eq!(error.to_string(), "slow-scan needs a recording of at least 180 minutes");
 }
 
 #[test]
@@ -145,10 +100,7 @@ fn an_interrupted_run_may_be_repeated() {
     write(&plan, folder.path()).unwrap();
     let whole = folder_bytes(folder.path());
     super::truth::claim(&plan, folder.path()).unwrap();
-    let (key, bytes) = whole
-        .iter()
-        .find(|(key, _)| key.starts_with("AWSLogs"))
-        .unwrap();
+    let (key, bytes) = whole.iter().find(|(key, _)| key.starts_with("AWSLogs")).unwrap();
     fs::write(folder.path().join(key), &bytes[..bytes.len() / 2]).unwrap();
     assert_ne!(whole, folder_bytes(folder.path()));
     write(&plan, folder.path()).unwrap();
@@ -168,18 +120,9 @@ fn names_are_read_as_they_are_written() {
     for format in Layout::ALL {
         assert_eq!(format.to_string().parse(), Ok(format));
     }
-    for bad in [
-        "",
-        "Port-Scan",
-        "source-flood=0",
-        "source-flood=x",
-        "source-flood=4000000000",
-    ] {
+    for bad in ["", "Port-Scan", "source-flood=0", "source-flood=x", "source-flood=4000000000"] {
         let error = bad.parse::<Attack>().unwrap_err().to_string();
-        assert!(
-            error.starts_with("unknown attack") && error.contains("reject-burst"),
-            "{error}"
-        );
+        assert!(error.starts_with("unknown attack") && error.contains("reject-burst"), "{error}");
     }
     assert!("v3".parse::<Layout>().is_err());
 }

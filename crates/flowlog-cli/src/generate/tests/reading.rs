@@ -29,9 +29,7 @@ impl Recording {
     pub(super) fn read(folder: &Path, layout: Layout) -> Self {
         let columns: &[&str] = Vec::leak(layout.header().split(' ').collect());
         let (mut objects, mut lines) = (BTreeMap::new(), Vec::new());
-        for (key, bytes) in folder_bytes(folder)
-            .into_iter()
-            .filter(|(key, _)| key != "truth.json")
+        for (key, bytes) in folder_bytes(folder).into_iter().filter(|(key, _)| key != "truth.json")
         {
             let (key, text) = (String::leak(key), String::leak(inflate(&bytes)));
             let slot = slot_of(key);
@@ -41,12 +39,7 @@ impl Recording {
             for row in rows {
                 let fields: Vec<&str> = row.split(' ').collect();
                 assert_eq!(fields.len(), columns.len(), "{row}");
-                lines.push(Line {
-                    key,
-                    slot,
-                    columns,
-                    fields,
-                });
+                lines.push(Line { key, slot, columns, fields });
             }
             objects.insert(key.to_owned(), &*text);
         }
@@ -61,11 +54,7 @@ impl Recording {
 
 impl Line {
     pub(super) fn get(&self, column: &str) -> &'static str {
-        let nth = self
-            .columns
-            .iter()
-            .position(|name| *name == column)
-            .unwrap();
+        let nth = self.columns.iter().position(|name| *name == column).unwrap();
         self.fields[nth]
     }
 
@@ -108,12 +97,7 @@ pub(super) fn folder_bytes(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             if path.is_dir() {
                 folders.push(path);
             } else {
-                let key = path
-                    .strip_prefix(folder)
-                    .unwrap()
-                    .to_str()
-                    .unwrap()
-                    .to_owned();
+                let key = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
                 found.insert(key, fs::read(path).unwrap());
             }
         }
@@ -133,28 +117,14 @@ fn slot_of(key: &str) -> i64 {
     let (folder, name) = key.rsplit_once('/').unwrap();
     let name = name.strip_suffix(".log.gz").unwrap();
     let parts: Vec<&str> = name.split('_').collect();
-    let [account, "vpcflowlogs", region, flow_log, time, hash] = parts[..] else {
-        panic!("{key}")
-    };
+    let [account, "vpcflowlogs", region, flow_log, time, hash] = parts[..] else { panic!("{key}") };
     assert_eq!((account, region), ("123456789012", "us-east-1"));
-    assert!(
-        flow_log.starts_with("fl-0") && flow_log.len() == 20,
-        "{key}"
-    );
-    assert!(
-        hash.len() == 8 && u32::from_str_radix(hash, 16).is_ok(),
-        "{key}"
-    );
+    assert!(flow_log.starts_with("fl-0") && flow_log.len() == 20, "{key}");
+    assert!(hash.len() == 8 && u32::from_str_radix(hash, 16).is_ok(), "{key}");
     let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%MZ", time).unwrap();
     let day = time.strftime("%Y/%m/%d");
-    assert_eq!(
-        folder,
-        format!("AWSLogs/123456789012/vpcflowlogs/us-east-1/{day}")
-    );
-    jiff::tz::Offset::UTC
-        .to_timestamp(time)
-        .unwrap()
-        .as_second()
+    assert_eq!(folder, format!("AWSLogs/123456789012/vpcflowlogs/us-east-1/{day}"));
+    jiff::tz::Offset::UTC.to_timestamp(time).unwrap().as_second()
 }
 
 /// The most different values within any `seconds`.
@@ -162,9 +132,7 @@ pub(super) fn most_distinct<T: Ord + Copy>(events: &[(i64, T)], seconds: i64) ->
     let mut events = events.to_vec();
     events.sort();
     let within = |from: i64| {
-        let near = events
-            .iter()
-            .filter(move |(at, _)| (from..from + seconds).contains(at));
+        let near = events.iter().filter(move |(at, _)| (from..from + seconds).contains(at));
         near.map(|(_, value)| *value).collect::<BTreeSet<T>>().len()
     };
     events.iter().map(|(at, _)| within(*at)).max().unwrap_or(0)

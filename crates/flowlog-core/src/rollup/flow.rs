@@ -1,0 +1,142 @@
+//! One record on its way into the sums, and what of it is counted where.
+
+use super::{CONTACTS, Contact, Evidence, Lacking, RejectedSource, Rollup, scope_of};
+use crate::record::{Address, Direction, Record, Scope};
+
+/// What is needed of a record once its interface and window are known.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Flow {
+    pub(super) src: Option<Address>,
+    pub(super) dst: Option<Address>,
+    pub(super) evidence: Evidence,
+    tcp_flags: Option<u8>,
+}
+
+impl Flow {
+    pub(super) fn of(record: &Record<'_>) -> Self {
+        Self {
+            src: record.pkt_srcaddr.or(record.srcaddr),
+            dst: record.pkt_dstaddr.or(record.dstaddr),
+            evidence: Evidence {
+                start: record.start.unwrap_or(0),
+                end: record.end.unwrap_or(0),
+                srcaddr: record.srcaddr,
+                dstaddr: record.dstaddr,
+                srcport: record.srcport.unwrap_or(0),
+                dstport: record.dstport.unwrap_or(0),
+                protocol: record.protocol.unwrap_or(u8::MAX),
+                packets: record.packets,
+                bytes: record.bytes,
+                action: record.action,
+            },
+            tcp_flags: record.tcp_flags,
+        }
+    }
+
+    /// The other side's address; where the direction is unknown, the public one or the source.
+    pub(super) fn remote(&self, direction: Direction) -> Option<Address> {
+        match direction {
+            Direction::Ingress => self.src,
+            Direction::Egress => self.dst,
+            Direction::Unknown => match (scope_of(self.src), scope_of(self.dst)) {
+                (Scope::Private, Scope::Public) => self.dst,
+                _ => self.src.or(self.dst),
+            },
+        }
+    }
+
+    /// Whether this reads as a late reply: from a service port to a high one, and not opening a
+    /// connection, as far as the flags tell. Such a row is no attempt to reach a port.
+    pub(super) fn is_reply(&self) -> bool {
+        const SYN_ONLY: u8 = 2;
+        let row = &self.evidence;
+        (1..1024).contains(&row.srcport)
+            && row.dstport >= 32_768
+            && self.tcp_flags != Some(SYN_ONLY)
+    }
+}
+
+/// Which of an interface's own addresses: it may have one of each family.
+pub(super) fn family(address: Address) -> usize {
+    match address {
+        Address::V4(_) => 0,
+        Address::V6(_) => 1,
+        Address::Mac(_) => 2,
+    }
+}
+
+pub(super) fn first_rejection(row: &Evidence, direction: Direction) -> RejectedSource {
+    RejectedSource {
+        records: 0,
+        packets: 0,
+        bytes: 0,
+        replies: 0,
+        first: row.start,
+        last: row.end,
+        direction,
+        contacts: Vec::new(),
+        contact_count: 0,
+    }
+}
+
+/// Approximate bytes of state of one contact.
+pub(super) const CONTACT_COST: usize = 24;
+
+/// Adds a contact and returns the state it costs.
+pub(super) fn note_contact(totals: &mut RejectedSource, contact: Contact) -> usize {
+    match totals.contacts.binary_search(&contact) {
+        Ok(_) => 0,
+        Err(at) if totals.contacts.len() < CONTACTS => {
+            totals.contacts.insert(at, contact);
+            totals.contact_count += 1;
+            CONTACT_COST
+        }
+        // The list is full: one more is certain, and kept as the lower bound.
+        Err(_) => {
+            totals.contact_count = totals.contact_count.max(full_list() + 1);
+            0
+        }
+    }
+}
+
+fn full_list() -> u32 {
+    u32::try_from(CONTACTS).unwrap_or(u32::MAX)
+}
+
+pub(super) fn describe(rollup: &mut Rollup, record: &Record<'_>, lacking: Lacking) {
+    rollup.lacking.add(lacking);
+    if rollup.account_id.is_empty()
+        && let Some(account) = record.account_id
+    {
+        account.clone_into(&mut rollup.account_id);
+    }
+    if rollup.vpc_id.is_empty()
+        && let Some(vpc) = record.vpc_id
+    {
+        vpc.clone_into(&mut rollup.vpc_id);
+    }
+}
+
+/// Counts the optional fields; how many different values there can be is bounded.
+pub(super) fn tally_fields(rollup: &mut Rollup, record: &Record<'_>) {
+    const OTHER_FLAGS: u8 = u8::MAX;
+    const KNOWN_REASONS: usize = 8;
+    if let Some(flags) = record.tcp_flags {
+        *rollup.tcp_flags.entry(if flags < 32 { flags } else { OTHER_FLAGS }).or_default() += 1;
+    }
+    if let Some(path) = record.traffic_path {
+        *rollup.traffic_path.entry(path.min(15)).or_default() += 1;
+    }
+    if let Some(status) = record.encryption_status {
+        *rollup.encryption_status.entry(status.min(15)).or_default() += 1;
+    }
+    if let Some(reason) = record.reject_reason {
+        let known = rollup.reject_reasons.len() < KNOWN_REASONS
+            || rollup.reject_reasons.contains_key(reason);
+        let reason = if known { reason } else { "other" };
+        *rollup.reject_reasons.entry(reason.to_owned()).or_default() += 1;
+    }
+    for (mine, theirs) in rollup.packets_lost.iter_mut().zip(record.packets_lost) {
+        *mine = mine.saturating_add(theirs);
+    }
+}

@@ -1,0 +1,127 @@
+//! The lists of one interface and window: pruned when the budget is spent, gathered when a chunk is
+//! cut.
+
+use std::collections::BTreeMap;
+use std::hash::Hash;
+
+use foldhash::quality::RandomState;
+use hashbrown::HashMap;
+
+use super::distinct::Token;
+use super::{
+    Distinct, EVIDENCE, Evidence, PortKey, Ranked, RejectedSource, Rollup, Talker, TalkerKey,
+    Tally, Weigh,
+};
+use crate::record::Address;
+
+/// A hash map whose order is never let out: what leaves it is sorted.
+pub(super) type Map<K, V> = HashMap<K, V, RandomState>;
+
+#[derive(Debug, Default)]
+pub(super) struct Dropped {
+    pub(super) talkers: Lost,
+    pub(super) sources: Lost,
+    pub(super) ports: Lost,
+}
+
+/// A sketch of what was dropped from one list, and the bound on its weight.
+#[derive(Debug, Default)]
+pub(super) struct Lost {
+    pub(super) seen: Distinct,
+    pub(super) error: u64,
+}
+
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) totals: RejectedSource,
+    pub(super) sample: Evidence,
+}
+
+/// The lists of one cell while a chunk is cut.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    pub(super) talkers: Vec<(TalkerKey, Talker)>,
+    pub(super) sources: Vec<(Address, Source)>,
+    pub(super) ports: Vec<(PortKey, Tally)>,
+}
+
+impl Lists {
+    pub(super) fn into_rollup(
+        mut self,
+        mut rollup: Rollup,
+        dropped: Option<Box<Dropped>>,
+    ) -> Rollup {
+        let dropped = dropped.map(|d| *d).unwrap_or_default();
+        self.sources.sort_unstable_by_key(|(address, _)| *address);
+        rollup.evidence = evidence(&self.sources);
+        rollup.talkers = Ranked::new(self.talkers, dropped.talkers.error);
+        let sources = self.sources.into_iter().map(|(address, s)| (address, s.totals)).collect();
+        rollup.rejected_sources = Ranked::new(sources, dropped.sources.error);
+        rollup.rejected_ports = Ranked::new(self.ports, dropped.ports.error);
+        // Where something was dropped the count rests on sketches; else on the complete lists.
+        if dropped.talkers.error > 0 {
+            rollup.distinct_talkers =
+                Distinct::union(&dropped.talkers.seen, &rollup.talkers_seen());
+        }
+        if dropped.sources.error > 0 {
+            rollup.distinct_rejected_sources =
+                Distinct::union(&dropped.sources.seen, &rollup.rejected_sources_seen());
+        }
+        if dropped.ports.error > 0 {
+            rollup.distinct_rejected_ports =
+                Distinct::union(&dropped.ports.seen, &rollup.rejected_ports_seen());
+        }
+        rollup
+    }
+}
+
+/// One record of each of the heaviest sources.
+fn evidence(sources: &[(Address, Source)]) -> Vec<Evidence> {
+    let mut heaviest: Vec<_> = sources.iter().collect();
+    heaviest.sort_by(|a, b| b.1.totals.records.cmp(&a.1.totals.records).then(a.0.cmp(&b.0)));
+    let mut rows: Vec<_> = heaviest.iter().take(EVIDENCE).map(|(_, s)| s.sample).collect();
+    rows.sort_unstable();
+    rows
+}
+
+/// What pruning took from one cell's list.
+pub(super) struct Loss {
+    pub(super) seen: Distinct,
+    pub(super) error: u64,
+    pub(super) freed: usize,
+}
+
+impl Weigh for Source {
+    fn weight(&self) -> u64 {
+        self.totals.weight()
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        self.totals.absorb(&other.totals);
+    }
+}
+
+/// Keeps the `keep` heaviest entries of every cell.
+pub(super) fn prune<K: Ord + Copy + Hash, V: Weigh>(
+    map: &mut Map<(u32, K), V>,
+    keep: usize,
+    cost: impl Fn(&V) -> usize,
+    token: impl Fn(&K) -> Token,
+) -> BTreeMap<u32, Loss> {
+    let mut ranked: Vec<(u32, u64, K)> =
+        map.iter().map(|((cell, key), v)| (*cell, v.weight(), *key)).collect();
+    ranked.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2)));
+    let mut losses = BTreeMap::new();
+    for of_cell in ranked.chunk_by(|a, b| a.0 == b.0) {
+        let Some(light) = of_cell.get(keep..).filter(|light| !light.is_empty()) else { continue };
+        let mut freed = 0;
+        let mut tokens: Vec<_> = light.iter().map(|(_, _, key)| token(key)).collect();
+        tokens.sort_unstable();
+        for (cell, _, key) in light {
+            freed += map.remove(&(*cell, *key)).map_or(0, |v| cost(&v));
+        }
+        let loss = Loss { seen: Distinct::of(tokens.into_iter()), error: light[0].1.max(1), freed };
+        losses.insert(light[0].0, loss);
+    }
+    losses
+}
