@@ -5,8 +5,8 @@
 //! Ports (traits that adapters implement) live here and may return futures; no executor does.
 //!
 //! Data flows one way: [`record`] ◄ [`format`] ◄ [`decode`] ◄ [`rollup`] ◄ [`detect`] ◄ [`alert`];
-//! [`event`] and [`store`] depend on `record` and `rollup` only, and [`ingest`] is the one protocol
-//! that ties a delivery to the store.
+//! [`store`] depends on `record` and `rollup` only, [`event`] on the inflating of `decode`, and
+//! [`ingest`] is the one protocol that ties a delivery to the store.
 
 pub mod alert;
 pub mod decode;

@@ -11,12 +11,14 @@
 //! object is an [`DecodeError`]. What is read always balances ([`Counts::balances`]).
 
 mod counts;
+mod gzip;
 mod lines;
 mod messages;
 mod object;
 mod row;
 
 pub use counts::{Counts, Reason};
+pub use gzip::{GzipError, Inflater};
 pub use lines::LineDecoder;
 pub use messages::MessageDecoder;
 pub use object::{Decoded, Encoding, ObjectDecoder};
@@ -101,7 +103,7 @@ fn count<S: RecordSink>(counts: &mut Counts, record: &Record<'_>, sink: &mut S) 
 }
 
 /// Why an object is unusable as a whole. Each is permanent: the same bytes fail again.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// No byte, or no line that is anything.
     #[error("empty: no header and no record")]

@@ -1,10 +1,6 @@
 //! One object: told apart by its first bytes, inflated with bounds, cut into lines.
 
-use std::io::{self, Write};
-
-use flate2::write::MultiGzDecoder;
-
-use super::{Counts, DecodeError, Fallback, Limits, LineDecoder, RecordSink};
+use super::{Counts, DecodeError, Fallback, GzipError, Inflater, Limits, LineDecoder, RecordSink};
 use crate::format::Format;
 
 /// How an object is stored, told by its first bytes and never by its name.
@@ -57,9 +53,9 @@ enum Stage<S: RecordSink> {
         lines: Box<Lines<S>>,
     },
     Plain(Box<Lines<S>>),
-    Gzip(Box<MultiGzDecoder<Lines<S>>>),
-    /// After an error, nothing more is taken in.
-    Failed,
+    Gzip(Box<(Inflater, Lines<S>)>),
+    /// After an error, nothing more is taken in: the error is said again.
+    Failed(DecodeError),
 }
 
 /// The first bytes that tell an encoding: `1f 8b` and `PAR1`.
@@ -76,17 +72,16 @@ impl<S: RecordSink> ObjectDecoder<S> {
             size,
             input: 0,
             output: 0,
-            failure: None,
         };
         Self { stage: Stage::Sniff { head: Vec::new(), lines: Box::new(lines) }, input: 0 }
     }
 
-    /// Takes in the next piece, of any length. After an error the decoder is spent.
+    /// Takes in the next piece, of any length. After an error the decoder is spent and repeats it.
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
         self.input += bytes.len() as u64;
         let result = self.advance(bytes);
-        if result.is_err() {
-            self.stage = Stage::Failed;
+        if let Err(error) = &result {
+            self.stage = Stage::Failed(error.clone());
         }
         result
     }
@@ -99,23 +94,22 @@ impl<S: RecordSink> ObjectDecoder<S> {
             }
             Stage::Plain(lines) => lines.text(bytes),
             Stage::Gzip(gzip) => {
-                gzip.get_mut().input = self.input;
-                inflate(gzip, bytes)
+                let (inflater, lines) = &mut **gzip;
+                inflate(inflater, lines, bytes)
             }
-            Stage::Failed => Ok(()),
+            Stage::Failed(error) => Err(error.clone()),
         }
     }
 
     /// Leaves the sniffing stage with what has arrived.
     fn decide(&mut self) -> Result<(), DecodeError> {
-        let Stage::Sniff { head, mut lines } = std::mem::replace(&mut self.stage, Stage::Failed)
-        else {
+        let spent = Stage::Failed(DecodeError::Empty);
+        let Stage::Sniff { head, mut lines } = std::mem::replace(&mut self.stage, spent) else {
             return Ok(());
         };
         if head.starts_with(b"\x1f\x8b") {
-            lines.input = self.input;
-            let mut gzip = Box::new(MultiGzDecoder::new(*lines));
-            let result = inflate(&mut gzip, &head);
+            let mut gzip = Box::new((Inflater::default(), *lines));
+            let result = inflate(&mut gzip.0, &mut gzip.1, &head);
             self.stage = Stage::Gzip(gzip);
             result
         } else if head.starts_with(b"PAR1") {
@@ -131,8 +125,8 @@ impl<S: RecordSink> ObjectDecoder<S> {
     pub fn sink_mut(&mut self) -> Option<&mut S> {
         match &mut self.stage {
             Stage::Sniff { lines, .. } | Stage::Plain(lines) => Some(&mut lines.sink),
-            Stage::Gzip(gzip) => Some(&mut gzip.get_mut().sink),
-            Stage::Failed => None,
+            Stage::Gzip(gzip) => Some(&mut gzip.1.sink),
+            Stage::Failed(_) => None,
         }
     }
 
@@ -144,13 +138,13 @@ impl<S: RecordSink> ObjectDecoder<S> {
         let input = self.input;
         let (lines, encoding) = match self.stage {
             Stage::Plain(lines) => (*lines, Encoding::Plain),
-            Stage::Gzip(mut gzip) => {
-                gzip.try_finish().map_err(|error| gzip_error(gzip.get_mut(), &error))?;
-                let lines =
-                    gzip.finish().map_err(|_| DecodeError::TruncatedGzip { offset: input })?;
+            Stage::Gzip(gzip) => {
+                let (inflater, lines) = *gzip;
+                inflater.finish().map_err(|error| DecodeError::from(error).at(input))?;
                 (lines, Encoding::Gzip)
             }
-            Stage::Sniff { .. } | Stage::Failed => return Err(DecodeError::Empty),
+            Stage::Failed(error) => return Err(error),
+            Stage::Sniff { .. } => return Err(DecodeError::Empty),
         };
         let Lines { mut decoder, mut sink, .. } = lines;
         decoder.finish(&mut sink)?;
@@ -165,23 +159,35 @@ impl<S: RecordSink> ObjectDecoder<S> {
     }
 }
 
-/// Pushes compressed bytes; inflated ones come out in [`Lines::write`].
+/// Pushes compressed bytes; inflated ones go to the lines.
 fn inflate<S: RecordSink>(
-    gzip: &mut MultiGzDecoder<Lines<S>>,
+    inflater: &mut Inflater,
+    lines: &mut Lines<S>,
     bytes: &[u8],
 ) -> Result<(), DecodeError> {
-    gzip.write_all(bytes).map_err(|error| gzip_error(gzip.get_mut(), &error))
+    lines.input += bytes.len() as u64;
+    let result = inflater.push(bytes, |text| lines.inflated(text));
+    result.map_err(|error| error.at(inflater.input()))
 }
 
-/// Our own verdict where the lines or the bounds stopped the inflating, else the decompressor's.
-fn gzip_error<S: RecordSink>(lines: &mut Lines<S>, error: &io::Error) -> DecodeError {
-    if let Some(failure) = lines.failure.take() {
-        return failure;
+impl From<GzipError> for DecodeError {
+    fn from(error: GzipError) -> Self {
+        match error {
+            GzipError::Corrupt(reason) => {
+                Self::CorruptGzip { offset: 0, reason: reason.to_owned() }
+            }
+            GzipError::Truncated => Self::TruncatedGzip { offset: 0 },
+        }
     }
-    let offset = lines.input;
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => DecodeError::TruncatedGzip { offset },
-        _ => DecodeError::CorruptGzip { offset, reason: error.to_string() },
+}
+
+impl DecodeError {
+    /// Damage of the compressed bytes, with its place among them.
+    fn at(mut self, place: u64) -> Self {
+        if let Self::CorruptGzip { offset, .. } | Self::TruncatedGzip { offset } = &mut self {
+            *offset = place;
+        }
+        self
     }
 }
 
@@ -197,35 +203,28 @@ struct Lines<S: RecordSink> {
     input: u64,
     /// Inflated bytes so far.
     output: u64,
-    /// Why `write` said no; `io::Error` could not carry it out unchanged.
-    failure: Option<DecodeError>,
 }
 
 impl<S: RecordSink> Lines<S> {
     fn text(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
         self.decoder.push(bytes, &mut self.sink)
     }
-}
 
-impl<S: RecordSink> Write for Lines<S> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.output += bytes.len() as u64;
+    /// Takes in what a compressed object inflates to, up to the bound: text that is no flow log
+    /// within it is that, however the input was cut.
+    fn inflated(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
         let input = self.size.unwrap_or(0).max(self.input);
         let by_ratio =
             input.saturating_mul(self.limits.ratio).saturating_add(self.limits.ratio_slack);
         let limit = self.limits.output.min(by_ratio);
-        let result = if self.output > limit {
-            Err(DecodeError::Bomb { offset: self.input, limit })
-        } else {
-            self.text(bytes)
-        };
-        result.map(|()| bytes.len()).map_err(|failure| {
-            self.failure = Some(failure);
-            io::Error::other("stopped")
-        })
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        let room = usize::try_from(limit.saturating_sub(self.output)).unwrap_or(usize::MAX);
+        self.output += bytes.len() as u64;
+        match bytes.get(..room) {
+            Some(text) if room < bytes.len() => {
+                self.text(text)?;
+                Err(DecodeError::Bomb { offset: self.input, limit })
+            }
+            _ => self.text(bytes),
+        }
     }
 }

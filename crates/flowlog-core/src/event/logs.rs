@@ -1,11 +1,10 @@
 //! The payload of a CloudWatch Logs subscription: base64 of gzip of JSON.
 
-use std::io::Write;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use flate2::write::MultiGzDecoder;
 use serde::Deserialize;
+
+use crate::decode::{GzipError, Inflater};
 
 /// What CloudWatch Logs sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,41 +92,29 @@ pub fn decode_logs(data: &str, limit: usize) -> Result<Message, LogsError> {
 }
 
 fn inflate(compressed: &[u8], limit: usize) -> Result<Vec<u8>, LogsError> {
-    let mut gzip = MultiGzDecoder::new(Capped { bytes: Vec::new(), limit });
-    let result = gzip.write_all(compressed).and_then(|()| gzip.try_finish());
-    match result {
-        Ok(()) => match gzip.finish() {
-            Ok(capped) => Ok(capped.bytes),
-            Err(error) => Err(LogsError::Gzip(error.to_string())),
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {
-            Err(LogsError::TooLarge(limit))
+    let mut json = Vec::new();
+    let mut inflater = Inflater::default();
+    inflater.push(compressed, |piece| {
+        if piece.len() > limit - json.len() {
+            return Err(LogsError::TooLarge(limit));
         }
-        Err(error) => Err(LogsError::Gzip(error.to_string())),
-    }
-}
-
-struct Capped {
-    bytes: Vec<u8>,
-    limit: usize,
-}
-
-impl Write for Capped {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if self.bytes.len() + bytes.len() > self.limit {
-            return Err(std::io::ErrorKind::StorageFull.into());
-        }
-        self.bytes.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
+        json.extend_from_slice(piece);
         Ok(())
+    })?;
+    inflater.finish()?;
+    Ok(json)
+}
+
+impl From<GzipError> for LogsError {
+    fn from(error: GzipError) -> Self {
+        Self::Gzip(error.to_string())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
 
     fn encode(json: &str, members: usize) -> String {
