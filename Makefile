@@ -53,6 +53,16 @@ endif
 test: ## All tests
 	cargo test --workspace --locked
 
+.PHONY: memory
+memory: ## Peak memory of analyze on 5 M rows, and on an attack from 10 M invented sources
+	cargo build --locked --workspace
+	rm -rf .run/memory && mkdir -p .run/memory
+	$(FLOWLOG) generate --format v2 --minutes 5 --rate 1000000 -o .run/memory/rows
+	$(PYTHON) tests/dev/peak_memory.py 256 $(FLOWLOG) analyze .run/memory/rows
+	$(FLOWLOG) generate --format v2 --minutes 20 --rate 1000 --attack source-flood=10000000 -o .run/memory/sources
+	$(PYTHON) tests/dev/peak_memory.py 256 $(FLOWLOG) analyze .run/memory/sources
+	rm -rf .run/memory
+
 .PHONY: check
 check: check-rust check-dependencies check-events validate ## Formatting, lints, documentation, licences, templates
 

@@ -37,9 +37,12 @@ pub type Chunk = Vec<(String, Window, Rollup)>;
 /// Approximate bytes of one cell, talker, rejected source, port, held record.
 const CELL_COST: usize = 512;
 const TALKER_COST: usize = 96;
-const SOURCE_COST: usize = 224;
+const SOURCE_COST: usize = 144;
 const PORT_COST: usize = 32;
 const HELD_COST: usize = 176;
+/// How many records of one source may become evidence, and what one costs.
+const SAMPLES: usize = 5;
+const SAMPLE_COST: usize = 104;
 
 /// Rolls records up. See [`crate::rollup`] for what is promised.
 #[derive(Debug)]
@@ -252,9 +255,12 @@ impl Accumulator {
         let Some(src) = flow.src else { return };
         let source = self.sources.entry((cell, src)).or_insert_with(|| {
             self.used += SOURCE_COST;
-            Source { totals: first_rejection(row, direction), sample: *row }
+            Source { totals: first_rejection(row, direction), samples: Vec::new() }
         });
-        source.sample = source.sample.min(*row);
+        if source.samples.len() < SAMPLES {
+            source.samples.push(*row);
+            self.used += SAMPLE_COST;
+        }
         let totals = &mut source.totals;
         totals.records += 1;
         totals.packets = totals.packets.saturating_add(row.packets);
@@ -288,7 +294,9 @@ impl Accumulator {
         let sources = prune(
             &mut self.sources,
             keep,
-            |s| SOURCE_COST + s.totals.contacts.len() * CONTACT_COST,
+            |s| {
+                SOURCE_COST + s.totals.contacts.len() * CONTACT_COST + s.samples.len() * SAMPLE_COST
+            },
             Distinct::address,
         );
         let ports = prune(&mut self.ports, keep, |_| PORT_COST, |k| Distinct::port(*k));

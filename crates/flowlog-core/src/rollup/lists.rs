@@ -34,7 +34,8 @@ pub(super) struct Lost {
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) totals: RejectedSource,
-    pub(super) sample: Evidence,
+    /// Its first few records.
+    pub(super) samples: Vec<Evidence>,
 }
 
 /// The lists of one cell while a chunk is cut.
@@ -75,11 +76,18 @@ impl Lists {
     }
 }
 
-/// One record of each of the heaviest sources.
+/// A record of each of the heaviest sources, then the second of each, and so on: many sources are
+/// shown by one record each, a lone scanner by several.
 fn evidence(sources: &[(Address, Source)]) -> Vec<Evidence> {
     let mut heaviest: Vec<_> = sources.iter().collect();
     heaviest.sort_by(|a, b| b.1.totals.records.cmp(&a.1.totals.records).then(a.0.cmp(&b.0)));
-    let mut rows: Vec<_> = heaviest.iter().take(EVIDENCE).map(|(_, s)| s.sample).collect();
+    heaviest.truncate(EVIDENCE);
+    let most = heaviest.iter().map(|(_, source)| source.samples.len()).max().unwrap_or(0);
+    let mut rows: Vec<Evidence> = (0..most)
+        .flat_map(|nth| heaviest.iter().filter_map(move |(_, source)| source.samples.get(nth)))
+        .take(EVIDENCE)
+        .copied()
+        .collect();
     rows.sort_unstable();
     rows
 }
