@@ -99,3 +99,81 @@ async fn expire_by_ttl(client: &Client, name: &str) -> Result<(), StoreError> {
 fn built(error: aws_sdk_dynamodb::error::BuildError) -> StoreError {
     StoreError::Permanent(Box::new(error))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::dynamodb::Tables;
+    use crate::replay::{self, Wire};
+
+    fn targets_and_bodies(wire: &Wire) -> Vec<(String, Value)> {
+        let target = |asked: &replay::Asked| {
+            asked
+                .header("x-amz-target")
+                .unwrap()
+                .trim_start_matches("DynamoDB_20120810.")
+                .to_owned()
+        };
+        wire.asked().iter().map(|asked| (target(asked), asked.json())).collect()
+    }
+
+    fn ttl(status: &str) -> replay::Canned {
+        replay::json(200, json!({ "TimeToLiveDescription": { "TimeToLiveStatus": status } }))
+    }
+
+    #[tokio::test]
+    async fn what_is_missing_is_created_and_waited_for() {
+        let status =
+            |status: &str| replay::json(200, json!({ "Table": { "TableStatus": status } }));
+        let missing = "com.amazonaws.dynamodb.v20120810#ResourceNotFoundException";
+        let wire = Wire::new([
+            replay::json(400, json!({ "__type": missing, "message": "because" })),
+            replay::json(200, json!({})),
+            status("CREATING"),
+            status("ACTIVE"),
+            ttl("DISABLED"),
+            replay::json(200, json!({})),
+            status("ACTIVE"),
+            status("ACTIVE"),
+            ttl("ENABLED"),
+        ]);
+        let store = DynamoDbStore::new(&wire.config(), Tables::default());
+        create_tables(&store).await.unwrap();
+        let asked = targets_and_bodies(&wire);
+        let targets: Vec<&str> = asked.iter().map(|(target, _)| target.as_str()).collect();
+        let expected = [
+            "DescribeTable",
+            "CreateTable",
+            "DescribeTable",
+            "DescribeTable",
+            "DescribeTimeToLive",
+            "UpdateTimeToLive",
+            "DescribeTable",
+            "DescribeTable",
+            "DescribeTimeToLive",
+        ];
+        assert_eq!(targets, expected);
+        assert_eq!(
+            asked[1].1,
+            json!({
+                "TableName": "FlowAggregates",
+                "BillingMode": "PAY_PER_REQUEST",
+                "AttributeDefinitions": [
+                    { "AttributeName": "pk", "AttributeType": "S" },
+                    { "AttributeName": "sk", "AttributeType": "S" },
+                ],
+                "KeySchema": [
+                    { "AttributeName": "pk", "KeyType": "HASH" },
+                    { "AttributeName": "sk", "KeyType": "RANGE" },
+                ],
+                "StreamSpecification": { "StreamEnabled": true, "StreamViewType": "NEW_IMAGE" },
+            })
+        );
+        assert_eq!(
+            asked[5].1["TimeToLiveSpecification"],
+            json!({ "Enabled": true, "AttributeName": "ttl" })
+        );
+    }
+}

@@ -83,6 +83,10 @@ metrics! {
 /// whatever it counts.
 #[expect(clippy::disallowed_methods, reason = "CloudWatch wants the time of the measurement")]
 pub fn emit(function: &str, values: &[(Metric, u64)]) {
+    // CloudWatch refuses a line that defines no metric.
+    if values.is_empty() {
+        return;
+    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let line = line(u64::try_from(now).unwrap_or(u64::MAX), function, values);
     // Metrics are not worth failing for; a closed standard output is noticed elsewhere.

@@ -1,9 +1,10 @@
-//! One index on the engine's own table of stream records.
+//! What the engine's own table of stream records lacks: one index, and forgetting.
 //!
 //! The engine finds the next sequence number by `MAX(CAST(sequence_number AS INTEGER))` over all
 //! records of a table, once per write, and pages of a stream by the same expression. Without an
-//! index on that expression both read every record there is. The table is private to the engine:
-//! a test asserts that its queries still use the index.
+//! index on that expression both read every record there is. And it keeps every record, where
+//! DynamoDB keeps them for a day. The table is private to the engine: tests assert that its queries
+//! still use the index, and that old records go.
 
 use std::path::Path;
 
@@ -12,9 +13,15 @@ use rusqlite::Connection;
 const CREATE: &str = "CREATE INDEX IF NOT EXISTS flowlog_seq \
      ON _stream_records(table_name, CAST(sequence_number AS INTEGER))";
 
-/// Creates the index if it is not there.
-pub(super) fn create(path: &Path) -> rusqlite::Result<()> {
-    Connection::open(path)?.execute_batch(CREATE)
+/// What DynamoDB keeps of a stream, in seconds.
+const KEPT: i64 = 86_400;
+
+/// Creates the index if it is not there, and forgets stream records as DynamoDB would have by `now`.
+pub(super) fn prepare(path: &Path, now: i64) -> rusqlite::Result<()> {
+    let connection = Connection::open(path)?;
+    connection.execute_batch(CREATE)?;
+    connection.execute("DELETE FROM _stream_records WHERE created_at < ?1", [now - KEPT])?;
+    Ok(())
 }
 
 /// SQLite's plan for a query, one step per line.

@@ -82,7 +82,7 @@ impl EmbeddedDb {
             }
         };
         let database = open_engine(&path, folder.is_some())?;
-        index::create(&path)
+        index::prepare(&path, flowlog_aws::env::now())
             .map_err(|source| EmbeddedError::Index { path: path.clone(), source })?;
         let server = Server::start(database)?;
         let config = sdk::local(&server.endpoint());

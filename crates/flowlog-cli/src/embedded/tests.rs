@@ -104,6 +104,28 @@ async fn the_stream_has_every_put() {
     assert_eq!(keys, expected);
 }
 
+#[tokio::test]
+async fn the_stream_of_yesterday_is_forgotten() {
+    let folder = TempDir::new().unwrap();
+    let location = Location::File(folder.path().join("flows.db"));
+    let put = partials(40);
+    let db = EmbeddedDb::open(location.clone()).await.unwrap();
+    db.store().put_partials(&put).await.unwrap();
+    let path = db.path().to_owned();
+    drop(db);
+    let now = flowlog_aws::env::now();
+    for (then, kept) in [(now + 86_000, 40), (now + 87_000, 0)] {
+        index::prepare(&path, then).unwrap();
+        let db = EmbeddedDb::open(location.clone()).await.unwrap();
+        let mut stream = StreamReader::open(db.config(), &db.store()).await.unwrap();
+        assert_eq!(stream.poll().await.unwrap().len(), kept);
+    }
+    let db = EmbeddedDb::open(location).await.unwrap();
+    db.store().put_partials(&put[..1]).await.unwrap();
+    let mut stream = StreamReader::open(db.config(), &db.store()).await.unwrap();
+    assert_eq!(stream.poll().await.unwrap().len(), 1, "and it goes on");
+}
+
 /// `cargo test -p flowlog-cli --lib embedded -- --ignored --nocapture`
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a measurement"]

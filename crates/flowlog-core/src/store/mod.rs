@@ -60,7 +60,7 @@ pub trait Ledger {
     ) -> impl Future<Output = Result<Completed, StoreError>>;
 
     /// Mark a claimed batch as permanently unusable, with a short stable reason such as
-    /// `corrupt_gzip`, and an expiry. A batch that is done stays done.
+    /// `corrupt_gzip`. A batch that is done stays done.
     fn quarantine(
         &self,
         batch: BatchId,
