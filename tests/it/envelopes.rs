@@ -71,7 +71,7 @@ async fn every_s3_payload_is_the_same_delivery() {
     for (name, answer) in &answers {
         match *name {
             "s3-direct" | "eventbridge-object-created" => {
-                assert_eq!(answer["objects"], 1, "{name}")
+                assert_eq!(answer["objects"], 1, "{name}");
             }
             _ => assert_eq!(answer, &json!({ "batchItemFailures": [] }), "{name}"),
         }

@@ -50,11 +50,13 @@ async fn captures_equal_an_independent_count() {
     for (name, lines) in [("strato_008.v2.log.gz", 12_515), ("strato_002_nmap.v2.log.gz", 4_870)] {
         let file = data.join(name);
         let truth = awk(&file);
-        let analyzed =
-            analyze::analyze(&[file.clone()], Limits::default(), &Fallback::Default, &mut |l| {
-                panic!("{l}")
-            })
-            .unwrap();
+        let analyzed = analyze::analyze(
+            std::slice::from_ref(&file),
+            Limits::default(),
+            &Fallback::Default,
+            &mut |l| panic!("{l}"),
+        )
+        .unwrap();
         assert_eq!(analyzed.totals.read, lines);
         assert!(analyzed.totals.balances());
         assert_eq!(sums(&analyzed), truth, "{name}");
@@ -89,7 +91,7 @@ async fn objects_that_aws_wrote_equal_an_independent_count() {
     // is one delivery.
     let run =
         local::run(&[data.join("samples")], Location::Temporary, Limits::default(), &mut |l| {
-            eprintln!("{l}")
+            eprintln!("{l}");
         })
         .await
         .unwrap();

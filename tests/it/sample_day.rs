@@ -35,7 +35,7 @@ fn analyze_equals_the_truth() {
     let mut complaints = Vec::new();
     let report =
         analyze::analyze(&[day.path()], Limits::default(), &Fallback::Default, &mut |line| {
-            complaints.push(line)
+            complaints.push(line);
         })
         .unwrap();
     assert_eq!(complaints, Vec::<String>::new());

@@ -107,10 +107,7 @@ pub(crate) fn to_ledger(item: Item) -> Result<LedgerEntry, StoreError> {
     let state = reader.text("st")?;
     let state = LedgerState::from_letter(&state)
         .ok_or_else(|| reader.corrupt(&format!("unknown state {state:?}")))?;
-    let completion = match reader.has("h") {
-        true => Some(to_completion(&mut reader)?),
-        false => None,
-    };
+    let completion = if reader.has("h") { Some(to_completion(&mut reader)?) } else { None };
     Ok(LedgerEntry {
         state,
         mapping: reader.number("m")?,

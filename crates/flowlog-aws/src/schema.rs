@@ -13,7 +13,7 @@ use crate::dynamodb::DynamoDbStore;
 use crate::error::{self, CallError};
 
 /// How long a new table may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(200);
 
 /// Creates what is missing of the store's two tables and waits until both can be used.

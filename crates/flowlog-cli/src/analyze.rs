@@ -35,7 +35,9 @@ pub fn analyze(
     for input in &inputs {
         let read = read_input(input, limits, fallback, &progress);
         progress.suspend(|| {
-            read.complaints.iter().for_each(|line| complain(format!("{}: {line}", input.name())))
+            for line in &read.complaints {
+                complain(format!("{}: {line}", input.name()));
+            }
         });
         // A file that breaks off counts for nothing, as in the pipeline: no sum is half a file's.
         if let Some(found) = read.found {

@@ -283,7 +283,7 @@ fn hash(file: &mut File) -> std::io::Result<ObjectHead> {
         hasher.update(&piece[..n]);
         size += n as u64;
     }
-    let etag = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+    let etag = hex::encode(hasher.finalize());
     Ok(ObjectHead { etag, size })
 }
 

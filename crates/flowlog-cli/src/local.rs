@@ -115,7 +115,7 @@ pub async fn run(
         match input {
             Input::File(path) => files.push(path),
             Input::Stdin => {
-                reports.push(unread("-", "an object needs a name: use analyze for standard input"))
+                reports.push(unread("-", "an object needs a name: use analyze for standard input"));
             }
             Input::Unreadable(path, why) => reports.push(unread(&path.display().to_string(), &why)),
         }
@@ -129,9 +129,10 @@ pub async fn run(
     let (mut ingested, mut duplicates) = (0, 0);
     for (at, (object, path)) in order.iter().enumerate() {
         let ingestion = pipeline.ingest(object).await?;
-        match ingestion.known_before {
-            true => duplicates += 1,
-            false => ingested += 1,
+        if ingestion.known_before {
+            duplicates += 1;
+        } else {
+            ingested += 1;
         }
         reports.push(file_report(&path.display().to_string(), &ingestion));
         if at % OBJECTS_PER_POLL == OBJECTS_PER_POLL - 1 {

@@ -1,5 +1,11 @@
 //! The command `flowlog`.
 
+#![allow(
+    clippy::doc_markdown,
+    reason = "doc comments are help text here, and back quotes show there"
+)]
+
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -148,9 +154,9 @@ async fn run_local(args: LocalArgs) -> Fallible {
                 run.ingested, run.duplicates
             );
             text.push_str(&report::to_text(&run.report));
-            text.push_str(&format!("\nAlerts sent: {}\n", run.alerts.len()));
+            let _ = writeln!(text, "\nAlerts sent: {}", run.alerts.len());
             for alert in &run.alerts {
-                text.push_str(&format!("\n── {}\n{}", alert.subject, alert.text));
+                let _ = write!(text, "\n── {}\n{}", alert.subject, alert.text);
             }
             print(&text)?;
         }

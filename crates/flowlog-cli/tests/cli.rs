@@ -1,5 +1,7 @@
 //! The command as a person runs it: what is printed where, and the exit status.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};

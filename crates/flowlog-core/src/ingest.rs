@@ -243,7 +243,7 @@ impl<S: Ledger + AggregateWriter> Attempt<'_, S> {
         if !counts.balances() {
             return Err(IngestError::Unbalanced(Box::new(counts)));
         }
-        let digest = self.digest.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        let digest = hex::encode(self.digest.finalize());
         let completion = Completion { counts, partials: self.partials, digest };
         let delivery = self.delivery;
         let completed = self.store.complete(delivery.batch, &delivery.etag, &completion).await?;

@@ -182,7 +182,7 @@ async fn a_read_is_consistent_and_follows_the_pages() {
     ]);
     let window = partial.window;
     let got = store(&wire).partials(&partial.source, "eni-w", window, window).await.unwrap();
-    assert_eq!(got, [partial.clone()]);
+    assert_eq!(got, std::slice::from_ref(&partial));
     let mut expected = json!({
         "TableName": "FlowAggregates",
         "ConsistentRead": true,

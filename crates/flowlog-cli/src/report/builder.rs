@@ -163,14 +163,13 @@ const KEPT: usize = 32_768;
 
 impl<K: Ord + Copy, V: Weigh + Clone> Tops<K, V> {
     fn add(&mut self, key: K, value: &V) {
-        match self.entries.get_mut(&key) {
-            Some(entry) => entry.absorb(value),
-            None => {
-                self.entries.insert(key, value.clone());
-                if self.entries.len() >= 2 * KEPT {
-                    self.shed();
-                }
-            }
+        if let Some(entry) = self.entries.get_mut(&key) {
+            entry.absorb(value);
+            return;
+        }
+        self.entries.insert(key, value.clone());
+        if self.entries.len() >= 2 * KEPT {
+            self.shed();
         }
     }
 

@@ -13,6 +13,8 @@ use super::Report;
 
 /// How many rows of each list are shown.
 const SHOWN: usize = 10;
+/// How many findings are shown.
+const MOST: usize = 40;
 
 /// Renders the report. Everything in it that strangers chose is an address, a number or an id of
 /// letters, digits and hyphens; paths are shown without control characters.
@@ -169,7 +171,6 @@ fn findings(findings: &[Finding], out: &mut String) {
     if findings.is_empty() {
         return;
     }
-    const MOST: usize = 40;
     let rows = findings
         .iter()
         .take(MOST)

@@ -97,8 +97,9 @@ impl Source {
 
     fn hashed(prefix: &str, parts: &[&str]) -> Self {
         let id = BatchId::hash(parts);
-        let hex: String = id.0[..8].iter().map(|b| format!("{b:02x}")).collect();
-        Self(format!("{prefix}-{hex}"))
+        let mut first = [0; 8];
+        first.copy_from_slice(&id.0[..8]);
+        Self(format!("{prefix}-{:016x}", u64::from_be_bytes(first)))
     }
 }
 
