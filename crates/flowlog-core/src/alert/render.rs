@@ -1,7 +1,8 @@
 //! What a person and a program receive.
 //!
 //! Everything in a record is chosen by strangers. What is shown of one is an address, a number or
-//! an interface id of letters, digits and hyphens; free text of a record never gets here.
+//! an id, and decoding lets only letters, digits and hyphens into an id. What is shown comes out of
+//! a table, though, so ids are made printable here once more.
 
 use std::fmt::Write as _;
 
@@ -16,8 +17,13 @@ use crate::store::AlertState;
 /// Longest subject that SNS takes, less one.
 const SUBJECT: usize = 99;
 
+/// Longest id that is shown.
+const ID: usize = 128;
+
 /// Renders notification number `state.seq` of an alert.
 pub fn render(finding: &Finding, key: &str, state: &AlertState) -> Notification {
+    let finding = &finding.printable();
+    let key = printable(key, 2 * ID);
     let dedupe_id = format!("{key}#{}#{}", state.since.start(), state.seq);
     let severity = finding.severity.name();
     Notification {
@@ -35,19 +41,21 @@ pub fn render(finding: &Finding, key: &str, state: &AlertState) -> Notification 
     }
 }
 
+/// Printable ASCII, with `?` for everything else.
+fn printable(text: &str, longest: usize) -> String {
+    text.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).take(longest).collect()
+}
+
 /// SNS refuses empty attribute values.
 fn or_unknown(text: &str) -> String {
     if text.is_empty() { "unknown".to_owned() } else { text.to_owned() }
 }
 
-/// Rule, severity and interface only; what is not printable ASCII becomes `?`.
+/// Rule, severity and interface only.
 fn subject(finding: &Finding) -> String {
     let loud = finding.severity.name().to_uppercase();
-    format!("flowlog {loud}: {} on {}", finding.rule, finding.interface_id)
-        .chars()
-        .map(|c| if (' '..='~').contains(&c) { c } else { '?' })
-        .take(SUBJECT)
-        .collect()
+    let subject = format!("flowlog {loud}: {} on {}", finding.rule, finding.interface_id);
+    printable(&subject, SUBJECT)
 }
 
 fn text(finding: &Finding, state: &AlertState, dedupe_id: &str) -> String {
@@ -192,15 +200,25 @@ fn document(finding: &Finding, state: &AlertState, dedupe_id: &str) -> serde_jso
 }
 
 impl Finding {
+    /// The same finding with ids that can be shown anywhere.
+    fn printable(&self) -> Self {
+        Self {
+            interface_id: printable(&self.interface_id, ID),
+            account_id: printable(&self.account_id, ID),
+            vpc_id: printable(&self.vpc_id, ID),
+            ..self.clone()
+        }
+    }
+
     /// The finding as `flowlog analyze --format json` lists it.
     pub fn to_json(&self) -> serde_json::Value {
         let why = &self.evidence;
         let mut value = json!({
             "type": self.rule.name(),
             "severity": self.severity.name(),
-            "account_id": self.account_id,
-            "vpc_id": self.vpc_id,
-            "interface_id": self.interface_id,
+            "account_id": printable(&self.account_id, ID),
+            "vpc_id": printable(&self.vpc_id, ID),
+            "interface_id": printable(&self.interface_id, ID),
             "window": self.window.start(),
             "evidence": {
                 "measure": why.measure,

@@ -2,7 +2,7 @@
 
 use super::row::{Rejection, parse_row};
 use super::{Counts, DecodeError, Fallback, Limits, Reason, RecordSink, RejectedLine, count};
-use crate::format::{Format, looks_like_header};
+use crate::format::{Column, Format, looks_like_header};
 use crate::record::Field;
 
 /// Cuts text into lines and lines into records.
@@ -12,17 +12,21 @@ pub struct LineDecoder {
     fallback: Fallback,
     format: Option<Format>,
     counts: Counts,
-    /// The beginning of a line whose end has not arrived; at most the line limit and one byte.
+    /// The beginning of a line whose end has not arrived, at most [`BEYOND`] bytes over the limit.
     carry: Vec<u8>,
-    /// The line in `carry` is over the limit: its rest is passed over.
-    skipping: bool,
     /// Number of the line that begins next, from 1.
     line: u64,
     /// Offset of the line that begins next.
     offset: u64,
-    /// Bytes of the current line seen so far, beyond what `carry` keeps.
+    /// Bytes of the current line seen so far, also those that `carry` does not keep.
     carried: u64,
 }
+
+/// A byte order mark: no part of the line that it begins.
+const MARK: &[u8] = b"\xEF\xBB\xBF";
+/// How many bytes over the limit are kept of a line: one that loses bytes must still be too long
+/// without its mark and its carriage return.
+const BEYOND: usize = MARK.len() + 1 + 1;
 
 impl LineDecoder {
     /// A decoder that has seen nothing.
@@ -33,7 +37,6 @@ impl LineDecoder {
             format: None,
             counts: Counts::default(),
             carry: Vec::new(),
-            skipping: false,
             line: 1,
             offset: 0,
             carried: 0,
@@ -71,7 +74,6 @@ impl LineDecoder {
             self.offset += self.carried.max(head.len() as u64) + 1;
             self.line += 1;
             self.carried = 0;
-            self.skipping = false;
             text = rest;
         }
         self.hold(text);
@@ -92,18 +94,17 @@ impl LineDecoder {
         }
     }
 
-    /// Keeps the beginning of a line, up to one byte over the limit.
+    /// Keeps the beginning of a line.
     fn hold(&mut self, piece: &[u8]) {
         self.carried += piece.len() as u64;
-        // One byte over the limit marks the line as too long; a carriage return may be one more.
-        let room = (self.limits.line + 2).saturating_sub(self.carry.len());
+        let room = (self.limits.line + BEYOND).saturating_sub(self.carry.len());
         self.carry.extend_from_slice(&piece[..piece.len().min(room)]);
     }
 
     fn line<S: RecordSink>(&mut self, line: &[u8], sink: &mut S) -> Result<(), DecodeError> {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let line =
-            if self.line == 1 { line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line) } else { line };
+        // Files with marks that were put one behind another have them in the middle, too.
+        let line = line.strip_prefix(MARK).unwrap_or(line);
         if line.len() > self.limits.line {
             return self.reject(Reason::LineTooLong.into(), sink);
         }
@@ -111,11 +112,11 @@ impl LineDecoder {
             return self.reject(Reason::NotText.into(), sink);
         };
         let text = text.trim_ascii();
-        if text.is_empty() || text.starts_with('#') {
+        if text.is_empty() || (text.starts_with('#') && !self.begins_with_tag(text)) {
             return Ok(());
         }
         // A record that begins with its version, as nearly all do, cannot be a header.
-        if !text.as_bytes()[0].is_ascii_digit() && looks_like_header(text) {
+        if !text.as_bytes()[0].is_ascii_digit() && self.is_header(text) {
             return self.header(text, sink);
         }
         match &self.format {
@@ -129,6 +130,35 @@ impl LineDecoder {
                 Err(rejection) => self.reject(rejection, sink),
             },
         }
+    }
+
+    /// Whether a line is a header, as far as the format in force leaves it open.
+    ///
+    /// A row of a format with a time is none: a time is no name. Where there is no time, all of a
+    /// row may be words that strangers choose (tags, names of services), and `start` is a word. So
+    /// there, a line as long as the format is a row, unless it is that format's own header.
+    fn is_header(&self, text: &str) -> bool {
+        let row = self.format.as_ref().is_some_and(|format| {
+            let words = || text.split_ascii_whitespace();
+            !format.has(Field::Start)
+                && !format.has(Field::End)
+                && words().count() == format.len()
+                && !words().eq(format.header().split_ascii_whitespace())
+        });
+        !row && looks_like_header(text)
+    }
+
+    /// Whether a line that begins like a comment is a record whose first column is a tag that does:
+    /// whoever may tag an interface must not make its records disappear.
+    fn begins_with_tag(&self, text: &str) -> bool {
+        self.format.as_ref().is_some_and(|format| {
+            let free_text = match format.columns().first() {
+                Some(Column::Known(field)) => field.name().contains("-tag"),
+                Some(Column::Unknown(_)) => true,
+                None => false,
+            };
+            free_text && parse_row(text, format).is_ok()
+        })
     }
 
     fn header<S: RecordSink>(&mut self, text: &str, sink: &mut S) -> Result<(), DecodeError> {
@@ -188,7 +218,8 @@ pub(super) fn version_fits(text: &str, format: &Format) -> bool {
         return true;
     }
     let expected = Field::ALL.iter().filter(|f| format.has(**f)).map(|f| f.since()).max();
-    text.split_ascii_whitespace().nth(at).and_then(|t| t.parse().ok()) == expected
+    let version = text.split_ascii_whitespace().nth(at);
+    version.filter(|t| !t.starts_with('+')).and_then(|t| t.parse().ok()) == expected
 }
 
 /// UTF-8 without control characters other than the tab.

@@ -30,7 +30,9 @@ use crate::record::{LogStatus, Record};
 /// Bounds on what one object may do. All of them are configuration with safe defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Longest line in bytes, without its end.
+    /// Longest line in bytes, without its end. The longest that AWS can write has six tags of 256
+    /// characters, percent-encoded to at most twelve bytes each, beside some 5 KiB of other fields:
+    /// below that, whoever may tag an interface could make its records disappear.
     pub line: usize,
     /// Most columns in a format.
     pub columns: usize,
@@ -44,7 +46,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { line: 4096, columns: 64, output: 4 << 30, ratio: 200, ratio_slack: 1 << 20 }
+        Self { line: 32 * 1024, columns: 64, output: 4 << 30, ratio: 200, ratio_slack: 1 << 20 }
     }
 }
 

@@ -112,7 +112,7 @@ fn collect_inner(body: &str, found: &mut Notifications, depth: u8) -> Result<(),
 fn collect_s3(record: &Value, found: &mut Notifications) -> Result<(), EventError> {
     let name = text(record, "eventName").ok_or(EventError::Missing("eventName"))?;
     if !name.trim_start_matches("s3:").starts_with("ObjectCreated:") {
-        found.ignored.push(Ignored::OtherEvent(name.to_owned()));
+        found.ignored.push(Ignored::OtherEvent(short(name)));
         return Ok(());
     }
     let s3 = record.get("s3").ok_or(EventError::Missing("s3"))?;
@@ -135,7 +135,7 @@ fn collect_s3(record: &Value, found: &mut Notifications) -> Result<(), EventErro
 fn collect_eventbridge(event: &Value, found: &mut Notifications) -> Result<(), EventError> {
     let kind = text(event, "detail-type").ok_or(EventError::Missing("detail-type"))?;
     if kind != "Object Created" {
-        found.ignored.push(Ignored::OtherEvent(kind.to_owned()));
+        found.ignored.push(Ignored::OtherEvent(short(kind)));
         return Ok(());
     }
     let detail = event.get("detail").ok_or(EventError::Missing("detail"))?;
@@ -164,6 +164,11 @@ fn epoch(time: &str) -> Option<i64> {
 
 fn unquoted(etag: &str) -> String {
     etag.trim_matches('"').to_owned()
+}
+
+/// Names of events go to logs: no longer than AWS's own.
+fn short(name: &str) -> String {
+    name.chars().take(64).collect()
 }
 
 /// Keys in S3 notifications are form-encoded: `+` is a space, then `%XX` is a byte.
