@@ -7,8 +7,8 @@ use crate::format::Format;
 
 /// Decodes messages of one of several configured formats.
 ///
-/// The format is what the operator says it is. A message must fit exactly one of them, version
-/// included; a message that fits none or several is rejected, never guessed by its token count.
+/// The format is what the operator says it is. A message must fit one of them, version included; one
+/// that fits none, or several that read it differently, is rejected, never guessed by its token count.
 #[derive(Debug)]
 pub struct MessageDecoder {
     limits: Limits,
@@ -55,9 +55,12 @@ impl MessageDecoder {
                 continue;
             }
             match parse_row(text, format) {
-                Ok(record) if fitting.is_none() => fitting = Some((at, record)),
-                // Two readings of one row: which is right is not knowable.
-                Ok(_) => return Err(Reason::FormatMismatch.into()),
+                Ok(record) => match &fitting {
+                    None => fitting = Some((at, record)),
+                    Some((_, same)) if *same == record => {}
+                    // Two readings of one row: which is right is not knowable.
+                    Some(_) => return Err(Reason::FormatMismatch.into()),
+                },
                 Err(rejection) => {
                     first_rejection.get_or_insert(rejection);
                 }

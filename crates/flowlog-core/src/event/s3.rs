@@ -68,7 +68,9 @@ fn collect(event: &Value, found: &mut Notifications, depth: u8) -> Result<(), Ev
     if depth == MAX_DEPTH {
         return Err(EventError::TooDeep(MAX_DEPTH));
     }
-    if let Some(records) = event.get("Records").and_then(Value::as_array) {
+    if let Some(records) = event.get("Records").and_then(Value::as_array)
+        && !records.is_empty()
+    {
         return records.iter().try_for_each(|record| collect_record(record, found, depth));
     }
     if text(event, "Event") == Some("s3:TestEvent") {
