@@ -17,5 +17,6 @@ mod envelopes;
 mod fields;
 mod logs;
 mod oracle;
+mod rows;
 mod support;
 mod texts;
