@@ -4,7 +4,7 @@
 //! or names an AWS SDK. Bytes are pushed in and values come out; the present time is an argument.
 //! Ports (traits that adapters implement) live here and may return futures; no executor does.
 //!
-//! Data flows one way: [`record`] ◄ [`format`] ◄ [`decode`] ◄ [`rollup`] ◄ [`detect`] ◄ [`alert`];
+//! Data flows one way: [`record`] ◄ [`mod@format`] ◄ [`decode`] ◄ [`rollup`] ◄ [`detect`] ◄ [`alert`];
 //! [`store`] depends on `record` and `rollup` only, [`event`] on the inflating of `decode`, and
 //! [`ingest`] is the one protocol that ties a delivery to the store.
 

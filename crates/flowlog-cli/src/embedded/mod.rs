@@ -2,7 +2,7 @@
 //!
 //! The command runs the functions' own handlers and adapters, so it needs what they talk to. The
 //! file may be temporary; it is never the engine's in-memory database, which cannot be given the
-//! index that keeps stream reads and writes from slowing down with every record (see [`index`]).
+//! index that keeps stream reads and writes from slowing down with every record (see `index`).
 
 mod index;
 mod server;
