@@ -8,6 +8,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::missing_panics_doc,
+    clippy::format_push_string,
     reason = "a test says what is wrong by panicking"
 )]
 
