@@ -104,7 +104,8 @@ impl<K: Ord + Clone, V: Weigh + Clone> Ranked<K, V> {
         }
         self.entries
             .sort_unstable_by(|a, b| b.1.weight().cmp(&a.1.weight()).then_with(|| a.0.cmp(&b.0)));
-        self.error = self.error.saturating_add(self.entries[n].1.weight());
+        // Never nothing: without an error the list would say that it is complete.
+        self.error = self.error.saturating_add(self.entries[n].1.weight().max(1));
         self.entries.truncate(n);
         self.entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     }
