@@ -19,6 +19,8 @@ STACK ?= flowlog
 PYTHON ?= python3
 CARGO_DENY := 0.20.2
 TEMPLATES := template.yaml $(sort $(wildcard infra/*.yaml))
+# Runs a command as a step: .ci/run prints a table of what the steps counted.
+STEP := $(PYTHON) tests/dev/step.py
 FUNCTIONS := flowlog-s3-parser flowlog-cwl-subscriber flowlog-anomaly-alerter
 
 # The installations are marked by a file each, named for what was installed: a changed pin installs anew.
@@ -52,8 +54,15 @@ endif
 # ---- Developing -------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: ## All tests
-	cargo test --workspace --locked
+test: test-rust test-tools ## All tests
+
+.PHONY: test-rust
+test-rust:
+	$(STEP) "Rust tests" -- cargo test --workspace --locked
+
+.PHONY: test-tools
+test-tools:
+	$(STEP) "tests of the scripts" -- $(PYTHON) tests/dev/step_tests.py
 
 .PHONY: memory
 memory: ## Peak memory of analyze on 5 M rows, and on an attack from 10 M invented sources
@@ -70,22 +79,23 @@ check: check-rust check-dependencies check-events validate ## Formatting, lints,
 
 .PHONY: check-rust
 check-rust:
-	cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
+	$(STEP) formatting -- cargo fmt --all --check
+	$(STEP) lints -- cargo clippy --workspace --all-targets --locked -- -D warnings
+	$(STEP) documentation -- env RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
 
 .PHONY: check-dependencies
 check-dependencies: $(DENY)
-	$(DENY) --locked check bans licenses sources
+	$(STEP) dependencies -- $(DENY) --locked check bans licenses sources
 
 .PHONY: check-events
 check-events:
-	$(PYTHON) tests/dev/make_events.py --check
+	$(STEP) "sample events" -- $(PYTHON) tests/dev/make_events.py --check
 
 .PHONY: validate
 validate: $(SAM)/.installed ## Lint the templates
-	$(SAM)/bin/cfn-lint $(TEMPLATES)
-	for template in $(TEMPLATES); do $(SAM_OFFLINE) validate --lint --template "$$template"; done
+	$(STEP) "templates by cfn-lint" -- $(SAM)/bin/cfn-lint $(TEMPLATES)
+	for template in $(TEMPLATES); do \
+		$(STEP) "$$template by sam" -- env $(SAM_OFFLINE) validate --lint --template "$$template"; done
 
 .PHONY: events
 events: ## Write the sample payloads anew
