@@ -16,6 +16,7 @@ mod lines;
 mod messages;
 mod object;
 mod row;
+mod values;
 
 pub use counts::{Counts, Reason};
 pub use gzip::{GzipError, Inflater};

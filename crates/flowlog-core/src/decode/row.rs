@@ -1,8 +1,9 @@
 //! One line of text into one record, by a format.
 
 use super::Reason;
+use super::values::{self, Blame, Values, decimal, is_identifier};
 use crate::format::Format;
-use crate::record::{Action, Address, Direction, Field, LogStatus, Record};
+use crate::record::{Address, Field, Record};
 
 /// Why a line is no record, and in which column (from 1) that shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +39,11 @@ pub fn parse_row<'a>(line: &'a str, format: &Format) -> Result<Record<'a>, Rejec
     if found < format.len() {
         return Err(Reason::TooFewFields.into());
     }
-    Row { tokens: &tokens[..found], format }.record()
+    let row = Row { tokens: &tokens[..found], format };
+    values::record(&row).map_err(|Blame { field, reason }| Rejection {
+        reason,
+        column: field.and_then(|f| format.position(f)).map(|at| at + 1),
+    })
 }
 
 /// The tokens of a line beside their format.
@@ -48,147 +53,38 @@ struct Row<'t, 'a> {
 }
 
 impl<'a> Row<'_, 'a> {
-    fn record(&self) -> Result<Record<'a>, Rejection> {
-        let log_status = self.log_status()?;
-        let start = self.time(Field::Start)?;
-        let end = self.time(Field::End)?;
-        if let (Some(start_at), Some(end_at)) = (start, end)
-            && start_at > end_at
-        {
-            return Err(self.blame(Field::Start, Reason::StartAfterEnd));
-        }
-        if log_status == LogStatus::Ok && start.or(end).is_none() {
-            return Err(Reason::NoTimestamp.into());
-        }
-        Ok(Record {
-            account_id: self.id(Field::AccountId)?,
-            interface_id: self.id(Field::InterfaceId)?,
-            tgw_attachment_id: self.id(Field::TgwAttachmentId)?,
-            resource_id: self.id(Field::ResourceId)?,
-            vpc_id: match self.id(Field::VpcId)? {
-                None => self.id(Field::TgwSrcVpcId)?,
-                vpc => vpc,
-            },
-            srcaddr: self.address(Field::Srcaddr)?,
-            dstaddr: self.address(Field::Dstaddr)?,
-            srcport: self.small(Field::Srcport)?,
-            dstport: self.small(Field::Dstport)?,
-            protocol: self.small(Field::Protocol)?,
-            packets: self.number(Field::Packets)?.unwrap_or(0),
-            bytes: self.number(Field::Bytes)?.unwrap_or(0),
-            start: start.or(end),
-            end: end.or(start),
-            action: self.action()?,
-            log_status,
-            tcp_flags: self.small(Field::TcpFlags)?,
-            pkt_srcaddr: self.address(Field::PktSrcaddr)?,
-            pkt_dstaddr: self.address(Field::PktDstaddr)?,
-            flow_direction: self.direction()?,
-            traffic_path: self.small(Field::TrafficPath)?,
-            reject_reason: self.id(Field::RejectReason)?,
-            encryption_status: self.small(Field::EncryptionStatus)?,
-            packets_lost: [
-                self.number(Field::PacketsLostNoRoute)?.unwrap_or(0),
-                self.number(Field::PacketsLostBlackhole)?.unwrap_or(0),
-                self.number(Field::PacketsLostMtuExceeded)?.unwrap_or(0),
-                self.number(Field::PacketsLostTtlExpired)?.unwrap_or(0),
-            ],
-        })
-    }
-
     /// The token of a field; `None` where the format has no such field or the row says `-`.
     fn token(&self, field: Field) -> Option<&'a str> {
         let token = *self.tokens.get(self.format.position(field)?)?;
         (token != "-").then_some(token)
     }
-
-    fn blame(&self, field: Field, reason: Reason) -> Rejection {
-        Rejection { reason, column: self.format.position(field).map(|at| at + 1) }
-    }
-
-    fn number(&self, field: Field) -> Result<Option<u64>, Rejection> {
-        let Some(token) = self.token(field) else { return Ok(None) };
-        decimal(token.as_bytes()).map(Some).ok_or_else(|| self.blame(field, Reason::BadNumber))
-    }
-
-    fn small<T: TryFrom<u64>>(&self, field: Field) -> Result<Option<T>, Rejection> {
-        let Some(number) = self.number(field)? else { return Ok(None) };
-        T::try_from(number).map(Some).map_err(|_| self.blame(field, Reason::BadNumber))
-    }
-
-    /// Epoch seconds. Milliseconds, which some deliveries carried against the documentation, are
-    /// told by their size: as seconds they would lie beyond the year 5138.
-    fn time(&self, field: Field) -> Result<Option<i64>, Rejection> {
-        let Some(number) = self.number(field)? else { return Ok(None) };
-        let seconds = if number > 100_000_000_000 { number / 1000 } else { number };
-        i64::try_from(seconds)
-            .ok()
-            .filter(|s| *s < 10_000_000_000)
-            .map(Some)
-            .ok_or_else(|| self.blame(field, Reason::BadNumber))
-    }
-
-    fn address(&self, field: Field) -> Result<Option<Address>, Rejection> {
-        let Some(token) = self.token(field) else { return Ok(None) };
-        Address::parse(token).map(Some).ok_or_else(|| self.blame(field, Reason::BadAddress))
-    }
-
-    /// Ids become parts of keys, so they may hold only what AWS puts there.
-    fn id(&self, field: Field) -> Result<Option<&'a str>, Rejection> {
-        let Some(token) = self.token(field) else { return Ok(None) };
-        let ok = token.len() <= 64
-            && token.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
-        if ok { Ok(Some(token)) } else { Err(self.blame(field, Reason::BadIdentifier)) }
-    }
-
-    fn action(&self) -> Result<Action, Rejection> {
-        match self.token(Field::Action) {
-            None => Ok(Action::Other),
-            Some("ACCEPT") => Ok(Action::Accept),
-            Some("REJECT") => Ok(Action::Reject),
-            Some(_) => Err(self.blame(Field::Action, Reason::BadAction)),
-        }
-    }
-
-    fn log_status(&self) -> Result<LogStatus, Rejection> {
-        match self.token(Field::LogStatus) {
-            None | Some("OK") => Ok(LogStatus::Ok),
-            Some("NODATA") => Ok(LogStatus::NoData),
-            Some("SKIPDATA") => Ok(LogStatus::SkipData),
-            Some(_) => Err(self.blame(Field::LogStatus, Reason::BadLogStatus)),
-        }
-    }
-
-    fn direction(&self) -> Result<Option<Direction>, Rejection> {
-        match self.token(Field::FlowDirection) {
-            None => Ok(None),
-            Some("ingress") => Ok(Some(Direction::Ingress)),
-            Some("egress") => Ok(Some(Direction::Egress)),
-            Some(_) => Err(self.blame(Field::FlowDirection, Reason::BadDirection)),
-        }
-    }
 }
 
-/// Decimal digits only, up to 2^63 − 1.
-fn decimal(digits: &[u8]) -> Option<u64> {
-    if digits.is_empty() || digits.len() > 19 {
-        return None;
+impl<'a> Values<'a> for Row<'_, 'a> {
+    fn number(&self, field: Field) -> Result<Option<u64>, Reason> {
+        let Some(token) = self.token(field) else { return Ok(None) };
+        decimal(token.as_bytes()).map(Some).ok_or(Reason::BadNumber)
     }
-    let mut value = 0u64;
-    for digit in digits {
-        let digit = digit.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        // Nineteen digits fit into 64 bits.
-        value = value * 10 + u64::from(digit);
+
+    fn address(&self, field: Field) -> Result<Option<Address>, Reason> {
+        let Some(token) = self.token(field) else { return Ok(None) };
+        Address::parse(token).map(Some).ok_or(Reason::BadAddress)
     }
-    (value <= i64::MAX.cast_unsigned()).then_some(value)
+
+    fn identifier(&self, field: Field) -> Result<Option<&'a str>, Reason> {
+        let Some(token) = self.token(field) else { return Ok(None) };
+        if is_identifier(token.as_bytes()) { Ok(Some(token)) } else { Err(Reason::BadIdentifier) }
+    }
+
+    fn word(&self, field: Field) -> Result<Option<&'a str>, Reason> {
+        Ok(self.token(field))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::{Action, LogStatus};
 
     const ROW: &str = "2 123456789010 eni-1235b8ca123456789 172.31.16.139 172.31.16.21 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK";
 
