@@ -58,6 +58,10 @@ enum Part {
     Trailer,
 }
 
+/// Inflated bytes at a time. With each piece zlib keeps the last 32 KiB of it, so that small pieces cost
+/// a copy of everything; large ones leave the cache.
+const BUFFER: usize = 128 * 1024;
+
 /// What every member begins with: two bytes of magic, and deflate as the method.
 const MAGIC: [u8; 3] = [0x1f, 0x8b, 8];
 
@@ -77,7 +81,7 @@ impl Default for Inflater {
             header: Crc::new(),
             deflate: Decompress::new(false),
             output: Crc::new(),
-            buffer: vec![0; 32 * 1024].into_boxed_slice(),
+            buffer: vec![0; BUFFER].into_boxed_slice(),
             members: 0,
             input: 0,
         }
