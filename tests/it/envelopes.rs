@@ -8,7 +8,7 @@ use flowlog_core::alert::{Notification, Notifier, NotifyError, Policy};
 use flowlog_core::decode::Limits;
 use flowlog_core::detect::Rules;
 use flowlog_core::format::Format;
-use flowlog_core::ingest::DirectoryCache;
+use flowlog_core::ingest::Ingestor;
 use flowlog_core::object::{ObjectError, ObjectHead, ObjectRef, Objects};
 use flowlog_core::record::BatchId;
 use flowlog_core::store::memory::MemoryStore;
@@ -115,7 +115,7 @@ async fn log_events_become_partials_once_and_control_messages_nothing() {
         horizon: None,
         now: || START,
         metrics: no_metrics,
-        directory: DirectoryCache::default(),
+        ingestor: Ingestor::default(),
     };
     let control =
         subscriber::handle(&app, event("cwl-subscriber/control-message.json")).await.unwrap();

@@ -7,7 +7,7 @@ use flowlog_core::object::ObjectRef;
 use flowlog_core::record::{BatchId, Source, Window};
 use flowlog_core::rollup::ActionTotals;
 use flowlog_core::store::memory::MemoryStore;
-use flowlog_core::store::{AggregateReader, LedgerReader, LedgerState};
+use flowlog_core::store::{AggregateReader, LedgerReader, LedgerState, Series};
 use flowlog_s3_parser::handle;
 
 use crate::support::{Day, Dying, START, generate, parser, sqs};
@@ -25,10 +25,9 @@ async fn totals<S: AggregateReader>(store: &S, day: &Day) -> Vec<(String, Window
     flow_logs.dedup();
     for source in &flow_logs {
         for name in &day.truth.names {
-            for partial in
-                store.partials(source, &name.interface_id, from, from.forward(40)).await.unwrap()
-            {
-                rows.push((partial.interface_id, partial.window, partial.totals));
+            let series = Series::interface(source.clone(), &name.interface_id);
+            for partial in store.partials(&series, from, from.forward(40)).await.unwrap() {
+                rows.push((partial.series.subject, partial.window, partial.totals));
             }
         }
     }

@@ -7,7 +7,7 @@ use flowlog_aws::telemetry::Metric;
 use flowlog_cli::folder::FolderObjects;
 use flowlog_cli::generate::{self, Attack, Layout, Plan, Truth};
 use flowlog_core::decode::Limits;
-use flowlog_core::ingest::DirectoryCache;
+use flowlog_core::ingest::Ingestor;
 use flowlog_core::object::ObjectRef;
 use flowlog_core::record::BatchId;
 use flowlog_core::store::{
@@ -57,7 +57,7 @@ pub(crate) fn parser<O, S>(objects: O, store: S) -> App<O, S> {
         horizon: None,
         now: || START,
         metrics: no_metrics,
-        directory: DirectoryCache::default(),
+        ingestor: Ingestor::default(),
     }
 }
 

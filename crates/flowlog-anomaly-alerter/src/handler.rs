@@ -8,7 +8,7 @@ use flowlog_core::alert::{Notifier, Raised, raise};
 use flowlog_core::detect::{Finding, Rules};
 use flowlog_core::record::{Source, Window};
 use flowlog_core::store::reader::history;
-use flowlog_core::store::{AggregateReader, AlertStore, PartialItem};
+use flowlog_core::store::{AggregateReader, AlertStore, PartialItem, Series, View};
 use lambda_runtime::LambdaEvent;
 use serde_json::{Value, json};
 
@@ -51,7 +51,11 @@ pub async fn handle<S: AggregateReader + AlertStore, N: Notifier>(
             _ => None,
         };
         let (Some(pk), Some(sk)) = (key("pk"), key("sk")) else { continue };
-        if let Some((source, interface_id, window)) = PartialItem::parse_key(pk, sk) {
+        // Interfaces ring; what their scopes sum up has rung by then.
+        if let Some((series, window)) = PartialItem::parse_key(pk, sk)
+            && series.view == View::Interface
+        {
+            let Series { source, subject: interface_id, .. } = series;
             bells.entry(Bell { source, interface_id, window }).or_insert(at);
         }
     }
@@ -77,7 +81,8 @@ pub async fn ring<S: AggregateReader + AlertStore, N: Notifier>(
 ) -> Result<Vec<Sent>, HandlerError> {
     let reach = Rules::LOOKBACK - 1;
     let (from, to) = (bell.window.back(reach), bell.window.forward(reach));
-    let (history, _) = history(&app.store, &bell.source, &bell.interface_id, from, to).await?;
+    let series = Series::interface(bell.source.clone(), &bell.interface_id);
+    let (history, _) = history(&app.store, &series, from, to).await?;
     let affected: Vec<Window> = history.windows.range(bell.window..=to).map(|(w, _)| *w).collect();
     let mut sent = Vec::new();
     for window in affected {

@@ -8,7 +8,10 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use flowlog_core::record::Window;
 use flowlog_core::rollup::{ActionTotals, Sums};
 use flowlog_core::store::item::{self, AlertState, Claim, Completion};
-use flowlog_core::store::{DirectoryEntry, LedgerEntry, LedgerState, PartialItem, StoreError};
+use flowlog_core::store::summary::SummaryError;
+use flowlog_core::store::{
+    DirectoryEntry, LedgerEntry, LedgerState, PartialItem, Series, StoreError, SummaryItem,
+};
 
 /// An item, as the SDK has it.
 #[expect(clippy::disallowed_types, reason = "the SDK's own type; its order never leaves here")]
@@ -60,7 +63,7 @@ pub(crate) fn to_partial(item: Item) -> Result<PartialItem, StoreError> {
     let mut reader = Reader::new(item);
     let (pk, sk) = (reader.text("pk")?, reader.text("sk")?);
     let named = PartialItem::parse_key(&pk, &sk).zip(PartialItem::parse_batch(&sk));
-    let ((source, interface_id, window), (batch, chunk)) =
+    let ((series, window), (batch, chunk)) =
         named.ok_or_else(|| reader.corrupt("no key of a partial"))?;
     let mut sums = [Sums::default(); 3];
     for (sums, [records, packets, bytes]) in sums.iter_mut().zip(TOTALS) {
@@ -70,13 +73,43 @@ pub(crate) fn to_partial(item: Item) -> Result<PartialItem, StoreError> {
     }
     let [accept, reject, other] = sums;
     Ok(PartialItem {
-        source,
-        interface_id,
+        series,
         window,
         batch,
         chunk,
         mapping: reader.number("m")?,
         totals: ActionTotals { accept, reject, other },
+        blob: reader.bytes("b")?,
+    })
+}
+
+pub(crate) fn of_summary(summary: &SummaryItem) -> Item {
+    with(
+        key(summary.pk(), summary.sk()),
+        [
+            ("t", s("S")),
+            ("v", n(summary.version)),
+            ("ids", AttributeValue::B(Blob::new(summary.packed_parts()))),
+            ("w", AttributeValue::B(Blob::new(summary.packed_windows()))),
+            ("b", AttributeValue::B(Blob::new(summary.blob.clone()))),
+            ("ttl", n(summary.ttl())),
+        ],
+    )
+}
+
+pub(crate) fn to_summary(item: Item) -> Result<SummaryItem, StoreError> {
+    let mut reader = Reader::new(item);
+    let (pk, sk) = (reader.text("pk")?, reader.text("sk")?);
+    let named = Series::parse_pk(&pk).zip(SummaryItem::parse_sk(&sk));
+    let ((series, _), hour) = named.ok_or_else(|| reader.corrupt("no key of a summary"))?;
+    let corrupt = |reader: &Reader, error: SummaryError| reader.corrupt(&error.to_string());
+    let (ids, windows) = (reader.bytes("ids")?, reader.bytes("w")?);
+    Ok(SummaryItem {
+        series,
+        hour,
+        version: reader.number("v")?,
+        parts: SummaryItem::unpack_parts(hour, &ids).map_err(|e| corrupt(&reader, e))?,
+        windows: SummaryItem::unpack_windows(&windows).map_err(|e| corrupt(&reader, e))?,
         blob: reader.bytes("b")?,
     })
 }
@@ -262,11 +295,12 @@ mod tests {
                 "ttl N 1796947200",
             ]
         );
-        let source = DirectoryEntry::Source { day: "20261101".to_owned(), source: partial.source };
+        let source =
+            DirectoryEntry::Source { day: "20261101".to_owned(), source: partial.series.source };
         let directory = of_directory(&source);
         assert_eq!(
             listed(&directory),
-            ["pk S D", "sk S 20261101#fl-c0", "t S D", "ttl N 1796688000"]
+            ["pk S D", "sk S 20261101#fl-c0", "t S D", "ttl N 1828137600"]
         );
     }
 

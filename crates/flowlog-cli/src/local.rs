@@ -19,13 +19,13 @@ use flowlog_aws::telemetry::Metric;
 use flowlog_core::alert::{Notification, Notifier, NotifyError, Policy};
 use flowlog_core::decode::{Counts, Limits};
 use flowlog_core::detect::Rules;
-use flowlog_core::ingest::DirectoryCache;
+use flowlog_core::ingest::Ingestor;
 use flowlog_core::object::{ObjectRef, Objects as _};
 use flowlog_core::record::{BatchId, Source, Window};
 use flowlog_core::rollup::BlobError;
 use flowlog_core::store::reader::history;
 use flowlog_core::store::{
-    AggregateReader as _, LedgerEntry, LedgerReader as _, LedgerState, StoreError,
+    AggregateReader as _, LedgerEntry, LedgerReader as _, LedgerState, Series, StoreError, View,
 };
 use flowlog_s3_parser as parser;
 use lambda_runtime::{Context, LambdaEvent};
@@ -178,7 +178,7 @@ impl Pipeline {
                 horizon: None,
                 now: flowlog_aws::env::now,
                 metrics: no_metrics,
-                directory: DirectoryCache::default(),
+                ingestor: Ingestor::default(),
             },
             alerter: Alerter {
                 store: store.clone(),
@@ -311,9 +311,9 @@ async fn report(
 ) -> Result<Report, LocalError> {
     let mut seen: BTreeMap<String, BTreeMap<(u8, Source), BTreeSet<String>>> = BTreeMap::new();
     for (day, source) in store.sources("00000000", "99999999").await? {
-        for interface_id in store.interfaces(&source, &day).await? {
+        for interface_id in store.subjects(&source, View::Interface, &day).await? {
             let sources = seen.entry(interface_id).or_default();
-            sources.entry((rank(&source), source.clone())).or_default().insert(day.clone());
+            sources.entry((source.authority(), source.clone())).or_default().insert(day.clone());
         }
     }
     let mut builder = Builder::default();
@@ -326,8 +326,8 @@ async fn report(
             }
             for day in days {
                 let Some(start) = Window::day_start(&day).and_then(Window::of) else { continue };
-                let (history, ids) =
-                    history(store, &source, &interface_id, start, start.forward(287)).await?;
+                let series = Series::interface(source.clone(), &interface_id);
+                let (history, ids) = history(store, &series, start, start.forward(287)).await?;
                 batches.extend(ids);
                 for (window, rollup) in &history.windows {
                     builder.add(&interface_id, *window, rollup);
@@ -346,18 +346,6 @@ async fn report(
         }
     }
     Ok(report)
-}
-
-/// Which source speaks for an interface: a flow log in S3 before other objects before log groups.
-fn rank(source: &Source) -> u8 {
-    let name = source.to_string();
-    if name.starts_with("fl-") {
-        0
-    } else if name.starts_with("cw-") {
-        2
-    } else {
-        1
-    }
 }
 
 /// The `20261101T0005Z` of AWS's file names.

@@ -14,14 +14,14 @@
 //! under the same keys.
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 
 use crate::decode::Counts;
 use crate::record::{BatchId, Source, Window};
-use crate::rollup::{Accumulator, Budget, Chunk, MAPPING};
-use crate::store::item::{LEDGER_TTL, PartialItem};
+use crate::rollup::{Accumulator, Budget, Chunk, Mapping, Rollup};
+use crate::store::item::{LEDGER_TTL, PARTIAL_TTL, PartialItem, Series};
 use crate::store::{
     AggregateWriter, Claim, ClaimOutcome, Completed, Completion, DirectoryEntry, Ledger,
     LedgerEntry, LedgerState, StoreError,
@@ -45,6 +45,8 @@ pub struct Delivery {
 pub struct Lateness {
     /// When the delivery arrived (epoch seconds).
     pub arrived: i64,
+    /// The present (epoch seconds).
+    pub now: i64,
     /// Rows older than this many seconds before that are late.
     pub horizon: i64,
 }
@@ -56,8 +58,12 @@ pub enum IngestError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The first attempt used a mapping version that this binary does not implement: fail closed.
-    #[error("the delivery is pinned to mapping version {0}, this binary implements {MAPPING}")]
+    #[error("the delivery is pinned to mapping version {0}, which this binary does not implement")]
     UnknownMapping(u8),
+    /// An attempt so late that what it wrote could be deleted at once: its claim let records in
+    /// that have since become older than partials live.
+    #[error("window {0} has expired since the delivery was claimed")]
+    Expired(Window),
     /// A copy of this delivery, under another name, has been begun and is not done.
     #[error("a copy of the delivery is being ingested from {0}")]
     CopyInProgress(String),
@@ -75,7 +81,7 @@ impl IngestError {
         match self {
             Self::Store(error) => error.is_retryable(),
             Self::UnknownMapping(_) | Self::CopyInProgress(_) => true,
-            Self::TooManyChunks(_) | Self::Unbalanced(_) => false,
+            Self::TooManyChunks(_) | Self::Unbalanced(_) | Self::Expired(_) => false,
         }
     }
 }
@@ -111,9 +117,21 @@ pub enum Outcome {
     Skipped(String),
 }
 
-/// Remembers, in a warm function, which directory entries are there.
+/// How deliveries are ingested, and what a warm function remembers between them.
 #[derive(Debug, Default)]
-pub struct DirectoryCache(RefCell<BTreeSet<DirectoryEntry>>);
+pub struct Ingestor {
+    mapping: Mapping,
+    budget: Budget,
+    /// Directory entries that are there.
+    directory: RefCell<BTreeSet<DirectoryEntry>>,
+}
+
+/// DynamoDB may delete a partial from its time to live on; one that is about to is not written.
+const MARGIN: i64 = 86_400;
+
+/// How many entries of each list a scope keeps while it is folded: enough that the heaviest of the
+/// whole are among them.
+const CONDENSED: usize = 256;
 
 /// How many entries a warm function remembers at most.
 const CACHED: usize = 20_000;
@@ -122,56 +140,68 @@ const CACHED: usize = 20_000;
 #[derive(Debug)]
 pub struct Attempt<'a, S> {
     store: &'a S,
-    cache: &'a DirectoryCache,
+    ingestor: &'a Ingestor,
     delivery: &'a Delivery,
+    mapping: Mapping,
     horizon: Option<i64>,
+    now: Option<i64>,
     chunks: u16,
     partials: u64,
     digest: Sha256,
 }
 
-/// Claims a delivery, or finds out what became of it.
-pub async fn begin<'a, S: Ledger>(
-    store: &'a S,
-    cache: &'a DirectoryCache,
-    delivery: &'a Delivery,
-    lateness: Option<Lateness>,
-) -> Result<Begun<'a, S>, IngestError> {
-    let claim = Claim {
-        batch: delivery.batch,
-        mapping: MAPPING,
-        etag: delivery.etag.clone(),
-        origin: delivery.origin.chars().take(1024).collect(),
-        horizon: lateness.map(|l| l.arrived - l.horizon),
-        // Without a present nothing expires.
-        ttl: lateness.map_or(i64::from(u32::MAX), |l| l.arrived + LEDGER_TTL),
-    };
-    let horizon = match store.claim(&claim).await? {
-        ClaimOutcome::Claimed => claim.horizon,
-        ClaimOutcome::Exists(entry) => match judge(&entry, &claim)? {
-            Found::Resume => entry.horizon,
-            Found::Duplicate => return Ok(Begun::Duplicate),
-            Found::Unusable(reason) => {
-                if entry.state == LedgerState::Claimed {
-                    store.quarantine(delivery.batch, &reason).await?;
+impl Ingestor {
+    /// One that claims new deliveries under this mapping version. Every version has one budget;
+    /// only simulations, whose deliveries are tiny, bring another.
+    pub fn new(mapping: Mapping, budget: Budget) -> Self {
+        Self { mapping, budget, ..Self::default() }
+    }
+
+    /// Claims a delivery, or finds out what became of it.
+    pub async fn begin<'a, S: Ledger>(
+        &'a self,
+        store: &'a S,
+        delivery: &'a Delivery,
+        lateness: Option<Lateness>,
+    ) -> Result<Begun<'a, S>, IngestError> {
+        let claim = Claim {
+            batch: delivery.batch,
+            mapping: self.mapping.number(),
+            etag: delivery.etag.clone(),
+            origin: delivery.origin.chars().take(1024).collect(),
+            horizon: lateness.map(|l| l.arrived - l.horizon),
+            // Without a present nothing expires.
+            ttl: lateness.map_or(i64::from(u32::MAX), |l| l.arrived.max(l.now) + LEDGER_TTL),
+        };
+        let (mapping, horizon) = match store.claim(&claim).await? {
+            ClaimOutcome::Claimed => (self.mapping, claim.horizon),
+            ClaimOutcome::Exists(entry) => match judge(&entry, &claim)? {
+                Found::Resume(mapping) => (mapping, entry.horizon),
+                Found::Duplicate => return Ok(Begun::Duplicate),
+                Found::Unusable(reason) => {
+                    if entry.state == LedgerState::Claimed {
+                        store.quarantine(delivery.batch, &reason).await?;
+                    }
+                    return Ok(Begun::Quarantined(reason));
                 }
-                return Ok(Begun::Quarantined(reason));
-            }
-        },
-    };
-    Ok(Begun::Attempt(Attempt {
-        store,
-        cache,
-        delivery,
-        horizon,
-        chunks: 0,
-        partials: 0,
-        digest: Sha256::new(),
-    }))
+            },
+        };
+        Ok(Begun::Attempt(Attempt {
+            store,
+            ingestor: self,
+            delivery,
+            mapping,
+            horizon,
+            now: lateness.map(|l| l.now),
+            chunks: 0,
+            partials: 0,
+            digest: Sha256::new(),
+        }))
+    }
 }
 
 enum Found {
-    Resume,
+    Resume(Mapping),
     Duplicate,
     Unusable(String),
 }
@@ -188,15 +218,17 @@ fn judge(entry: &LedgerEntry, claim: &Claim) -> Result<Found, IngestError> {
             Err(IngestError::CopyInProgress(entry.origin.clone()))
         }
         _ if entry.etag != claim.etag => Ok(Found::Unusable("object_replaced".to_owned())),
-        _ if entry.mapping != MAPPING => Err(IngestError::UnknownMapping(entry.mapping)),
-        _ => Ok(Found::Resume),
+        _ => match Mapping::from_number(entry.mapping) {
+            Some(mapping) => Ok(Found::Resume(mapping)),
+            None => Err(IngestError::UnknownMapping(entry.mapping)),
+        },
     }
 }
 
 impl<S: Ledger + AggregateWriter> Attempt<'_, S> {
     /// A fresh accumulator under the pinned mapping and horizon.
     pub fn accumulator(&self) -> Accumulator {
-        Accumulator::new(Budget::default(), self.horizon)
+        Accumulator::of(self.mapping, self.ingestor.budget, self.horizon)
     }
 
     /// Writes one chunk. Chunks must come in order, from the first.
@@ -205,29 +237,18 @@ impl<S: Ledger + AggregateWriter> Attempt<'_, S> {
         if self.chunks >= MAX_CHUNKS {
             return Err(IngestError::TooManyChunks(MAX_CHUNKS));
         }
-        let mut items = Vec::with_capacity(chunk.len());
-        for (interface_id, window, rollup) in chunk {
-            let item = PartialItem {
-                source: self.delivery.source.clone(),
-                interface_id: interface_id.clone(),
-                window: *window,
-                batch: self.delivery.batch,
-                chunk: self.chunks,
-                mapping: MAPPING,
-                totals: rollup.totals(),
-                blob: rollup.encode(),
-            };
+        let items = self.items(chunk)?;
+        for item in &items {
             for part in [item.pk().as_bytes(), item.sk().as_bytes(), &item.blob] {
                 self.digest.update((part.len() as u64).to_be_bytes());
                 self.digest.update(part);
             }
-            items.push(item);
         }
-        let entries = self.directory(chunk);
+        let entries = self.directory(&items);
         self.store.put_partials(&items).await?;
         if !entries.is_empty() {
             self.store.put_directory(&entries).await?;
-            let mut known = self.cache.0.borrow_mut();
+            let mut known = self.ingestor.directory.borrow_mut();
             if known.len() + entries.len() > CACHED {
                 known.clear();
             }
@@ -263,24 +284,63 @@ impl<S: Ledger + AggregateWriter> Attempt<'_, S> {
         Ok(Outcome::Quarantined(reason.to_owned()))
     }
 
-    /// The directory entries of a chunk that are not known to be there.
-    fn directory(&self, chunk: &Chunk) -> Vec<DirectoryEntry> {
+    /// The items of a chunk: a partial for each interface and window, then one for each scope and
+    /// window, sorted.
+    fn items(&self, chunk: &Chunk) -> Result<Vec<PartialItem>, IngestError> {
+        let source = &self.delivery.source;
+        let mut items = Vec::with_capacity(chunk.len());
+        let mut scopes: BTreeMap<(&str, Window), Rollup> = BTreeMap::new();
+        // A log group's delivery is of one interface: its scopes are folded by who reads them.
+        let with_scopes = self.mapping.has_scopes() && !source.is_log_group();
+        for (interface_id, window, rollup) in chunk {
+            if self.now.is_some_and(|now| window.end() + PARTIAL_TTL <= now + MARGIN) {
+                return Err(IngestError::Expired(*window));
+            }
+            let series = Series::interface(source.clone(), interface_id);
+            items.push(self.item(series, *window, rollup));
+            for scope in [rollup.vpc_id.as_str(), rollup.account_id.as_str()] {
+                if with_scopes && !scope.is_empty() {
+                    let folded = scopes.entry((scope, *window)).or_default();
+                    folded.merge(rollup);
+                    folded.condense(CONDENSED);
+                }
+            }
+        }
+        for ((scope, window), rollup) in scopes {
+            items.push(self.item(Series::scope(source.clone(), scope), window, &rollup));
+        }
+        Ok(items)
+    }
+
+    fn item(&self, series: Series, window: Window, rollup: &Rollup) -> PartialItem {
+        PartialItem {
+            series,
+            window,
+            batch: self.delivery.batch,
+            chunk: self.chunks,
+            mapping: self.mapping.number(),
+            totals: rollup.totals(),
+            blob: rollup.encode_as(self.mapping),
+        }
+    }
+
+    /// The directory entries of items that are not known to be there.
+    fn directory(&self, items: &[PartialItem]) -> Vec<DirectoryEntry> {
         let source = &self.delivery.source;
         let mut entries = BTreeSet::new();
-        let mut last: Option<(&str, Window)> = None;
-        for (interface_id, window, _) in chunk {
-            // Sorted by interface, then window: a new entry only where interface or day changes.
-            let same = last.is_some_and(|(id, w)| id == interface_id && w.day() == window.day());
-            last = Some((interface_id, *window));
+        let mut last: Option<(&Series, Window)> = None;
+        for PartialItem { series, window, .. } in items {
+            // Sorted by series, then window: a new entry only where the series or the day changes.
+            let same = last.is_some_and(|(s, w)| s == series && w.day() == window.day());
+            last = Some((series, *window));
             if same {
                 continue;
             }
             let day = window.day();
             entries.insert(DirectoryEntry::Source { day: day.clone(), source: source.clone() });
-            let interface_id = interface_id.clone();
-            entries.insert(DirectoryEntry::Interface { day, source: source.clone(), interface_id });
+            entries.insert(DirectoryEntry::Series { day, series: series.clone() });
         }
-        let known = self.cache.0.borrow();
+        let known = self.ingestor.directory.borrow();
         entries.into_iter().filter(|entry| !known.contains(entry)).collect()
     }
 }

@@ -6,9 +6,10 @@
 //!
 //! Data flows one way: [`record`] ◄ [`mod@format`] ◄ [`decode`] ◄ [`rollup`] ◄ [`detect`] ◄ [`alert`];
 //! [`store`] depends on `record` and `rollup` only, [`event`] on the inflating of `decode`, and
-//! [`ingest`] is the one protocol that ties a delivery to the store.
+//! [`ingest`] is the one protocol that ties a delivery to the store, [`compact`] what makes history of it.
 
 pub mod alert;
+pub mod compact;
 pub mod decode;
 pub mod detect;
 pub mod event;

@@ -4,7 +4,7 @@ use flowlog_aws::telemetry::Metric;
 use flowlog_core::decode::{MessageDecoder, Reason, RecordSink, RejectedLine, Verdict};
 use flowlog_core::event::{LogsPayload, Message, decode_logs};
 use flowlog_core::format::Format;
-use flowlog_core::ingest::{self, Begun, Delivery, IngestError, Lateness, Outcome};
+use flowlog_core::ingest::{Begun, Delivery, IngestError, Lateness, Outcome};
 use flowlog_core::record::{BatchId, Record, Source};
 use flowlog_core::rollup::Accumulator;
 use flowlog_core::store::{AggregateWriter, Ledger};
@@ -50,8 +50,11 @@ pub async fn ingest_payload<S: Ledger + AggregateWriter>(
         etag: batch.to_string(),
         origin: format!("logs:{log_group}/{log_stream}"),
     };
-    let lateness = app.horizon.map(|horizon| Lateness { arrived: (app.now)(), horizon });
-    let mut attempt = match ingest::begin(&app.store, &app.directory, &delivery, lateness).await? {
+    let lateness = app.horizon.map(|horizon| {
+        let now = (app.now)();
+        Lateness { arrived: now, now, horizon }
+    });
+    let mut attempt = match app.ingestor.begin(&app.store, &delivery, lateness).await? {
         Begun::Duplicate => return Ok(Outcome::Duplicate),
         Begun::Quarantined(reason) => return Ok(Outcome::Quarantined(reason)),
         Begun::Attempt(attempt) => attempt,

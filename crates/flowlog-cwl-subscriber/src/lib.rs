@@ -14,7 +14,7 @@ pub use handler::{handle, ingest_payload};
 use flowlog_aws::telemetry::Metric;
 use flowlog_core::decode::Limits;
 use flowlog_core::format::Format;
-use flowlog_core::ingest::DirectoryCache;
+use flowlog_core::ingest::Ingestor;
 
 /// What the handler works with: the port it was granted, and its settings.
 #[derive(Debug)]
@@ -32,5 +32,5 @@ pub struct App<S> {
     /// Where metrics go.
     pub metrics: fn(&str, &[(Metric, u64)]),
     /// Directory entries that are known to be there.
-    pub directory: DirectoryCache,
+    pub ingestor: Ingestor,
 }

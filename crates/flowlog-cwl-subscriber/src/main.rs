@@ -1,7 +1,7 @@
 //! The Lambda function `flowlog-cwl-subscriber`.
 
 use flowlog_aws::{DynamoDbStore, env, sdk, telemetry};
-use flowlog_core::ingest::DirectoryCache;
+use flowlog_core::ingest::Ingestor;
 use flowlog_cwl_subscriber::{App, Config, handle};
 use lambda_runtime::{Error, run, service_fn};
 
@@ -17,7 +17,7 @@ async fn main() -> Result<(), Error> {
         horizon: Some(config.horizon_seconds),
         now: env::now,
         metrics: telemetry::emit,
-        directory: DirectoryCache::default(),
+        ingestor: Ingestor::default(),
     };
     run(service_fn(|event| handle(&app, event))).await
 }

@@ -3,7 +3,7 @@
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use flowlog_aws::telemetry::Metric;
 use flowlog_core::event::{Notification, Notifications, parse_notifications};
-use flowlog_core::ingest::{self, Begun, Delivery, IngestError, Lateness, Outcome};
+use flowlog_core::ingest::{Begun, Delivery, IngestError, Lateness, Outcome};
 use flowlog_core::object::{ObjectError, ObjectRef, Objects};
 use flowlog_core::record::{BatchId, Source};
 use flowlog_core::store::{AggregateWriter, Ledger};
@@ -103,10 +103,12 @@ async fn attempt<O: Objects, S: Ledger + AggregateWriter>(
         etag,
         origin: at.to_string(),
     };
-    let lateness = app
-        .horizon
-        .map(|horizon| Lateness { arrived: notification.time.unwrap_or_else(app.now), horizon });
-    let begun = ingest::begin(&app.store, &app.directory, &delivery, lateness).await;
+    let now = app.now;
+    let lateness = app.horizon.map(|horizon| {
+        let now = now();
+        Lateness { arrived: notification.time.unwrap_or(now), now, horizon }
+    });
+    let begun = app.ingestor.begin(&app.store, &delivery, lateness).await;
     let mut attempt = match begun.map_err(ingest_error)? {
         Begun::Duplicate => return Ok(Outcome::Duplicate),
         Begun::Quarantined(reason) => return Ok(Outcome::Quarantined(reason)),

@@ -15,7 +15,7 @@ pub use handler::{Report, handle, ingest_object};
 
 use flowlog_aws::telemetry::Metric;
 use flowlog_core::decode::Limits;
-use flowlog_core::ingest::DirectoryCache;
+use flowlog_core::ingest::Ingestor;
 
 /// What the handler works with: the ports it was granted, and its settings.
 #[derive(Debug)]
@@ -33,5 +33,5 @@ pub struct App<O, S> {
     /// Where metrics go.
     pub metrics: fn(&str, &[(Metric, u64)]),
     /// Directory entries that are known to be there.
-    pub directory: DirectoryCache,
+    pub ingestor: Ingestor,
 }

@@ -4,11 +4,17 @@ use std::collections::BTreeMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{
+    PutRequest, ReturnValuesOnConditionCheckFailure as OnRefusal, WriteRequest,
+};
 use flowlog_core::record::{Source, Window};
 use flowlog_core::store::item;
+use flowlog_core::store::summary::WINDOWS_PER_HOUR;
 use flowlog_core::store::{
-    AggregateReader, AggregateWriter, DirectoryEntry, PartialItem, StoreError,
+    AggregateReader, AggregateWriter, DirectoryEntry, PartialItem, Series, SeriesItems, StoreError,
+    SummaryItem, SummaryWriter, View,
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
@@ -43,29 +49,45 @@ impl AggregateWriter for DynamoDbStore {
 impl AggregateReader for DynamoDbStore {
     async fn partials(
         &self,
-        source: &Source,
-        interface_id: &str,
+        series: &Series,
         from: Window,
         to: Window,
     ) -> Result<Vec<PartialItem>, StoreError> {
-        // BETWEEN refuses a range that ends before it begins.
-        if from > to {
-            return Ok(Vec::new());
-        }
-        let first = format!("{}#P#", item::window_sk(from));
-        let last = format!("{}#P#{LAST}", item::window_sk(to));
-        let days = from.days_to(to).into_iter().filter_map(|day| Window::day_start(&day));
-        let mut pages = stream::iter(days.filter_map(Window::of))
-            .map(|day| self.query(item::partial_pk(source, interface_id, day), &first, &last))
-            .buffer_unordered(READS_IN_FLIGHT);
         let mut found = Vec::new();
-        while let Some(items) = pages.try_next().await? {
-            for item in items.into_iter().filter(is_partial) {
+        for item in self.of_series(series, from, to, "#P#~").await? {
+            if is_a(&item, "P") {
                 found.push(items::to_partial(item)?);
             }
         }
         // Not the order of the sort keys: base64 text does not sort as the bytes do.
         found.sort_by_key(|p| (p.window, p.batch, p.chunk));
+        Ok(found)
+    }
+
+    async fn items(
+        &self,
+        series: &Series,
+        from: Window,
+        to: Window,
+    ) -> Result<SeriesItems, StoreError> {
+        let mut found = SeriesItems::default();
+        if from > to {
+            return Ok(found);
+        }
+        // An hour's summary stands behind the partials of its last window.
+        let end = to.hour().forward(WINDOWS_PER_HOUR - 1);
+        for item in self.of_series(series, from, end, "#~").await? {
+            if is_a(&item, "P") {
+                let partial = items::to_partial(item)?;
+                if partial.window <= to {
+                    found.partials.push(partial);
+                }
+            } else if is_a(&item, "S") {
+                found.summaries.push(items::to_summary(item)?);
+            }
+        }
+        found.partials.sort_by_key(|p| (p.window, p.batch, p.chunk));
+        found.summaries.sort_by_key(|s| s.hour);
         Ok(found)
     }
 
@@ -90,12 +112,14 @@ impl AggregateReader for DynamoDbStore {
         Ok(found)
     }
 
-    async fn interfaces(&self, source: &Source, day: &str) -> Result<Vec<String>, StoreError> {
-        let of_day = DirectoryEntry::Interface {
-            day: day.to_owned(),
-            source: source.clone(),
-            interface_id: String::new(),
-        };
+    async fn subjects(
+        &self,
+        source: &Source,
+        view: View,
+        day: &str,
+    ) -> Result<Vec<String>, StoreError> {
+        let series = Series { source: source.clone(), view, subject: String::new() };
+        let of_day = DirectoryEntry::Series { day: day.to_owned(), series };
         let mut found = Vec::new();
         for item in self.query(of_day.pk(), " ", &LAST.to_string()).await? {
             found.push(items::Reader::new(item).text("sk")?);
@@ -105,12 +129,67 @@ impl AggregateReader for DynamoDbStore {
     }
 }
 
+impl SummaryWriter for DynamoDbStore {
+    async fn put_summary(&self, summary: &SummaryItem) -> Result<bool, StoreError> {
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.tables.aggregates)
+            .set_item(Some(items::of_summary(summary)))
+            .return_values_on_condition_check_failure(OnRefusal::AllOld);
+        let put = match summary.version {
+            1 => put.condition_expression("attribute_not_exists(pk)"),
+            version => put
+                .condition_expression("v = :old")
+                .expression_attribute_values(":old", items::n(version - 1)),
+        };
+        match put.send().await {
+            Ok(_) => Ok(true),
+            Err(SdkError::ServiceError(e)) if e.err().is_conditional_check_failed_exception() => {
+                let PutItemError::ConditionalCheckFailedException(refused) = e.into_err() else {
+                    return Ok(false);
+                };
+                // The response to the first attempt may have been lost: what is there is ours then.
+                let there = refused.item.map(items::to_summary).transpose()?;
+                Ok(there.as_ref() == Some(summary))
+            }
+            Err(e) => Err(error::store("PutItem", &e)),
+        }
+    }
+}
+
 /// A window's range of sort keys may hold other kinds of items.
-fn is_partial(item: &Item) -> bool {
-    item.get("t").and_then(|t| t.as_s().ok()).is_some_and(|t| t == "P")
+fn is_a(item: &Item, kind: &str) -> bool {
+    item.get("t").and_then(|t| t.as_s().ok()).is_some_and(|t| t == kind)
 }
 
 impl DynamoDbStore {
+    /// The items of a series whose sort keys lie between those of two windows, in days' order; the
+    /// last window's keys are read up to `last`.
+    async fn of_series(
+        &self,
+        series: &Series,
+        from: Window,
+        to: Window,
+        last: &str,
+    ) -> Result<Vec<Item>, StoreError> {
+        // BETWEEN refuses a range that ends before it begins.
+        if from > to {
+            return Ok(Vec::new());
+        }
+        let first = format!("{}#", item::window_sk(from));
+        let last = format!("{}{last}", item::window_sk(to));
+        let days = from.days_to(to).into_iter().filter_map(|day| Window::day_start(&day));
+        let mut pages = stream::iter(days.filter_map(Window::of))
+            .map(|day| self.query(series.pk(day), &first, &last))
+            .buffered(READS_IN_FLIGHT);
+        let mut found = Vec::new();
+        while let Some(items) = pages.try_next().await? {
+            found.extend(items);
+        }
+        Ok(found)
+    }
+
     /// Puts what the values become, all keys different. Items are made as they are sent, so that
     /// memory holds those in flight and not a second copy of everything.
     async fn put_all<T>(

@@ -4,6 +4,7 @@ use flowlog_core::store::contract;
 use flowlog_core::store::item::{AlertClaim, ClaimOutcome, Completed};
 use flowlog_core::store::{
     AggregateReader as _, AggregateWriter as _, AlertStore as _, Ledger as _, LedgerReader as _,
+    SummaryWriter as _,
 };
 use serde_json::{Value, json};
 
@@ -181,7 +182,7 @@ async fn a_read_is_consistent_and_follows_the_pages() {
         replay::json(200, json!({ "Items": [summary] })),
     ]);
     let window = partial.window;
-    let got = store(&wire).partials(&partial.source, "eni-w", window, window).await.unwrap();
+    let got = store(&wire).partials(&partial.series, window, window).await.unwrap();
     assert_eq!(got, std::slice::from_ref(&partial));
     let mut expected = json!({
         "TableName": "FlowAggregates",
@@ -189,7 +190,7 @@ async fn a_read_is_consistent_and_follows_the_pages() {
         "KeyConditionExpression": "pk = :pk AND sk BETWEEN :from AND :to",
         "ExpressionAttributeValues": {
             ":pk": { "S": "E#fl-c0#eni-w#20261101" },
-            ":from": { "S": "W1793491200#P#" },
+            ":from": { "S": "W1793491200#" },
             ":to": { "S": "W1793491200#P#~" },
         },
     });
@@ -249,6 +250,34 @@ async fn an_alert_is_claimed_by_one_conditional_update() {
             "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
         })
     );
+}
+
+#[tokio::test]
+async fn a_summary_replaces_the_version_it_was_made_from() {
+    let [first, second] = [1, 2].map(|version| contract::summary("eni-w", 0, version));
+    let mut put = Vec::new();
+    let wire = Wire::serving(move |asked| {
+        put.push(asked.json()["Item"].clone());
+        Some(match put.len() {
+            1 | 2 => replay::json(200, json!({})),
+            3 => refused(&put[1]),
+            _ => refused(&put[0]),
+        })
+    });
+    let store = store(&wire);
+    assert!(store.put_summary(&first).await.unwrap());
+    assert!(store.put_summary(&second).await.unwrap());
+    assert!(store.put_summary(&second).await.unwrap(), "the first response was lost");
+    assert!(!store.put_summary(&second).await.unwrap(), "somebody else was first");
+    let asked = wire.asked();
+    let condition = |n: usize| asked[n].json()["ConditionExpression"].clone();
+    assert_eq!(condition(0), json!("attribute_not_exists(pk)"));
+    assert_eq!(condition(1), json!("v = :old"));
+    let request = asked[1].json();
+    assert_eq!(request["ExpressionAttributeValues"], json!({ ":old": { "N": "1" } }));
+    assert_eq!(request["ReturnValuesOnConditionCheckFailure"], json!("ALL_OLD"));
+    assert_eq!(request["Item"]["sk"], json!({ "S": "W1793494500#S" }));
+    assert_eq!(request["Item"]["pk"], json!({ "S": "E#fl-c0#eni-w#20261101" }));
 }
 
 #[tokio::test]

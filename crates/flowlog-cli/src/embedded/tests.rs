@@ -5,7 +5,9 @@ use std::time::Instant;
 use flowlog_aws::streams::StreamReader;
 use flowlog_core::record::{BatchId, Source, Window};
 use flowlog_core::rollup::{ActionTotals, Sums};
-use flowlog_core::store::{AggregateReader as _, AggregateWriter as _, Ledger as _, PartialItem};
+use flowlog_core::store::{
+    AggregateReader as _, AggregateWriter as _, Ledger as _, PartialItem, Series,
+};
 use flowlog_core::store::{ClaimOutcome, contract};
 
 use super::*;
@@ -22,8 +24,10 @@ fn partials(of: usize) -> Vec<PartialItem> {
     let sums = |records| Sums { records, packets: 10 * records, bytes: 1000 * records };
     (0..of)
         .map(|i| PartialItem {
-            source: Source::parse("fl-0123456789abcdef0").unwrap(),
-            interface_id: format!("eni-{:017x}", i % 500),
+            series: Series::interface(
+                Source::parse("fl-0123456789abcdef0").unwrap(),
+                format!("eni-{:017x}", i % 500),
+            ),
             window: Window::of(1_793_491_200 + i64::try_from(i / 500).unwrap() * 300).unwrap(),
             batch: BatchId::of_object("b", &format!("object-{}", i / 5000)),
             chunk: 0,
@@ -60,7 +64,7 @@ async fn a_file_is_opened_again_and_a_temporary_one_is_gone() {
     }
     let db = EmbeddedDb::open(location).await.unwrap();
     assert!(matches!(db.store().claim(&claim).await.unwrap(), ClaimOutcome::Exists(_)));
-    let kept = db.store().partials(&put.source, "eni-kept", put.window, put.window).await;
+    let kept = db.store().partials(&put.series, put.window, put.window).await;
     assert_eq!(kept.unwrap(), [put]);
     drop(db);
 

@@ -47,6 +47,9 @@ pub(super) fn record<'a>(values: &impl Values<'a>) -> Result<Record<'a>, Blame> 
             None => identifier(values, Field::TgwSrcVpcId)?,
             vpc => vpc,
         },
+        subnet_id: metadata(values, Field::SubnetId),
+        instance_id: metadata(values, Field::InstanceId),
+        tag: tag(values, Field::InterfaceTag).or_else(|| tag(values, Field::InstanceTag)),
         srcaddr: address(values, Field::Srcaddr)?,
         dstaddr: address(values, Field::Dstaddr)?,
         srcport: small(values, Field::Srcport)?,
@@ -84,6 +87,17 @@ fn number<'a>(values: &impl Values<'a>, field: Field) -> Result<Option<u64>, Bla
 
 fn identifier<'a>(values: &impl Values<'a>, field: Field) -> Result<Option<&'a str>, Blame> {
     values.identifier(field).map_err(blame(field))
+}
+
+/// An id that describes the interface and becomes no key: a wrong one is as good as none, since AWS
+/// says that such metadata may be.
+fn metadata<'a>(values: &impl Values<'a>, field: Field) -> Option<&'a str> {
+    values.identifier(field).ok().flatten()
+}
+
+/// A tag's value, free text.
+fn tag<'a>(values: &impl Values<'a>, field: Field) -> Option<&'a str> {
+    values.word(field).ok().flatten()
 }
 
 fn address<'a>(values: &impl Values<'a>, field: Field) -> Result<Option<Address>, Blame> {

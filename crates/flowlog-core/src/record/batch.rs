@@ -35,6 +35,11 @@ impl BatchId {
         Self::hash(&parts)
     }
 
+    /// The id of these 16 bytes, as they are stored in summaries.
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// The 16 bytes.
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
@@ -85,6 +90,24 @@ impl Source {
     /// The source of a CloudWatch Logs payload: a hash of owner and log group.
     pub fn of_log_group(owner: &str, group: &str) -> Self {
         Self::hashed("cw", &[owner, group])
+    }
+
+    /// Whether it is a log group of CloudWatch Logs.
+    pub fn is_log_group(&self) -> bool {
+        self.0.starts_with("cw-")
+    }
+
+    /// Which of several sources speaks for what they all see, lowest first: a flow log in S3 before
+    /// other objects before log groups (which often carry rejected traffic only). Two sources are
+    /// never added up.
+    pub fn authority(&self) -> u8 {
+        if self.0.starts_with("fl-") {
+            0
+        } else if self.is_log_group() {
+            2
+        } else {
+            1
+        }
     }
 
     /// Accepts what [`fmt::Display`] writes: letters, digits and hyphens, at most 64.

@@ -61,6 +61,12 @@ pub struct Record<'a> {
     pub resource_id: Option<&'a str>,
     /// `vpc-…` of the interface.
     pub vpc_id: Option<&'a str>,
+    /// `subnet-…` of the interface.
+    pub subnet_id: Option<&'a str>,
+    /// `i-…`, where the interface belongs to an instance.
+    pub instance_id: Option<&'a str>,
+    /// `interface-tag`, else `instance-tag`, percent-encoded: free text.
+    pub tag: Option<&'a str>,
     /// Source address; at the interface's own side its primary private address.
     pub srcaddr: Option<Address>,
     /// Destination address.
@@ -110,6 +116,9 @@ impl Record<'_> {
             tgw_attachment_id: None,
             resource_id: None,
             vpc_id: None,
+            subnet_id: None,
+            instance_id: None,
+            tag: None,
             srcaddr: None,
             dstaddr: None,
             srcport: None,

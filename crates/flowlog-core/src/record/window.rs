@@ -40,6 +40,12 @@ impl Window {
         Self((self.0 + n * WINDOW_SECONDS).min(9_999_999_900))
     }
 
+    /// The first window of the hour that this one is in.
+    #[must_use]
+    pub fn hour(self) -> Self {
+        Self(self.0 - self.0 % 3600)
+    }
+
     /// The UTC day of the window as `yyyymmdd`.
     pub fn day(self) -> String {
         let time = self.civil();

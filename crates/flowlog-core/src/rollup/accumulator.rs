@@ -3,14 +3,15 @@
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
 
+use super::connections::service_of;
 use super::flow::{
-    CONTACT_COST, Flow, describe, family, first_rejection, note_contact, tally_fields,
+    CONTACT_COST, Flow, describe, family, first_rejection, introduce, note_contact, tally_fields,
 };
 use super::lists::{Dropped, Lists, Map, Source, prune};
 use super::own::{MAX_HELD, Own};
 use super::{
-    Contact, Distinct, Evidence, Lacking, PortKey, Rollup, Sums, Talker, TalkerKey, Tally,
-    Weigh as _, scope_of,
+    Contact, Distinct, Evidence, Lacking, Mapping, PortKey, Rollup, Service, Sums, Talker,
+    TalkerKey, Tally, Tuple, Verdicts, Weigh as _, scope_of,
 };
 use crate::decode::{RecordSink, Verdict};
 use crate::format::Format;
@@ -39,6 +40,8 @@ const CELL_COST: usize = 512;
 const TALKER_COST: usize = 96;
 const SOURCE_COST: usize = 144;
 const PORT_COST: usize = 32;
+const TUPLE_COST: usize = 112;
+const SERVICE_COST: usize = 80;
 const HELD_COST: usize = 176;
 /// How many records of one source may become evidence, and what one costs.
 const SAMPLES: usize = 5;
@@ -47,6 +50,7 @@ const SAMPLE_COST: usize = 104;
 /// Rolls records up. See [`crate::rollup`] for what is promised.
 #[derive(Debug)]
 pub struct Accumulator {
+    mapping: Mapping,
     budget: Budget,
     horizon: Option<i64>,
     lacking: Lacking,
@@ -59,6 +63,8 @@ pub struct Accumulator {
     talkers: Map<(u32, TalkerKey), Talker>,
     sources: Map<(u32, Address), Source>,
     ports: Map<(u32, PortKey), Tally>,
+    tuples: Map<(u32, Tuple), Verdicts>,
+    services: Map<(u32, TalkerKey), Service>,
     used: usize,
     ready: Vec<Chunk>,
 }
@@ -84,8 +90,14 @@ impl Accumulator {
     /// An accumulator that has seen nothing. Records whose window begins before `horizon` (epoch
     /// seconds) are late.
     pub fn new(budget: Budget, horizon: Option<i64>) -> Self {
+        Self::of(Mapping::CURRENT, budget, horizon)
+    }
+
+    /// An accumulator of a mapping version that a delivery is pinned to.
+    pub fn of(mapping: Mapping, budget: Budget, horizon: Option<i64>) -> Self {
         let hasher = RandomState::default();
         Self {
+            mapping,
             budget,
             horizon,
             lacking: Lacking::default(),
@@ -96,7 +108,9 @@ impl Accumulator {
             last: None,
             talkers: HashMap::with_hasher(hasher.clone()),
             sources: HashMap::with_hasher(hasher.clone()),
-            ports: HashMap::with_hasher(hasher),
+            ports: HashMap::with_hasher(hasher.clone()),
+            tuples: HashMap::with_hasher(hasher.clone()),
+            services: HashMap::with_hasher(hasher),
             used: 0,
             ready: Vec::new(),
         }
@@ -149,6 +163,9 @@ impl Accumulator {
         let lacking = self.lacking;
         let rollup = &mut self.cells[cell as usize].rollup;
         describe(rollup, record, lacking);
+        if self.mapping.has_connections() {
+            introduce(rollup, record);
+        }
         match record.log_status {
             LogStatus::NoData => rollup.nodata += 1,
             LogStatus::SkipData => rollup.skipdata += 1,
@@ -227,6 +244,15 @@ impl Accumulator {
             self.reject(cell, direction, flow);
         } else if let Some(remote) = remote {
             self.talk(cell, direction, remote, row);
+            if self.mapping.has_connections()
+                && let Some((key, service)) = service_of(flow, direction)
+            {
+                let known = self.services.entry((cell, key)).or_insert_with(|| {
+                    self.used += SERVICE_COST;
+                    Service::default()
+                });
+                known.absorb(&service);
+            }
         }
     }
 
@@ -252,6 +278,7 @@ impl Accumulator {
             Tally(0)
         });
         tally.0 += 1;
+        self.note_tuple(cell, flow);
         let Some(src) = flow.src else { return };
         let source = self.sources.entry((cell, src)).or_insert_with(|| {
             self.used += SOURCE_COST;
@@ -279,6 +306,24 @@ impl Accumulator {
             note_contact(totals, Contact { host, port: row.dstport, protocol: row.protocol });
     }
 
+    fn note_tuple(&mut self, cell: u32, flow: &Flow) {
+        if !self.mapping.has_connections() {
+            return;
+        }
+        let Some((tuple, forward)) = Tuple::of(flow) else { return };
+        let row = &flow.evidence;
+        let verdicts = self.tuples.entry((cell, tuple)).or_insert_with(|| {
+            self.used += TUPLE_COST;
+            Verdicts { first: row.start, last: row.end, ..Verdicts::default() }
+        });
+        let rejected = Verdicts { first: row.start, last: row.end, ..Verdicts::default() };
+        verdicts.absorb(&if forward {
+            Verdicts { rejected_forward: 1, ..rejected }
+        } else {
+            Verdicts { rejected_back: 1, ..rejected }
+        });
+    }
+
     /// The budget is spent: drop light entries; if that does not halve the state, cut a chunk.
     fn relieve(&mut self) {
         self.prune();
@@ -300,13 +345,20 @@ impl Accumulator {
             Distinct::address,
         );
         let ports = prune(&mut self.ports, keep, |_| PORT_COST, |k| Distinct::port(*k));
-        for (losses, list) in [(talkers, 0), (sources, 1), (ports, 2)] {
+        let tuples =
+            prune(&mut self.tuples, keep, |_| TUPLE_COST, |t| Distinct::address(&t.client));
+        let services =
+            prune(&mut self.services, keep, |_| SERVICE_COST, |k| Distinct::address(&k.remote));
+        let lists = [talkers, sources, ports, tuples, services];
+        for (list, losses) in lists.into_iter().enumerate() {
             for (cell, loss) in losses {
                 let dropped = self.cells[cell as usize].dropped.get_or_insert_default();
                 let lost = match list {
                     0 => &mut dropped.talkers,
                     1 => &mut dropped.sources,
-                    _ => &mut dropped.ports,
+                    2 => &mut dropped.ports,
+                    3 => &mut dropped.tuples,
+                    _ => &mut dropped.services,
                 };
                 lost.error = lost.error.saturating_add(loss.error);
                 lost.seen = Distinct::union(&lost.seen, &loss.seen);
@@ -334,10 +386,20 @@ impl Accumulator {
         for ((cell, key), tally) in self.ports.drain() {
             lists[cell as usize].ports.push((key, tally));
         }
+        for ((cell, tuple), verdicts) in self.tuples.drain() {
+            lists[cell as usize].tuples.push((tuple, verdicts));
+        }
+        for ((cell, key), service) in self.services.drain() {
+            lists[cell as usize].services.push((key, service));
+        }
         let mut chunk: Chunk = Vec::with_capacity(self.cells.len());
         for (cell, lists) in self.cells.drain(..).zip(lists) {
             let id = self.state[cell.interface as usize].id.clone();
-            chunk.push((id, cell.window, lists.into_rollup(cell.rollup, cell.dropped)));
+            chunk.push((
+                id,
+                cell.window,
+                lists.into_rollup(cell.rollup, cell.dropped, self.mapping),
+            ));
         }
         chunk.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
         if !chunk.is_empty() {

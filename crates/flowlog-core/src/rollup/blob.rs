@@ -1,12 +1,36 @@
 //! A roll-up as bytes: `postcard` behind a version byte, never more than [`BLOB_LIMIT`].
+//!
+//! Version 1 is the roll-up without what mapping version 2 added; version 2 appends that.
 
-use super::{CONTACTS, EVIDENCE, LISTED, Rollup};
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    About, CONTACTS, EVIDENCE, LISTED, Mapping, Ranked, Rollup, Service, TUPLES, TalkerKey, Tuple,
+    Verdicts,
+};
 
 /// Most bytes of an encoded roll-up.
 pub const BLOB_LIMIT: usize = 8 * 1024;
 
-/// The version of the encoding.
-const VERSION: u8 = 1;
+/// What mapping version 2 appends, in this order.
+#[derive(Serialize)]
+struct Appended<'a> {
+    rejected_tuples: &'a Ranked<Tuple, Verdicts>,
+    services: &'a Ranked<TalkerKey, Service>,
+    path_bytes: &'a BTreeMap<u8, u64>,
+    about: &'a About,
+}
+
+/// [`Appended`], read back.
+#[derive(Deserialize)]
+struct Taken {
+    rejected_tuples: Ranked<Tuple, Verdicts>,
+    services: Ranked<TalkerKey, Service>,
+    path_bytes: BTreeMap<u8, u64>,
+    about: About,
+}
 
 /// Why bytes are no roll-up.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +39,7 @@ pub enum BlobError {
     #[error("a roll-up of {0} bytes, expected 1 to {BLOB_LIMIT}")]
     Length(usize),
     /// Written by a version of flowlog that this one does not know.
-    #[error("encoding version {0} is not known, only {VERSION} is")]
+    #[error("encoding version {0} is not known")]
     Version(u8),
     /// Damaged.
     #[error("the bytes are no roll-up: {0}")]
@@ -30,16 +54,33 @@ impl Rollup {
     /// too long: totals are never touched, lists get shorter and their error bounds say so.
     /// Equal roll-ups give equal bytes.
     pub fn encode(&self) -> Vec<u8> {
+        self.encode_as(Mapping::CURRENT)
+    }
+
+    /// Encodes as a mapping version does; version 1 leaves out what it did not know.
+    pub fn encode_as(&self, mapping: Mapping) -> Vec<u8> {
         let mut stored = self.clone();
         for squeeze in 0..=8 {
             stored.shorten(squeeze);
-            // Writing to a Vec fails only for types that postcard cannot represent; none is here.
-            let bytes = postcard::to_extend(&stored, vec![VERSION]).unwrap_or_default();
+            let bytes = stored.bytes(mapping);
             if bytes.len() <= BLOB_LIMIT {
                 return bytes;
             }
         }
         Vec::new()
+    }
+
+    fn bytes(&self, mapping: Mapping) -> Vec<u8> {
+        // Writing to a Vec fails only for types that postcard cannot represent; none is here.
+        let bytes = postcard::to_extend(self, vec![mapping.number()]).unwrap_or_default();
+        match mapping {
+            Mapping::V1 => bytes,
+            Mapping::V2 => {
+                let Self { rejected_tuples, services, path_bytes, about, .. } = self;
+                let appended = Appended { rejected_tuples, services, path_bytes, about };
+                postcard::to_extend(&appended, bytes).unwrap_or_default()
+            }
+        }
     }
 
     /// Decodes what [`Rollup::encode`] wrote.
@@ -48,11 +89,18 @@ impl Rollup {
             return Err(BlobError::Length(bytes.len()));
         }
         let (version, rest) = bytes.split_first().ok_or(BlobError::Length(0))?;
-        if *version != VERSION {
-            return Err(BlobError::Version(*version));
+        let mapping = Mapping::from_number(*version).ok_or(BlobError::Version(*version))?;
+        let malformed = |error: postcard::Error| BlobError::Malformed(error.to_string());
+        let (mut rollup, mut left): (Self, _) =
+            postcard::take_from_bytes(rest).map_err(malformed)?;
+        if mapping == Mapping::V2 {
+            let appended: Taken;
+            (appended, left) = postcard::take_from_bytes(left).map_err(malformed)?;
+            rollup.rejected_tuples = appended.rejected_tuples;
+            rollup.services = appended.services;
+            rollup.path_bytes = appended.path_bytes;
+            rollup.about = appended.about;
         }
-        let (rollup, left) = postcard::take_from_bytes(rest)
-            .map_err(|error| BlobError::Malformed(error.to_string()))?;
         if left.is_empty() { Ok(rollup) } else { Err(BlobError::Trailing(left.len())) }
     }
 
@@ -60,19 +108,8 @@ impl Rollup {
     fn shorten(&mut self, squeeze: usize) {
         let listed = [LISTED, LISTED, 24, 16, 12, 8, 4, 2, 0][squeeze];
         let contacts = [12 * CONTACTS, 8 * CONTACTS, 256, 192, 128, 96, 64, 16, 0][squeeze];
-        // A count that rests on its list must be taken before the list loses an entry.
-        if self.talkers.len() > listed {
-            self.distinct_talkers = self.talkers_seen();
-        }
-        if self.rejected_sources.len() > listed {
-            self.distinct_rejected_sources = self.rejected_sources_seen();
-        }
-        if self.rejected_ports.len() > listed {
-            self.distinct_rejected_ports = self.rejected_ports_seen();
-        }
-        self.talkers.cap(listed);
-        self.rejected_sources.cap(listed);
-        self.rejected_ports.cap(listed);
+        self.cap_lists(listed);
+        self.rejected_tuples.cap(listed.min(TUPLES));
         self.share_contacts(contacts);
         self.evidence.truncate(EVIDENCE.min(listed));
     }

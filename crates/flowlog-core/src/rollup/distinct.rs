@@ -61,6 +61,11 @@ impl Distinct {
         Self(sketch.serialize())
     }
 
+    /// Whether there is a sketch: the list beside it is then incomplete.
+    pub(super) fn is_sketch(&self) -> bool {
+        !self.0.is_empty()
+    }
+
     /// This sketch, or where there is none, that of the complete list beside it.
     #[must_use]
     pub fn or_of(&self, listed: impl Iterator<Item = Token>) -> Self {

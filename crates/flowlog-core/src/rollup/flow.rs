@@ -45,6 +45,20 @@ impl Flow {
         }
     }
 
+    /// Whether the source opened the connection, as far as flags, else ports, tell.
+    pub(super) fn is_from_client(&self) -> bool {
+        const SYN: u8 = 2;
+        const ACK: u8 = 16;
+        let row = &self.evidence;
+        match self.tcp_flags {
+            // ACK is kept of a SYN-ACK only: the responder's side.
+            Some(flags) if flags & ACK != 0 => false,
+            Some(flags) if flags & SYN != 0 => true,
+            // The service's port is the lower one.
+            _ => row.srcport == 0 || row.srcport >= row.dstport,
+        }
+    }
+
     /// Whether this reads as a late reply: from a service port to a high one, and not opening a
     /// connection, as far as the flags tell. Such a row is no attempt to reach a port.
     pub(super) fn is_reply(&self) -> bool {
@@ -117,6 +131,11 @@ pub(super) fn describe(rollup: &mut Rollup, record: &Record<'_>, lacking: Lackin
     }
 }
 
+/// Who the interface is, since mapping version 2.
+pub(super) fn introduce(rollup: &mut Rollup, record: &Record<'_>) {
+    rollup.about.learn(record.subnet_id, record.instance_id, record.tag);
+}
+
 /// Counts the optional fields; how many different values there can be is bounded.
 pub(super) fn tally_fields(rollup: &mut Rollup, record: &Record<'_>) {
     const OTHER_FLAGS: u8 = u8::MAX;
@@ -126,6 +145,8 @@ pub(super) fn tally_fields(rollup: &mut Rollup, record: &Record<'_>) {
     }
     if let Some(path) = record.traffic_path {
         *rollup.traffic_path.entry(path.min(15)).or_default() += 1;
+        let bytes = rollup.path_bytes.entry(path.min(15)).or_default();
+        *bytes = bytes.saturating_add(record.bytes);
     }
     if let Some(status) = record.encryption_status {
         *rollup.encryption_status.entry(status.min(15)).or_default() += 1;

@@ -1,7 +1,7 @@
 //! The lists of one interface and window: pruned when the budget is spent, gathered when a chunk is
 //! cut.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
 
 use foldhash::quality::RandomState;
@@ -9,8 +9,8 @@ use hashbrown::HashMap;
 
 use super::distinct::Token;
 use super::{
-    Distinct, EVIDENCE, Evidence, PortKey, Ranked, RejectedSource, Rollup, Talker, TalkerKey,
-    Tally, Weigh,
+    Distinct, EVIDENCE, Evidence, Mapping, PortKey, Ranked, RejectedSource, Rollup, Service,
+    Talker, TalkerKey, Tally, Tuple, Verdicts, Weigh,
 };
 use crate::record::Address;
 
@@ -22,6 +22,8 @@ pub(super) struct Dropped {
     pub(super) talkers: Lost,
     pub(super) sources: Lost,
     pub(super) ports: Lost,
+    pub(super) tuples: Lost,
+    pub(super) services: Lost,
 }
 
 /// A sketch of what was dropped from one list, and the bound on its weight.
@@ -44,6 +46,8 @@ pub(super) struct Lists {
     pub(super) talkers: Vec<(TalkerKey, Talker)>,
     pub(super) sources: Vec<(Address, Source)>,
     pub(super) ports: Vec<(PortKey, Tally)>,
+    pub(super) tuples: Vec<(Tuple, Verdicts)>,
+    pub(super) services: Vec<(TalkerKey, Service)>,
 }
 
 impl Lists {
@@ -51,6 +55,7 @@ impl Lists {
         mut self,
         mut rollup: Rollup,
         dropped: Option<Box<Dropped>>,
+        mapping: Mapping,
     ) -> Rollup {
         let dropped = dropped.map(|d| *d).unwrap_or_default();
         self.sources.sort_unstable_by_key(|(address, _)| *address);
@@ -59,6 +64,15 @@ impl Lists {
         let sources = self.sources.into_iter().map(|(address, s)| (address, s.totals)).collect();
         rollup.rejected_sources = Ranked::new(sources, dropped.sources.error);
         rollup.rejected_ports = Ranked::new(self.ports, dropped.ports.error);
+        if mapping.has_connections() {
+            let talker = |key| rollup.talkers.get(&key).copied();
+            for (tuple, verdicts) in &mut self.tuples {
+                tuple.add_accepted(verdicts, talker);
+            }
+            rollup.rejected_tuples = Ranked::new(self.tuples, dropped.tuples.error);
+            self.services.extend(of_refused(&rollup, &self.services));
+            rollup.services = Ranked::new(self.services, dropped.services.error);
+        }
         // Where something was dropped the count rests on sketches; else on the complete lists.
         if dropped.talkers.error > 0 {
             rollup.distinct_talkers =
@@ -74,6 +88,15 @@ impl Lists {
         }
         rollup
     }
+}
+
+/// What sources that were refused exchanged all the same, beyond the services listed already.
+fn of_refused(rollup: &Rollup, listed: &[(TalkerKey, Service)]) -> Vec<(TalkerKey, Service)> {
+    let listed: BTreeSet<&TalkerKey> = listed.iter().map(|(key, _)| key).collect();
+    let refused = rollup.talkers.iter().filter(|(key, _)| {
+        rollup.rejected_sources.get(&key.remote).is_some() && !listed.contains(key)
+    });
+    refused.map(|(key, talker)| (*key, talker.as_service())).collect()
 }
 
 /// A record of each of the heaviest sources, then the second of each, and so on: many sources are

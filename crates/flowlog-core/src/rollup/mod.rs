@@ -9,16 +9,22 @@
 
 mod accumulator;
 mod blob;
+mod connections;
 mod distinct;
 mod flow;
 mod lists;
+mod mapping;
 mod own;
 mod ranked;
 mod sums;
 
 pub use accumulator::{Accumulator, Budget, Chunk};
 pub use blob::{BLOB_LIMIT, BlobError};
+pub use connections::{
+    About, NAME_LIMIT, SHORT_FLOW_PACKETS, Service, Tuple, Verdicts, WATCHED_PORTS, is_watched,
+};
 pub use distinct::{Distinct, DistinctEstimate};
+pub use mapping::Mapping;
 pub use ranked::{Ranked, Weigh};
 pub use sums::{ActionTotals, Breakdown, BreakdownKey, Sums};
 
@@ -29,12 +35,10 @@ use serde::{Deserialize, Serialize};
 use crate::format::Format;
 use crate::record::{Action, Address, Direction, Field, Scope};
 
-/// The version of the function record → window → chunk → bytes. A delivery is pinned to the version
-/// of its first attempt; any change of the bytes that come out needs a new version beside the old.
-pub const MAPPING: u8 = 1;
-
 /// How many talkers, rejected sources and rejected ports a stored roll-up lists.
 pub const LISTED: usize = 32;
+/// How many rejected tuples a stored roll-up lists.
+pub const TUPLES: usize = 16;
 /// How many contacts of one rejected source are kept exactly; every threshold is below it.
 pub const CONTACTS: usize = 64;
 /// How many whole records are kept as evidence.
@@ -79,6 +83,19 @@ pub struct Rollup {
     pub lacking: Lacking,
     /// Whole records behind the most rejected sources.
     pub evidence: Vec<Evidence>,
+    /// Refused connections between private addresses, by rejected records. Since mapping 2.
+    #[serde(skip)]
+    pub rejected_tuples: Ranked<Tuple, Verdicts>,
+    /// Accepted use of watched ports, and what refused sources exchanged all the same, by flows.
+    /// The port is the interface's own. Since mapping 2.
+    #[serde(skip)]
+    pub services: Ranked<TalkerKey, Service>,
+    /// Bytes by traffic-path. Since mapping 2.
+    #[serde(skip)]
+    pub path_bytes: BTreeMap<u8, u64>,
+    /// Whose interface it is. Since mapping 2.
+    #[serde(skip)]
+    pub about: About,
 }
 
 /// Whom an interface talked with.
@@ -295,12 +312,21 @@ impl Rollup {
         self.breakdown.merge(&other.breakdown);
         self.nodata = self.nodata.saturating_add(other.nodata);
         self.skipdata = self.skipdata.saturating_add(other.skipdata);
-        // Counted before the lists are merged: a count that stands on a list needs it whole.
-        self.distinct_talkers = Distinct::union(&self.talkers_seen(), &other.talkers_seen());
-        self.distinct_rejected_sources =
-            Distinct::union(&self.rejected_sources_seen(), &other.rejected_sources_seen());
-        self.distinct_rejected_ports =
-            Distinct::union(&self.rejected_ports_seen(), &other.rejected_ports_seen());
+        // Counted before the lists are merged: a count that stands on a list needs it whole. Two
+        // counts that do stand on their lists need no sketch: the merged list is whole, too.
+        if self.distinct_talkers.is_sketch() || other.distinct_talkers.is_sketch() {
+            self.distinct_talkers = Distinct::union(&self.talkers_seen(), &other.talkers_seen());
+        }
+        let sources = (&self.distinct_rejected_sources, &other.distinct_rejected_sources);
+        if sources.0.is_sketch() || sources.1.is_sketch() {
+            self.distinct_rejected_sources =
+                Distinct::union(&self.rejected_sources_seen(), &other.rejected_sources_seen());
+        }
+        let ports = (&self.distinct_rejected_ports, &other.distinct_rejected_ports);
+        if ports.0.is_sketch() || ports.1.is_sketch() {
+            self.distinct_rejected_ports =
+                Distinct::union(&self.rejected_ports_seen(), &other.rejected_ports_seen());
+        }
         self.talkers.merge(&other.talkers);
         self.rejected_sources.merge(&other.rejected_sources);
         self.rejected_ports.merge(&other.rejected_ports);
@@ -316,6 +342,44 @@ impl Rollup {
         self.evidence.sort_unstable();
         self.evidence.dedup();
         self.evidence.truncate(EVIDENCE);
+        self.rejected_tuples.merge(&other.rejected_tuples);
+        self.services.merge(&other.services);
+        merge_tallies(&mut self.path_bytes, &other.path_bytes);
+        self.about.merge(&other.about);
+    }
+
+    /// Keeps memory bounded while many are folded into this one: lists of more than four times
+    /// `keep` entries are cut to the `keep` heaviest, and their error bounds say so.
+    pub fn condense(&mut self, keep: usize) {
+        let lengths = [
+            self.talkers.len(),
+            self.rejected_sources.len(),
+            self.rejected_ports.len(),
+            self.rejected_tuples.len(),
+            self.services.len(),
+        ];
+        if lengths.into_iter().any(|n| n > 4 * keep) {
+            self.cap_lists(keep);
+        }
+    }
+
+    /// Keeps the `n` heaviest entries of each list.
+    fn cap_lists(&mut self, n: usize) {
+        // A count that rests on its list must be taken before the list loses an entry.
+        if self.talkers.len() > n {
+            self.distinct_talkers = self.talkers_seen();
+        }
+        if self.rejected_sources.len() > n {
+            self.distinct_rejected_sources = self.rejected_sources_seen();
+        }
+        if self.rejected_ports.len() > n {
+            self.distinct_rejected_ports = self.rejected_ports_seen();
+        }
+        self.talkers.cap(n);
+        self.rejected_sources.cap(n);
+        self.rejected_ports.cap(n);
+        self.rejected_tuples.cap(n);
+        self.services.cap(n);
     }
 
     /// Different remote addresses that talked.

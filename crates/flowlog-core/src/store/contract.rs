@@ -5,9 +5,10 @@
 #![expect(clippy::missing_panics_doc, reason = "panicking is how a check reports")]
 
 use super::item::{AlertClaim, Claim, ClaimOutcome, Completed, Completion};
+use super::summary::{Part, WindowTotals};
 use super::{
     AggregateReader, AggregateWriter, AlertStore, DirectoryEntry, Ledger, LedgerEntry,
-    LedgerReader, LedgerState, PartialItem, StoreError,
+    LedgerReader, LedgerState, PartialItem, Series, StoreError, SummaryItem, SummaryWriter, View,
 };
 use crate::decode::{Counts, Reason};
 use crate::record::{BatchId, Source, WINDOW_SECONDS, Window};
@@ -19,10 +20,11 @@ const MIDNIGHT: i64 = 1_793_491_200;
 /// Every check.
 pub async fn all<S>(store: &S) -> Result<(), StoreError>
 where
-    S: Ledger + LedgerReader + AggregateWriter + AggregateReader + AlertStore,
+    S: Ledger + LedgerReader + AggregateWriter + AggregateReader + SummaryWriter + AlertStore,
 {
     ledger(store).await?;
     aggregates(store).await?;
+    summaries(store).await?;
     alerts(store).await
 }
 
@@ -42,6 +44,15 @@ pub async fn aggregates<S: AggregateWriter + AggregateReader>(store: &S) -> Resu
     partials_are_of_one_interface_and_range(store).await?;
     large_partials_are_paged(store).await?;
     the_directory_lists_once(store).await
+}
+
+/// The checks of the summaries.
+pub async fn summaries<S>(store: &S) -> Result<(), StoreError>
+where
+    S: AggregateWriter + AggregateReader + SummaryWriter,
+{
+    a_summary_replaces_its_own_version(store).await?;
+    summaries_come_with_their_hours(store).await
 }
 
 /// The checks of the alert state.
@@ -76,8 +87,7 @@ pub fn completion(digit: char) -> Completion {
 pub fn partial(interface_id: &str, window: i64, batch: &str, chunk: u16) -> PartialItem {
     let sums = |records| Sums { records, packets: 10 * records, bytes: u64::MAX - records };
     PartialItem {
-        source: source("fl-c0"),
-        interface_id: interface_id.to_owned(),
+        series: series(interface_id),
         window: at(window),
         batch: BatchId::of_object("contract", batch),
         chunk,
@@ -85,6 +95,27 @@ pub fn partial(interface_id: &str, window: i64, batch: &str, chunk: u16) -> Part
         totals: ActionTotals { accept: sums(3), reject: sums(2), other: sums(0) },
         blob: vec![0, 1, 2, 0xff, u8::try_from(chunk % 256).unwrap_or(0)],
     }
+}
+
+/// The series of an interface.
+fn series(interface_id: &str) -> Series {
+    Series::interface(source("fl-c0"), interface_id)
+}
+
+/// A summary of two partials of an hour, the `hour`-th after midnight.
+pub fn summary(interface_id: &str, hour: i64, version: u64) -> SummaryItem {
+    let hour = at(12 * hour);
+    let totals = partial(interface_id, 0, "any", 0).totals;
+    let mut parts: Vec<Part> = (0..2 * version)
+        .map(|n| Part {
+            window: hour.forward(i64::try_from(n).unwrap_or(0) % 12),
+            batch: BatchId::of_object("contract", &format!("summary-{n}")),
+            chunk: u16::try_from(n * 400).unwrap_or(u16::MAX),
+        })
+        .collect();
+    parts.sort_unstable();
+    let windows = vec![(hour, WindowTotals { totals, nodata: version, skipdata: 1 })];
+    SummaryItem { series: series(interface_id), hour, version, parts, windows, blob: vec![1, 0, 7] }
 }
 
 /// The `n`-th window after midnight.
@@ -228,7 +259,7 @@ where
     store.put_partials(&[]).await?;
     store.put_partials(&[put.clone(), put.clone()]).await?;
     store.put_partials(std::slice::from_ref(&put)).await?;
-    assert_eq!(store.partials(&put.source, "eni-set", at(0), at(0)).await?, [put]);
+    assert_eq!(store.partials(&put.series, at(0), at(0)).await?, [put]);
     Ok(())
 }
 
@@ -247,7 +278,7 @@ where
     store.put_partials(&put).await?;
     let mut expected = put;
     expected.sort_by_key(|p| (p.window, p.batch, p.chunk));
-    let got = store.partials(&expected[0].source, "eni-order", at(-1), at(1)).await?;
+    let got = store.partials(&expected[0].series, at(-1), at(1)).await?;
     assert_eq!(got, expected);
     Ok(())
 }
@@ -259,17 +290,20 @@ where
 {
     let put: Vec<PartialItem> = (-3..=3).map(|w| partial("eni-range", w, "range", 0)).collect();
     let mut others = vec![partial("eni-range2", 0, "range", 0), partial("-", 0, "range", 0)];
-    others.push(PartialItem { source: source("fl-c1"), ..put[3].clone() });
+    let other = Series { source: source("fl-c1"), ..put[0].series.clone() };
+    others.push(PartialItem { series: other.clone(), ..put[3].clone() });
+    let scope = Series { view: View::Scope, ..put[0].series.clone() };
+    others.push(PartialItem { series: scope.clone(), ..put[3].clone() });
     store.put_partials(&[put.clone(), others.clone()].concat()).await?;
 
-    let of = put[0].source.clone();
-    assert_eq!(store.partials(&of, "eni-range", at(-2), at(1)).await?, put[1..=4]);
-    assert_eq!(store.partials(&of, "eni-range", at(2), at(2)).await?, put[5..6]);
-    assert_eq!(store.partials(&of, "eni-range", at(10), at(20)).await?, []);
-    assert_eq!(store.partials(&of, "eni-range", at(1), at(-1)).await?, []);
-    assert_eq!(store.partials(&of, "-", at(0), at(0)).await?, others[1..2]);
-    let other = source("fl-c1");
-    assert_eq!(store.partials(&other, "eni-range", at(-9), at(9)).await?, others[2..]);
+    let of = put[0].series.clone();
+    assert_eq!(store.partials(&of, at(-2), at(1)).await?, put[1..=4]);
+    assert_eq!(store.partials(&of, at(2), at(2)).await?, put[5..6]);
+    assert_eq!(store.partials(&of, at(10), at(20)).await?, []);
+    assert_eq!(store.partials(&of, at(1), at(-1)).await?, []);
+    assert_eq!(store.partials(&series("-"), at(0), at(0)).await?, others[1..2]);
+    assert_eq!(store.partials(&other, at(-9), at(9)).await?, others[2..3]);
+    assert_eq!(store.partials(&scope, at(-9), at(9)).await?, others[3..]);
     Ok(())
 }
 
@@ -286,7 +320,7 @@ where
     let mut put: Vec<PartialItem> = (0..300).map(large).collect();
     store.put_partials(&put).await?;
     put.sort_by_key(|p| (p.window, p.batch, p.chunk));
-    let got = store.partials(&put[0].source, "eni-large", at(0), at(0)).await?;
+    let got = store.partials(&put[0].series, at(0), at(0)).await?;
     assert_eq!(got.len(), put.len());
     assert!(got == put, "the same partials in the same order");
     Ok(())
@@ -299,16 +333,14 @@ where
 {
     let saw =
         |day: &str, of: &str| DirectoryEntry::Source { day: day.to_owned(), source: source(of) };
-    let has = |day: &str, interface: &str| DirectoryEntry::Interface {
-        day: day.to_owned(),
-        source: source("fl-d"),
-        interface_id: interface.to_owned(),
-    };
+    let entry = |day: &str, series| DirectoryEntry::Series { day: day.to_owned(), series };
+    let has = |day: &str, id: &str| entry(day, Series::interface(source("fl-d"), id));
     let days = ["20261101", "20261102", "20261103"];
     let mut put = vec![saw(days[1], "fl-d"), saw(days[1], "cw-d"), saw(days[2], "fl-d")];
     put.push(saw(days[0], "fl-d"));
     put.extend((0..30).map(|i| has(days[1], &format!("eni-{i:02}"))));
     put.extend([has(days[1], "-"), has(days[2], "eni-99"), has(days[1], "eni-00")]);
+    put.push(entry(days[1], Series::scope(source("fl-d"), "vpc-1")));
     store.put_directory(&put).await?;
     store.put_directory(&put[..2]).await?;
 
@@ -320,8 +352,53 @@ where
     assert_eq!(store.sources(days[1], days[0]).await?, []);
     let mut expected = vec!["-".to_owned()];
     expected.extend((0..30).map(|i| format!("eni-{i:02}")));
-    assert_eq!(store.interfaces(&source("fl-d"), days[1]).await?, expected);
-    assert_eq!(store.interfaces(&source("fl-d"), days[0]).await?, Vec::<String>::new());
+    let of = source("fl-d");
+    assert_eq!(store.subjects(&of, View::Interface, days[1]).await?, expected);
+    assert_eq!(store.subjects(&of, View::Scope, days[1]).await?, ["vpc-1"]);
+    assert_eq!(store.subjects(&of, View::Interface, days[0]).await?, Vec::<String>::new());
+    Ok(())
+}
+
+/// A summary of version `n` replaces version `n - 1` and no other; the same one again is granted,
+/// since the response to the first may have been lost.
+pub async fn a_summary_replaces_its_own_version<S>(store: &S) -> Result<(), StoreError>
+where
+    S: AggregateReader + SummaryWriter,
+{
+    let of = series("eni-version");
+    let [first, second, third] = [1, 2, 3].map(|version| summary("eni-version", 0, version));
+    assert!(!store.put_summary(&second).await?, "there is no first");
+    assert!(store.put_summary(&first).await?);
+    assert!(store.put_summary(&first).await?, "the same again");
+    let rival = SummaryItem { blob: vec![1, 1], ..first.clone() };
+    assert!(!store.put_summary(&rival).await?, "another first");
+    assert!(!store.put_summary(&third).await?, "there is no second");
+    assert_eq!(store.items(&of, at(0), at(0)).await?.summaries, std::slice::from_ref(&first));
+    assert!(store.put_summary(&second).await?);
+    assert!(!store.put_summary(&first).await?, "an old one");
+    assert_eq!(store.items(&of, at(0), at(0)).await?.summaries, [second]);
+    Ok(())
+}
+
+/// A read of items returns the partials of the range and the summaries of its hours.
+pub async fn summaries_come_with_their_hours<S>(store: &S) -> Result<(), StoreError>
+where
+    S: AggregateWriter + AggregateReader + SummaryWriter,
+{
+    let of = series("eni-hours");
+    let hours: Vec<SummaryItem> = (-1..=2).map(|hour| summary("eni-hours", hour, 1)).collect();
+    for summary in &hours {
+        assert!(store.put_summary(summary).await?);
+    }
+    let put: Vec<PartialItem> = (-2..=14).map(|w| partial("eni-hours", w, "hours", 0)).collect();
+    store.put_partials(&put).await?;
+    let got = store.items(&of, at(-1), at(12)).await?;
+    assert_eq!(got.partials, put[1..=14]);
+    assert_eq!(got.summaries, hours[..3]);
+    let got = store.items(&of, at(5), at(5)).await?;
+    assert_eq!((got.partials, got.summaries), (put[7..8].to_vec(), hours[1..2].to_vec()));
+    assert_eq!(store.partials(&of, at(11), at(11)).await?, put[13..14], "and no summary");
+    assert_eq!(store.items(&of, at(1), at(0)).await?.summaries, []);
     Ok(())
 }
 

@@ -12,14 +12,70 @@ const DAY: i64 = 86_400;
 pub const PARTIAL_TTL: i64 = 35 * DAY;
 /// Ledger entries outlive partials: a redelivery that still finds partials finds its pin too.
 pub const LEDGER_TTL: i64 = 40 * DAY;
+/// Summaries are the history.
+pub const SUMMARY_TTL: i64 = 400 * DAY;
 /// Alert state is kept a year and a bit, for history.
 pub const ALERT_TTL: i64 = 400 * DAY;
 
-/// One immutable partial: the roll-up of one interface and window, from one chunk of one batch.
+/// What a series of items is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum View {
+    /// One network interface (or transit gateway attachment).
+    Interface,
+    /// A VPC or an account: everything that a source saw of it.
+    Scope,
+}
+
+/// All items of one subject from one source: a partition per day.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Series {
+    /// The flow log or log group that delivered it.
+    pub source: Source,
+    /// Interface, or scope.
+    pub view: View,
+    /// Interface id (`-` where the format names none), or VPC or account id.
+    pub subject: String,
+}
+
+impl Series {
+    /// The series of an interface.
+    pub fn interface(source: Source, id: impl Into<String>) -> Self {
+        Self { source, view: View::Interface, subject: id.into() }
+    }
+
+    /// The series of a VPC or an account.
+    pub fn scope(source: Source, id: impl Into<String>) -> Self {
+        Self { source, view: View::Scope, subject: id.into() }
+    }
+
+    /// `E#<source>#<interface-id>#<yyyymmdd>` or `V#<source>#<vpc or account>#<yyyymmdd>`.
+    pub fn pk(&self, window: Window) -> String {
+        let kind = match self.view {
+            View::Interface => 'E',
+            View::Scope => 'V',
+        };
+        format!("{kind}#{}#{}#{}", self.source, self.subject, window.day())
+    }
+
+    /// The series and the day that a partition key names, `None` if it is none of a series.
+    pub fn parse_pk(pk: &str) -> Option<(Self, &str)> {
+        let (view, rest) = match pk.split_at_checked(2)? {
+            ("E#", rest) => (View::Interface, rest),
+            ("V#", rest) => (View::Scope, rest),
+            _ => return None,
+        };
+        let mut parts = rest.splitn(3, '#');
+        let source = Source::parse(parts.next()?)?;
+        let subject = parts.next()?.to_owned();
+        Some((Self { source, view, subject }, parts.next()?))
+    }
+}
+
+/// One immutable partial: the roll-up of one subject and window, from one chunk of one batch.
 ///
 /// | attribute | type | meaning |
 /// |---|---|---|
-/// | `pk` | S | `E#<source>#<interface-id>#<yyyymmdd>` |
+/// | `pk` | S | `E#<source>#<interface-id>#<yyyymmdd>`, `V#<source>#<vpc or account>#<yyyymmdd>` |
 /// | `sk` | S | `W<epoch10>#P#<batch-id>#<chunk3>` |
 /// | `t` | S | `P` |
 /// | `m` | N | mapping version (record → window → chunk → bytes) |
@@ -30,10 +86,8 @@ pub const ALERT_TTL: i64 = 400 * DAY;
 /// | `ttl` | N | window end + 35 days |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartialItem {
-    /// The flow log or log group that delivered it.
-    pub source: Source,
-    /// The network interface (or transit gateway attachment), `-` where the format names none.
-    pub interface_id: String,
+    /// What it is a part of.
+    pub series: Series,
     /// The 300 s window.
     pub window: Window,
     /// The delivery it came from.
@@ -49,9 +103,9 @@ pub struct PartialItem {
 }
 
 impl PartialItem {
-    /// `E#<source>#<interface-id>#<yyyymmdd>`.
+    /// The partition key, see [`Series::pk`].
     pub fn pk(&self) -> String {
-        partial_pk(&self.source, &self.interface_id, self.window)
+        self.series.pk(self.window)
     }
 
     /// `W<epoch10>#P#<batch-id>#<chunk3>`.
@@ -64,18 +118,15 @@ impl PartialItem {
         self.window.end() + PARTIAL_TTL
     }
 
-    /// The (source, interface, window) that a partial's key names, or `None` if it is no partial's.
-    pub fn parse_key(pk: &str, sk: &str) -> Option<(Source, String, Window)> {
-        let mut parts = pk.strip_prefix("E#")?.splitn(3, '#');
-        let source = Source::parse(parts.next()?)?;
-        let interface = parts.next()?;
-        let day = parts.next()?;
+    /// The series and window that a partial's key names, or `None` if it is no partial's.
+    pub fn parse_key(pk: &str, sk: &str) -> Option<(Series, Window)> {
+        let (series, day) = Series::parse_pk(pk)?;
         let window = sk.strip_prefix('W')?.split_once("#P#")?.0;
         if window.len() != 10 {
             return None;
         }
         let window = Window::of(window.parse().ok()?)?;
-        (window.day() == day).then(|| (source, interface.to_owned(), window))
+        (window.day() == day).then_some((series, window))
     }
 
     /// The batch id and chunk that a partial's sort key names.
@@ -83,11 +134,6 @@ impl PartialItem {
         let (batch, chunk) = sk.split_once("#P#")?.1.split_once('#')?;
         Some((BatchId::parse(batch)?, chunk.parse().ok()?))
     }
-}
-
-/// `E#<source>#<interface-id>#<yyyymmdd>`.
-pub fn partial_pk(source: &Source, interface_id: &str, window: Window) -> String {
-    format!("E#{source}#{interface_id}#{}", window.day())
 }
 
 /// `W<epoch10>`, zero-padded so that text order is time order.
@@ -105,14 +151,13 @@ pub enum DirectoryEntry {
         /// The source.
         source: Source,
     },
-    /// `D#<source>#<yyyymmdd>` / `<interface-id>`: the source saw this interface on this day.
-    Interface {
+    /// `D#<source>#<yyyymmdd>` / `<interface-id>`, or `DV#<source>#<yyyymmdd>` / `<vpc or account>`:
+    /// the source saw this subject on this day.
+    Series {
         /// Day as `yyyymmdd`.
         day: String,
-        /// The source.
-        source: Source,
-        /// The interface id.
-        interface_id: String,
+        /// The series.
+        series: Series,
     },
 }
 
@@ -121,7 +166,13 @@ impl DirectoryEntry {
     pub fn pk(&self) -> String {
         match self {
             Self::Source { .. } => "D".to_owned(),
-            Self::Interface { day, source, .. } => format!("D#{source}#{day}"),
+            Self::Series { day, series } => {
+                let kind = match series.view {
+                    View::Interface => "D",
+                    View::Scope => "DV",
+                };
+                format!("{kind}#{}#{day}", series.source)
+            }
         }
     }
 
@@ -129,14 +180,14 @@ impl DirectoryEntry {
     pub fn sk(&self) -> String {
         match self {
             Self::Source { day, source } => format!("{day}#{source}"),
-            Self::Interface { interface_id, .. } => interface_id.clone(),
+            Self::Series { series, .. } => series.subject.clone(),
         }
     }
 
-    /// End of the day + the partials' own time to live + one day of slack.
+    /// End of the day + the summaries' time to live.
     pub fn ttl(&self) -> i64 {
-        let (Self::Source { day, .. } | Self::Interface { day, .. }) = self;
-        Window::day_start(day).unwrap_or(0) + 2 * DAY + PARTIAL_TTL
+        let (Self::Source { day, .. } | Self::Series { day, .. }) = self;
+        Window::day_start(day).unwrap_or(0) + DAY + SUMMARY_TTL
     }
 }
 

@@ -10,7 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::item::{AlertClaim, AlertState, Claim, ClaimOutcome, Completed, Completion};
 use super::{
     AggregateReader, AggregateWriter, AlertStore, DirectoryEntry, Ledger, LedgerEntry,
-    LedgerReader, LedgerState, PartialItem, StoreError,
+    LedgerReader, LedgerState, PartialItem, Series, SeriesItems, StoreError, SummaryItem,
+    SummaryWriter, View,
 };
 use crate::record::{BatchId, Source, Window};
 
@@ -24,6 +25,7 @@ pub struct MemoryStore {
 struct Tables {
     /// By partition and sort key.
     partials: BTreeMap<(String, String), PartialItem>,
+    summaries: BTreeMap<(Series, Window), SummaryItem>,
     directory: BTreeSet<DirectoryEntry>,
     ledger: BTreeMap<BatchId, Expiring<LedgerEntry>>,
     alerts: BTreeMap<String, Expiring<AlertState>>,
@@ -53,6 +55,11 @@ impl MemoryStore {
         self.tables().partials.values().cloned().collect()
     }
 
+    /// Every summary, by series and hour.
+    pub fn all_summaries(&self) -> Vec<SummaryItem> {
+        self.tables().summaries.values().cloned().collect()
+    }
+
     /// Every directory entry, sorted.
     pub fn directory(&self) -> Vec<DirectoryEntry> {
         self.tables().directory.iter().cloned().collect()
@@ -78,6 +85,7 @@ impl MemoryStore {
     pub fn expire(&self, now: i64) {
         let mut tables = self.tables();
         tables.partials.retain(|_, partial| partial.ttl() > now);
+        tables.summaries.retain(|_, summary| summary.ttl() > now);
         tables.directory.retain(|entry| entry.ttl() > now);
         tables.ledger.retain(|_, e| e.ttl > now);
         tables.alerts.retain(|_, e| e.ttl > now);
@@ -147,23 +155,24 @@ impl AggregateWriter for MemoryStore {
 impl AggregateReader for MemoryStore {
     fn partials(
         &self,
-        source: &Source,
-        interface_id: &str,
+        series: &Series,
         from: Window,
         to: Window,
     ) -> impl Future<Output = Result<Vec<PartialItem>, StoreError>> {
+        ready(Ok(self.tables().partials(series, from, to)))
+    }
+
+    fn items(
+        &self,
+        series: &Series,
+        from: Window,
+        to: Window,
+    ) -> impl Future<Output = Result<SeriesItems, StoreError>> {
         let tables = self.tables();
-        let wanted = |p: &&PartialItem| {
-            p.source == *source
-                && p.interface_id == interface_id
-                && from <= p.window
-                && p.window <= to
-        };
-        let mut found: Vec<PartialItem> =
-            tables.partials.values().filter(wanted).cloned().collect();
-        // Not the order of the keys: base64 text does not sort as the bytes do.
-        found.sort_by_key(|p| (p.window, p.batch, p.chunk));
-        ready(Ok(found))
+        let hours = |hour: &Window| from <= to && from.hour() <= *hour && *hour <= to;
+        let summaries = tables.summaries.iter().filter(|((s, hour), _)| s == series && hours(hour));
+        let summaries = summaries.map(|(_, summary)| summary.clone()).collect();
+        ready(Ok(SeriesItems { partials: tables.partials(series, from, to), summaries }))
     }
 
     fn sources(
@@ -174,7 +183,7 @@ impl AggregateReader for MemoryStore {
         let tables = self.tables();
         let found = tables.directory.iter().filter_map(|entry| match entry {
             DirectoryEntry::Source { day, source } => Some((day.clone(), source.clone())),
-            DirectoryEntry::Interface { .. } => None,
+            DirectoryEntry::Series { .. } => None,
         });
         let asked = found.filter(|(day, _)| from_day <= day.as_str() && day.as_str() <= to_day);
         let mut sources: Vec<(String, Source)> = asked.collect();
@@ -182,23 +191,38 @@ impl AggregateReader for MemoryStore {
         ready(Ok(sources))
     }
 
-    fn interfaces(
+    fn subjects(
         &self,
         source: &Source,
+        view: View,
         day: &str,
     ) -> impl Future<Output = Result<Vec<String>, StoreError>> {
         let tables = self.tables();
         let found = tables.directory.iter().filter_map(|entry| match entry {
-            DirectoryEntry::Interface { day: d, source: s, interface_id }
-                if d == day && s == source =>
+            DirectoryEntry::Series { day: d, series }
+                if d == day && series.source == *source && series.view == view =>
             {
-                Some(interface_id.clone())
+                Some(series.subject.clone())
             }
             _ => None,
         });
-        let mut interfaces: Vec<String> = found.collect();
-        interfaces.sort();
-        ready(Ok(interfaces))
+        let mut subjects: Vec<String> = found.collect();
+        subjects.sort();
+        ready(Ok(subjects))
+    }
+}
+
+impl SummaryWriter for MemoryStore {
+    fn put_summary(&self, summary: &SummaryItem) -> impl Future<Output = Result<bool, StoreError>> {
+        let mut tables = self.tables();
+        let key = (summary.series.clone(), summary.hour);
+        let there = tables.summaries.get(&key);
+        let next = there.map_or(0, |s| s.version) + 1 == summary.version;
+        let granted = next || there == Some(summary);
+        if next {
+            tables.summaries.insert(key, summary.clone());
+        }
+        ready(Ok(granted))
     }
 }
 
@@ -245,6 +269,14 @@ impl AlertStore for MemoryStore {
 }
 
 impl Tables {
+    fn partials(&self, series: &Series, from: Window, to: Window) -> Vec<PartialItem> {
+        let wanted = |p: &&PartialItem| p.series == *series && from <= p.window && p.window <= to;
+        let mut found: Vec<PartialItem> = self.partials.values().filter(wanted).cloned().collect();
+        // Not the order of the keys: base64 text does not sort as the bytes do.
+        found.sort_by_key(|p| (p.window, p.batch, p.chunk));
+        found
+    }
+
     fn claim(&mut self, claim: &Claim) -> ClaimOutcome {
         if let Some(there) = self.ledger.get(&claim.batch) {
             return ClaimOutcome::Exists(there.item.clone());

@@ -9,13 +9,15 @@ pub mod contract;
 pub mod item;
 pub mod memory;
 pub mod reader;
+pub mod summary;
 
 use std::future::Future;
 
 pub use item::{
     AlertState, Claim, ClaimOutcome, Completed, Completion, DirectoryEntry, LedgerEntry,
-    LedgerState, PartialItem,
+    LedgerState, PartialItem, Series, View,
 };
+pub use summary::SummaryItem;
 
 use crate::record::{BatchId, Source, Window};
 
@@ -93,17 +95,35 @@ pub trait AggregateWriter {
     ) -> impl Future<Output = Result<(), StoreError>>;
 }
 
+/// The items of a series.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SeriesItems {
+    /// Sorted by (window, batch, chunk).
+    pub partials: Vec<PartialItem>,
+    /// Sorted by hour.
+    pub summaries: Vec<SummaryItem>,
+}
+
 /// Reading aggregates.
 pub trait AggregateReader {
-    /// Every partial of one interface with `from <= window <= to`, strongly consistent, sorted by
+    /// Every partial of a series with `from <= window <= to`, strongly consistent, sorted by
     /// (window, batch, chunk).
     fn partials(
         &self,
-        source: &Source,
-        interface_id: &str,
+        series: &Series,
         from: Window,
         to: Window,
     ) -> impl Future<Output = Result<Vec<PartialItem>, StoreError>>;
+
+    /// The same partials, and the summaries of every hour that `from ..= to` touches. Where both
+    /// are read in several pages, a summary is read after the partials of its hour: one that
+    /// expires meanwhile is then in a summary that has not been read yet.
+    fn items(
+        &self,
+        series: &Series,
+        from: Window,
+        to: Window,
+    ) -> impl Future<Output = Result<SeriesItems, StoreError>>;
 
     /// The (day, source) pairs that have data with `from_day <= day <= to_day`, days as `yyyymmdd`,
     /// sorted by day, then source.
@@ -113,12 +133,20 @@ pub trait AggregateReader {
         to_day: &str,
     ) -> impl Future<Output = Result<Vec<(String, Source)>, StoreError>>;
 
-    /// The interface ids that a source saw on a day, sorted.
-    fn interfaces(
+    /// The interfaces or scopes that a source saw on a day, sorted.
+    fn subjects(
         &self,
         source: &Source,
+        view: View,
         day: &str,
     ) -> impl Future<Output = Result<Vec<String>, StoreError>>;
+}
+
+/// Writing summaries: the one conditional write in FlowAggregates.
+pub trait SummaryWriter {
+    /// Puts a summary of version `n` if version `n - 1` is there (for 1: if there is none).
+    /// `false`: another one is there, and nothing was changed.
+    fn put_summary(&self, summary: &SummaryItem) -> impl Future<Output = Result<bool, StoreError>>;
 }
 
 /// The state of alerts (`A#<rule>#<subject>` / `EP` and `A#BUDGET` / `<hour>` in FlowControl). A

@@ -1,22 +1,28 @@
 //! Folding what is stored back into roll-ups.
 
-use super::{AggregateReader, StoreError};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::summary::{Part, WindowTotals};
+use super::{
+    AggregateReader, LedgerReader, LedgerState, PartialItem, Series, SeriesItems, StoreError,
+    SummaryItem,
+};
+use crate::decode::Counts;
 use crate::detect::History;
-use crate::record::{BatchId, Source, Window};
+use crate::record::{BatchId, Window};
 use crate::rollup::Rollup;
-use crate::store::PartialItem;
 
 /// The windows of one interface from `from` to `to`, each folded from all of its partials in the
-/// order of their batch ids, and the batches that they came from.
+/// order of their batch ids, and the batches that they came from. For the present: windows whose
+/// partials have expired are not in it.
 pub async fn history<R: AggregateReader>(
     reader: &R,
-    source: &Source,
-    interface_id: &str,
+    series: &Series,
     from: Window,
     to: Window,
 ) -> Result<(History, Vec<BatchId>), StoreError> {
-    let partials = reader.partials(source, interface_id, from, to).await?;
-    let mut history = History { interface_id: interface_id.to_owned(), ..History::default() };
+    let partials = reader.partials(series, from, to).await?;
+    let mut history = History { interface_id: series.subject.clone(), ..History::default() };
     let mut batches = Vec::with_capacity(partials.len());
     for partial in &partials {
         history.add(partial.window, &decode(partial)?);
@@ -27,9 +33,155 @@ pub async fn history<R: AggregateReader>(
     Ok((history, batches))
 }
 
-fn decode(partial: &PartialItem) -> Result<Rollup, StoreError> {
+/// What is known of a series over some time, each record counted once.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// Exact totals of every window that has any.
+    pub windows: BTreeMap<Window, WindowTotals>,
+    /// Windows in every detail: all of their partials are there.
+    pub detailed: BTreeMap<Window, Rollup>,
+    /// Hours, by their first window, whose partials have begun to expire: folded as a whole, other
+    /// windows of the hour included. No window is in both.
+    pub hours: BTreeMap<Window, Rollup>,
+    /// The deliveries that the answer rests on.
+    pub coverage: Coverage,
+}
+
+/// How complete an answer is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Coverage {
+    /// Deliveries that are done, with the sum of what became of their lines.
+    pub done: u64,
+    /// What became of these deliveries' lines.
+    pub counts: Counts,
+    /// Deliveries that somebody is at work on, or died over: there may be more of them.
+    pub in_progress: u64,
+    /// Deliveries that turned out unusable after something of them was written: left out.
+    pub quarantined: u64,
+    /// Deliveries whose ledger entry has expired. They are in summaries, so they were done.
+    pub expired: u64,
+}
+
+impl Coverage {
+    /// Whether every delivery that is known to the answer is in it whole. What was never delivered,
+    /// the reconciler finds; what AWS lost is counted as SKIPDATA.
+    pub fn is_complete(&self) -> bool {
+        self.in_progress == 0 && self.quarantined == 0
+    }
+}
+
+impl Answer {
+    /// All of it as one roll-up: totals of the asked windows exactly; where hours are folded as a
+    /// whole, lists may name what was in the hour's other windows.
+    pub fn fold(&self) -> Rollup {
+        let mut folded = Rollup::default();
+        for rollup in self.hours.values().chain(self.detailed.values()) {
+            folded.merge(rollup);
+        }
+        folded
+    }
+
+    /// Exact totals over all windows.
+    pub fn totals(&self) -> WindowTotals {
+        let mut sum = WindowTotals::default();
+        for totals in self.windows.values() {
+            sum.add(totals);
+        }
+        sum
+    }
+}
+
+/// Reads a series from `from` to `to`, exactly: every partial is counted once, by itself or by the
+/// summary that holds it; partials of quarantined deliveries are left out.
+pub async fn answer<R: AggregateReader + LedgerReader>(
+    reader: &R,
+    series: &Series,
+    from: Window,
+    to: Window,
+) -> Result<Answer, StoreError> {
+    let SeriesItems { partials, summaries } = reader.items(series, from, to).await?;
+    let asked = |window: &Window| from <= *window && *window <= to;
+    let mut batches: BTreeSet<BatchId> = partials.iter().map(|p| p.batch).collect();
+    for summary in &summaries {
+        let parts = summary.parts.iter().filter(|part| asked(&part.window));
+        batches.extend(parts.map(|part| part.batch));
+    }
+    let (coverage, quarantined) = coverage(reader, &batches).await?;
+    let mut answer = Answer { coverage, ..Answer::default() };
+    let partials: Vec<&PartialItem> =
+        partials.iter().filter(|p| !quarantined.contains(&p.batch)).collect();
+    let there: BTreeSet<Part> = partials.iter().map(|p| Part::of(p)).collect();
+    let by_hour: BTreeMap<Window, &SummaryItem> =
+        summaries.iter().map(|summary| (summary.hour, summary)).collect();
+    // An hour that lacks one of the partials in its summary rests on the summary.
+    let rests = |hour: &Window| {
+        let parts = by_hour.get(hour).map_or(&[][..], |summary| &summary.parts);
+        parts.iter().any(|part| asked(&part.window) && !there.contains(part))
+    };
+    for (hour, summary) in by_hour.iter().filter(|(hour, _)| rests(hour)) {
+        for (window, totals) in summary.windows.iter().filter(|(window, _)| asked(window)) {
+            answer.windows.entry(*window).or_default().add(totals);
+        }
+        answer.hours.insert(*hour, decode_summary(summary)?);
+    }
+    for partial in partials {
+        let hour = partial.window.hour();
+        let rollup = decode(partial)?;
+        match answer.hours.get_mut(&hour) {
+            Some(_) if by_hour[&hour].contains(&Part::of(partial)) => continue,
+            Some(folded) => folded.merge(&rollup),
+            None => answer.detailed.entry(partial.window).or_default().merge(&rollup),
+        }
+        answer.windows.entry(partial.window).or_default().add(&window_totals(&rollup));
+    }
+    Ok(answer)
+}
+
+/// The states of these deliveries, and which are quarantined.
+async fn coverage<R: LedgerReader>(
+    reader: &R,
+    batches: &BTreeSet<BatchId>,
+) -> Result<(Coverage, BTreeSet<BatchId>), StoreError> {
+    let batches: Vec<BatchId> = batches.iter().copied().collect();
+    let entries = reader.entries(&batches).await?;
+    let mut coverage = Coverage::default();
+    let mut quarantined = BTreeSet::new();
+    for (batch, entry) in batches.into_iter().zip(entries) {
+        match entry.map(|e| (e.state, e.completion)) {
+            None => coverage.expired += 1,
+            Some((LedgerState::Done, completion)) => {
+                coverage.done += 1;
+                if let Some(completion) = completion {
+                    coverage.counts.add(&completion.counts);
+                }
+            }
+            Some((LedgerState::Claimed, _)) => coverage.in_progress += 1,
+            Some((LedgerState::Quarantined, _)) => {
+                coverage.quarantined += 1;
+                quarantined.insert(batch);
+            }
+        }
+    }
+    Ok((coverage, quarantined))
+}
+
+/// What a roll-up adds to its window's totals.
+pub fn window_totals(rollup: &Rollup) -> WindowTotals {
+    WindowTotals { totals: rollup.totals(), nodata: rollup.nodata, skipdata: rollup.skipdata }
+}
+
+/// The roll-up in a partial.
+pub fn decode(partial: &PartialItem) -> Result<Rollup, StoreError> {
     Rollup::decode(&partial.blob).map_err(|error| StoreError::Corrupt {
         key: format!("{} / {}", partial.pk(), partial.sk()),
+        reason: error.to_string(),
+    })
+}
+
+/// The roll-up in a summary.
+pub fn decode_summary(summary: &SummaryItem) -> Result<Rollup, StoreError> {
+    Rollup::decode(&summary.blob).map_err(|error| StoreError::Corrupt {
+        key: format!("{} / {}", summary.pk(), summary.sk()),
         reason: error.to_string(),
     })
 }

@@ -171,6 +171,11 @@ impl Row {
             tgw_attachment_id: of(Field::TgwAttachmentId).word(),
             resource_id: of(Field::ResourceId).word(),
             vpc_id: of(Field::VpcId).word().or(of(Field::TgwSrcVpcId).word()),
+            subnet_id: of(Field::SubnetId).word(),
+            instance_id: of(Field::InstanceId).word(),
+            tag: [Field::InterfaceTag, Field::InstanceTag]
+                .into_iter()
+                .find_map(|field| of(field).word().filter(|tag| *tag != "-")),
             srcaddr: of(Field::Srcaddr).address(),
             dstaddr: of(Field::Dstaddr).address(),
             srcport: of(Field::Srcport).small(),

@@ -1,0 +1,175 @@
+//! Compaction: an hour of partials becomes one summary, which outlives them by a year.
+//!
+//! ```text
+//!  partials of an hour ─┬─ in the summary's set already ──► nothing to do
+//!                       ├─ delivery not done ─────────────► left for a later run
+//!                       └─ else ──► summary of version n+1 = version n ⊕ these,
+//!                                   put if version n is still there; else somebody else was first
+//! ```
+//!
+//! Partials are never deleted here: they expire by themselves, 35 days after their window. Until then
+//! a reader counts each once, whether it is in the set or not. So compaction may run at any time, by
+//! any number, and may die anywhere. What arrives up to the horizon (30 days) is folded by
+//! [`settle_days`] before it expires.
+
+use crate::record::{BatchId, Window};
+use crate::rollup::Rollup;
+use crate::store::reader::{decode, decode_summary, window_totals};
+use crate::store::summary::{MAX_PARTS, Part, WINDOWS_PER_HOUR, WindowTotals};
+use crate::store::{
+    AggregateReader, LedgerReader, LedgerState, PartialItem, Series, SeriesItems, StoreError,
+    SummaryItem, SummaryWriter, View,
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// An hour is compacted once it has been over for so long (seconds): AWS delivers within about ten
+/// minutes, mostly.
+pub const CLOSED_FOR: i64 = 30 * 60;
+/// How many hours back a regular run looks, so that a missed run is caught up.
+pub const HOURS_BACK: i64 = 3;
+/// The days before the present, by age, whose late arrivals are folded in: past the horizon (30
+/// days) nothing arrives any more, and partials live for 35.
+pub const SETTLE_DAYS: std::ops::RangeInclusive<i64> = 31..=33;
+
+/// How many entries of each list an hour keeps while it is folded.
+const CONDENSED: usize = 256;
+
+/// What compaction did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Summaries written.
+    pub summaries: u64,
+    /// Partials folded into them.
+    pub partials: u64,
+    /// Partials of deliveries that are not done: left for a later run.
+    pub waiting: u64,
+    /// Partials that found no room in their summary ([`MAX_PARTS`]): history will lack them.
+    pub left_out: u64,
+    /// Hours in which another run was faster.
+    pub raced: u64,
+}
+
+impl Compacted {
+    /// Adds another's.
+    pub fn add(&mut self, other: &Self) {
+        self.summaries += other.summaries;
+        self.partials += other.partials;
+        self.waiting += other.waiting;
+        self.left_out += other.left_out;
+        self.raced += other.raced;
+    }
+}
+
+/// The hours that a regular run looks at, oldest first.
+pub fn closed_hours(now: i64) -> Vec<Window> {
+    let Some(last) = Window::of(now - CLOSED_FOR - 3600) else { return Vec::new() };
+    (0..HOURS_BACK).rev().map(|n| last.hour().back(n * WINDOWS_PER_HOUR)).collect()
+}
+
+/// The hours of the days whose late arrivals are folded in at `now`, oldest first.
+pub fn settle_days(now: i64) -> Vec<Window> {
+    let mut hours = Vec::new();
+    for age in SETTLE_DAYS.rev() {
+        let Some(day) = Window::of(now - age * 86_400) else { continue };
+        let Some(start) = Window::day_start(&day.day()).and_then(Window::of) else { continue };
+        hours.extend((0..24).map(|hour| start.forward(hour * WINDOWS_PER_HOUR)));
+    }
+    hours
+}
+
+/// Every series that the directory names on a day, sorted.
+pub async fn series_of_day<S: AggregateReader>(
+    store: &S,
+    day: &str,
+) -> Result<Vec<Series>, StoreError> {
+    let mut found = Vec::new();
+    for (_, source) in store.sources(day, day).await? {
+        for view in [View::Interface, View::Scope] {
+            for subject in store.subjects(&source, view, day).await? {
+                found.push(Series { source: source.clone(), view, subject });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Compacts one hour of one series.
+pub async fn compact_hour<S: AggregateReader + LedgerReader + SummaryWriter>(
+    store: &S,
+    series: &Series,
+    hour: Window,
+) -> Result<Compacted, StoreError> {
+    let hour = hour.hour();
+    let SeriesItems { partials, summaries } =
+        store.items(series, hour, hour.forward(WINDOWS_PER_HOUR - 1)).await?;
+    let old = summaries.into_iter().next();
+    let is_new =
+        |p: &&PartialItem| !old.as_ref().is_some_and(|summary| summary.contains(&Part::of(p)));
+    let new: Vec<&PartialItem> = partials.iter().filter(is_new).collect();
+    let mut compacted = Compacted::default();
+    if new.is_empty() {
+        return Ok(compacted);
+    }
+    let done = done(store, &new).await?;
+    let (mut new, waiting): (Vec<&PartialItem>, Vec<&PartialItem>) =
+        new.into_iter().partition(|p| done.contains(&p.batch));
+    compacted.waiting = waiting.len() as u64;
+    let room = MAX_PARTS - old.as_ref().map_or(0, |summary| summary.parts.len()).min(MAX_PARTS);
+    compacted.left_out = new.len().saturating_sub(room) as u64;
+    new.truncate(room);
+    if new.is_empty() {
+        return Ok(compacted);
+    }
+    let summary = folded(series, hour, old, &new)?;
+    if store.put_summary(&summary).await? {
+        compacted.summaries = 1;
+        compacted.partials = new.len() as u64;
+    } else {
+        compacted.raced = 1;
+    }
+    Ok(compacted)
+}
+
+/// The next version of a summary.
+fn folded(
+    series: &Series,
+    hour: Window,
+    old: Option<SummaryItem>,
+    new: &[&PartialItem],
+) -> Result<SummaryItem, StoreError> {
+    let mut rollup = old.as_ref().map_or(Ok(Rollup::default()), decode_summary)?;
+    let (version, mut parts, windows) =
+        old.map_or((0, Vec::new(), Vec::new()), |s| (s.version, s.parts, s.windows));
+    let mut windows: BTreeMap<Window, WindowTotals> = windows.into_iter().collect();
+    for partial in new {
+        let part = decode(partial)?;
+        windows.entry(partial.window).or_default().add(&window_totals(&part));
+        rollup.merge(&part);
+        rollup.condense(CONDENSED);
+        parts.push(Part::of(partial));
+    }
+    parts.sort_unstable();
+    Ok(SummaryItem {
+        series: series.clone(),
+        hour,
+        version: version + 1,
+        parts,
+        windows: windows.into_iter().collect(),
+        blob: rollup.encode(),
+    })
+}
+
+/// Which deliveries of these partials are done. One that is quarantined later may have written
+/// something before; only what is done is folded.
+async fn done<S: LedgerReader>(
+    store: &S,
+    partials: &[&PartialItem],
+) -> Result<BTreeSet<BatchId>, StoreError> {
+    let batches: BTreeSet<BatchId> = partials.iter().map(|p| p.batch).collect();
+    let batches: Vec<BatchId> = batches.into_iter().collect();
+    let entries = store.entries(&batches).await?;
+    let done = batches.iter().zip(entries).filter_map(|(batch, entry)| {
+        entry.is_some_and(|e| e.state == LedgerState::Done).then_some(*batch)
+    });
+    Ok(done.collect())
+}
