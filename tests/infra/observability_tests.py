@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Alarms and dashboard name metrics that exist, and the runbook has a section for each alarm. Standard library and PyYAML."""
+
+import json
+import re
+import unittest
+
+import counted
+from templates import ROOT, load
+
+TELEMETRY = ROOT / "crates/flowlog-aws/src/telemetry.rs"
+FUNCTIONS = ("s3-parser", "cwl-subscriber", "anomaly-alerter")
+
+
+def metrics_of_the_code():
+    """Name → is it emitted by some function."""
+    declared = re.search(r"metrics! \{(.*?)\n\}", TELEMETRY.read_text(encoding="utf-8"), re.S).group(1)
+    return set(re.findall(r"^\s+(\w+) (?:Count|Seconds) \"", declared, re.M))
+
+
+def used_metrics(node):
+    """(metric, function) of every use of flowlog's own namespace, in alarms and in the dashboard."""
+    if isinstance(node, dict):
+        if node.get("Namespace") == "flowlog":
+            (dimension,) = node["Dimensions"]
+            assert dimension["Name"] == "function", dimension
+            yield node["MetricName"], dimension["Value"]
+        for item in node.values():
+            yield from used_metrics(item)
+    elif isinstance(node, list):
+        if node[:1] == ["flowlog"]:
+            assert node[2] == "function", node
+            yield node[1], node[3]
+        else:
+            for item in node:
+                yield from used_metrics(item)
+
+
+class Observability(unittest.TestCase):
+    def setUp(self):
+        self.resources = load("infra/observability.yaml")["Resources"]
+        self.alarms = {
+            r["Properties"]["AlarmName"]["Fn::Sub"].removeprefix("${Prefix}-"): r["Properties"]
+            for r in self.resources.values()
+            if r["Type"] == "AWS::CloudWatch::Alarm"
+        }
+        self.dashboard = json.loads(self.resources["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"])
+
+    def test_every_metric_is_one_that_the_code_declares(self):
+        declared = metrics_of_the_code()
+        self.assertGreater(len(declared), 10)
+        used = set(used_metrics(self.resources)) | set(used_metrics(self.dashboard))
+        self.assertGreater(len(used), 15)
+        for metric, function in used:
+            self.assertIn(metric, declared)
+            self.assertIn(function, FUNCTIONS)
+            self.assertIn(f'"{function}"', (ROOT / f"crates/flowlog-{function}/src/handler.rs").read_text(encoding="utf-8"))
+
+    def test_every_alarm_has_a_section_and_every_section_an_alarm(self):
+        runbook = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
+        sections = set(re.findall(r"^## (\S+)$", runbook, re.M))
+        self.assertEqual(sections, set(self.alarms))
+        for name, alarm in self.alarms.items():
+            self.assertTrue(alarm["AlarmDescription"].endswith(f"See docs/runbook.md, {name}"), name)
+
+    def test_alarms_go_to_operations_and_not_where_alerts_go(self):
+        for name, alarm in self.alarms.items():
+            self.assertEqual(alarm["AlarmActions"], [{"Ref": "OpsTopic"}], name)
+            # A gap in a metric is no trouble, but for the one alarm that watches for gaps.
+            self.assertEqual(alarm["TreatMissingData"], "breaching" if name == "silence" else "notBreaching", name)
+
+    def test_every_queue_that_should_be_empty_is_watched(self):
+        template = load("template.yaml")["Resources"]
+        kept = {name for name, r in template.items() if r["Type"] == "AWS::SQS::Queue" and name != "IngestQueue"}
+        given = template["Observability"]["Properties"]["Parameters"]
+        watched = set()
+        for alarm in self.alarms.values():
+            for dimension in alarm.get("Dimensions", []):
+                if dimension["Name"] == "QueueName" and alarm["MetricName"] == "ApproximateNumberOfMessagesVisible":
+                    watched.add(given[dimension["Value"]["Ref"]]["Fn::GetAtt"][0])
+        self.assertEqual(watched, kept)
+
+    def test_the_dashboard_answers_three_questions(self):
+        texts = [w["properties"]["markdown"] for w in self.dashboard["widgets"] if w["type"] == "text"]
+        self.assertEqual([t.split("?")[0] for t in texts], ["## Is it working", "## What is it costing", "## What is it seeing"])
+        sizes = {}
+        functions = load("template.yaml")["Resources"]
+        for name, logical in (("parser", "S3Parser"), ("subscriber", "CwlSubscriber"), ("alerter", "AnomalyAlerter")):
+            sizes[name] = functions[f"{logical}Function"]["Properties"]["MemorySize"] / 1024
+        costs = json.dumps(self.dashboard)
+        for name, size in sizes.items():
+            (index,) = re.findall(rf'"label": "{name}", "id": "ul(\d)"', costs)
+            self.assertIn(f"d{index} / 1000 * {size} *", costs, "the dashboard knows another memory size")
+
+
+if __name__ == "__main__":
+    counted.main("__main__")
