@@ -18,6 +18,7 @@ ARCHITECTURE ?= x86_64
 STACK ?= flowlog
 PYTHON ?= python3
 CARGO_DENY := 0.20.2
+CFN_GUARD := 3.2.1
 TEMPLATES := template.yaml $(sort $(wildcard infra/*.yaml))
 # Runs a command as a step: .ci/run prints a table of what the steps counted.
 STEP := $(PYTHON) tests/dev/step.py
@@ -27,8 +28,11 @@ FUNCTIONS := flowlog-s3-parser flowlog-cwl-subscriber flowlog-anomaly-alerter
 LAMBDA := .venv/lambda
 SAM := .venv/sam
 EMULATOR := .venv/emulator
+MOTO := .venv/moto
+SCAN := .venv/scan
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flowlog-tools
 DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY)/bin/cargo-deny
+GUARD := $(TOOLS)/cfn-guard-$(CFN_GUARD)/bin/cfn-guard
 # sam refuses to start without a Region, even to read a file.
 SAM_OFFLINE := AWS_DEFAULT_REGION=us-east-1 $(SAM)/bin/sam
 
@@ -54,7 +58,7 @@ endif
 # ---- Developing -------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: test-rust test-tools ## All tests
+test: test-rust test-tools test-infra ## All tests
 
 .PHONY: test-rust
 test-rust:
@@ -63,6 +67,11 @@ test-rust:
 .PHONY: test-tools
 test-tools:
 	$(STEP) "tests of the scripts" -- $(PYTHON) tests/dev/step_tests.py
+
+.PHONY: test-infra
+test-infra: $(MOTO)/.installed ## What the templates make on a local AWS; alarms and the runbook; permissions
+	$(STEP) "what the templates make" -- $(MOTO)/bin/python tests/infra/network_tests.py
+	$(STEP) "alarms and dashboard" -- $(MOTO)/bin/python tests/infra/observability_tests.py
 
 .PHONY: memory
 memory: ## Peak memory of analyze on 5 M rows, and on an attack from 10 M invented sources
@@ -92,10 +101,15 @@ check-events:
 	$(STEP) "sample events" -- $(PYTHON) tests/dev/make_events.py --check
 
 .PHONY: validate
-validate: $(SAM)/.installed ## Lint the templates
-	$(STEP) "templates by cfn-lint" -- $(SAM)/bin/cfn-lint $(TEMPLATES)
-	for template in $(TEMPLATES); do \
-		$(STEP) "$$template by sam" -- env $(SAM_OFFLINE) validate --lint --template "$$template"; done
+validate: $(SAM)/.installed $(MOTO)/.installed $(SCAN)/.installed $(GUARD) ## Lint and scan the templates
+	$(STEP) "templates by cfn-lint" -- $(MOTO)/bin/cfn-lint --append-rules cfn_lint_serverless.rules -- $(TEMPLATES)
+	# The nested templates have nothing of SAM's; its linter is the one above.
+	$(STEP) "template.yaml by sam" -- env $(SAM_OFFLINE) validate --lint --template template.yaml
+	# Looks nothing up: the checks are in the package. Each suppression says why, where it is.
+	$(STEP) "templates by checkov" -- $(SCAN)/bin/checkov --framework cloudformation --skip-download --compact --quiet \
+		$(addprefix --file ,$(TEMPLATES))
+	$(STEP) "templates by our own rules" -- $(MOTO)/bin/python tests/infra/rule_tests.py $(GUARD)
+	$(STEP) "templates, every pair of options" -- $(MOTO)/bin/python tests/infra/combination_tests.py
 
 .PHONY: events
 events: ## Write the sample payloads anew
@@ -154,6 +168,12 @@ clean: ## Remove what was built or installed in this clone
 	$(PYTHON) -m venv --clear .venv/$*
 	.venv/$*/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --requirement $<
 	touch $@
+
+# Some three minutes on two cores, once per machine and version.
+$(GUARD):
+	mkdir -p $(TOOLS)
+	CARGO_TARGET_DIR=$(TOOLS)/build cargo install --locked cfn-guard@$(CFN_GUARD) --root $(TOOLS)/cfn-guard-$(CFN_GUARD)
+	rm -rf $(TOOLS)/build
 
 # A directory per version, written by one at a time: clones share it.
 $(DENY):
