@@ -11,6 +11,8 @@ mod contract;
 mod envelopes;
 mod evaluation;
 mod exactly_once;
+mod questions;
 mod sample_day;
 mod support;
 mod tidy;
+mod write_units;

@@ -1,9 +1,11 @@
 //! flowlog on a laptop: the same core, handlers and items as in AWS.
 //!
 //! [`analyze`] reads files in one pass without a store. [`local`] runs the whole pipeline: folders
-//! stand in for buckets, an embedded DynamoDB for the tables, a printed notification for SNS.
+//! stand in for buckets, an embedded DynamoDB for the tables, a printed notification for SNS. [`ask`]
+//! puts questions to a store, a local one or the deployed tables.
 
 pub mod analyze;
+pub mod ask;
 pub mod embedded;
 pub mod folder;
 pub mod generate;

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use flowlog_cli::ask::{self, CoverageArgs, Question, RejectedArgs, TopArgs, WhoArgs};
 use flowlog_cli::embedded::Location;
 use flowlog_cli::generate::{self, Attack, Layout, Plan};
 use flowlog_cli::report::{self, Report};
@@ -47,6 +48,14 @@ enum Command {
     /// The same objects again change nothing: run it twice on one --store and compare. Exit status
     /// as for analyze.
     Local(LocalArgs),
+    /// Who talks most, by bytes, packets, records or how many interfaces it talked with.
+    Top(TopArgs),
+    /// What is refused: by interface, source, port and reason.
+    Rejected(RejectedArgs),
+    /// Everything that is known of one address: exchange, refusals, connections, first and last seen.
+    Who(WhoArgs),
+    /// How complete the data is: by hour, and the state of every delivery.
+    Coverage(CoverageArgs),
     /// Write deterministic flow log objects of two peered VPCs, and the truth about them.
     Generate(GenerateArgs),
 }
@@ -118,6 +127,10 @@ async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Analyze(args) => run_analyze(&args),
         Command::Local(args) => run_local(args).await,
+        Command::Top(args) => run_ask(Question::Top(args)).await,
+        Command::Rejected(args) => run_ask(Question::Rejected(args)).await,
+        Command::Who(args) => run_ask(Question::Who(args)).await,
+        Command::Coverage(args) => run_ask(Question::Coverage(args)).await,
         Command::Generate(args) => run_generate(args),
     };
     match result {
@@ -169,6 +182,11 @@ async fn run_local(args: LocalArgs) -> Fallible {
         }
     }
     Ok(status(&run.report))
+}
+
+async fn run_ask(question: Question) -> Fallible {
+    print(&ask::ask(question).await?)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run_generate(args: GenerateArgs) -> Fallible {

@@ -8,6 +8,7 @@ mod table;
 pub use builder::{Builder, Tops};
 pub use json::to_json;
 pub use table::{printable, render as to_text};
+pub(crate) use table::{protocol as protocol_name, table, time};
 
 use flowlog_core::decode::Counts;
 use flowlog_core::detect::Finding;

@@ -38,7 +38,8 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> String {
+/// A table with a header; `right` names the columns of numbers.
+pub(crate) fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> String {
     let mut table = Table::new();
     table
         .load_style(UTF8_NO_BORDERS.row_separator(comfy_table::LineStyle::none()))
@@ -215,7 +216,8 @@ fn coverage(report: &Report, out: &mut String) {
     );
 }
 
-fn protocol(number: u8) -> String {
+/// A protocol by its usual name, else by its number.
+pub(crate) fn protocol(number: u8) -> String {
     match number {
         1 => "icmp".to_owned(),
         6 => "tcp".to_owned(),
@@ -227,7 +229,8 @@ fn protocol(number: u8) -> String {
 }
 
 /// `2026-11-01 00:05` in UTC.
-fn time(epoch: i64) -> String {
+/// Epoch seconds as UTC.
+pub(crate) fn time(epoch: i64) -> String {
     Timestamp::from_second(epoch)
         .map_or_else(|_| epoch.to_string(), |t| t.strftime("%Y-%m-%d %H:%M").to_string())
 }

@@ -63,7 +63,7 @@ impl Rollup {
         for squeeze in 0..=8 {
             stored.shorten(squeeze);
             let bytes = stored.bytes(mapping);
-            if bytes.len() <= BLOB_LIMIT {
+            if bytes.len() <= mapping.blob_limit() {
                 return bytes;
             }
         }

@@ -38,6 +38,15 @@ impl Mapping {
         Self::ALL.into_iter().find(|m| m.number() == number)
     }
 
+    /// Most bytes of an encoded roll-up. Since version 2 such that the whole item, its key and totals
+    /// included, costs at most eight write units.
+    pub(super) fn blob_limit(self) -> usize {
+        match self {
+            Self::V1 => super::BLOB_LIMIT,
+            Self::V2 => super::BLOB_LIMIT - 512,
+        }
+    }
+
     /// Whether rejected tuples, services and descriptions are kept.
     pub(super) fn has_connections(self) -> bool {
         self >= Self::V2

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::summary::{Part, WindowTotals};
 use super::{
-    AggregateReader, LedgerReader, LedgerState, PartialItem, Series, SeriesItems, StoreError,
-    SummaryItem,
+    AggregateReader, LedgerEntry, LedgerReader, LedgerState, PartialItem, Series, SeriesItems,
+    StoreError, SummaryItem,
 };
 use crate::decode::Counts;
 use crate::detect::History;
@@ -44,8 +44,11 @@ pub struct Answer {
     /// windows of the hour included. No window is in both.
     pub hours: BTreeMap<Window, Rollup>,
     /// The deliveries that the answer rests on.
-    pub coverage: Coverage,
+    pub deliveries: Deliveries,
 }
+
+/// What the ledger says of deliveries; `None` where the entry has expired.
+pub type Deliveries = BTreeMap<BatchId, Option<LedgerEntry>>;
 
 /// How complete an answer is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -63,6 +66,27 @@ pub struct Coverage {
 }
 
 impl Coverage {
+    /// The coverage that these deliveries make.
+    pub fn of(deliveries: &Deliveries) -> Self {
+        let mut coverage = Self::default();
+        for entry in deliveries.values() {
+            match entry {
+                None => coverage.expired += 1,
+                Some(entry) => match (entry.state, &entry.completion) {
+                    (LedgerState::Claimed, _) => coverage.in_progress += 1,
+                    (LedgerState::Quarantined, _) => coverage.quarantined += 1,
+                    (LedgerState::Done, completion) => {
+                        coverage.done += 1;
+                        if let Some(completion) = completion {
+                            coverage.counts.add(&completion.counts);
+                        }
+                    }
+                },
+            }
+        }
+        coverage
+    }
+
     /// Whether every delivery that is known to the answer is in it whole. What was never delivered,
     /// the reconciler finds; what AWS lost is counted as SKIPDATA.
     pub fn is_complete(&self) -> bool {
@@ -79,6 +103,11 @@ impl Answer {
             folded.merge(rollup);
         }
         folded
+    }
+
+    /// How complete it is.
+    pub fn coverage(&self) -> Coverage {
+        Coverage::of(&self.deliveries)
     }
 
     /// Exact totals over all windows.
@@ -106,10 +135,16 @@ pub async fn answer<R: AggregateReader + LedgerReader>(
         let parts = summary.parts.iter().filter(|part| asked(&part.window));
         batches.extend(parts.map(|part| part.batch));
     }
-    let (coverage, quarantined) = coverage(reader, &batches).await?;
-    let mut answer = Answer { coverage, ..Answer::default() };
+    let batches: Vec<BatchId> = batches.into_iter().collect();
+    let entries = reader.entries(&batches).await?;
+    let deliveries: Deliveries = batches.into_iter().zip(entries).collect();
+    let is_quarantined = |batch: &BatchId| {
+        let entry = deliveries.get(batch).and_then(Option::as_ref);
+        entry.is_some_and(|entry| entry.state == LedgerState::Quarantined)
+    };
     let partials: Vec<&PartialItem> =
-        partials.iter().filter(|p| !quarantined.contains(&p.batch)).collect();
+        partials.iter().filter(|p| !is_quarantined(&p.batch)).collect();
+    let mut answer = Answer::default();
     let there: BTreeSet<Part> = partials.iter().map(|p| Part::of(p)).collect();
     let by_hour: BTreeMap<Window, &SummaryItem> =
         summaries.iter().map(|summary| (summary.hour, summary)).collect();
@@ -134,35 +169,8 @@ pub async fn answer<R: AggregateReader + LedgerReader>(
         }
         answer.windows.entry(partial.window).or_default().add(&window_totals(&rollup));
     }
+    answer.deliveries = deliveries;
     Ok(answer)
-}
-
-/// The states of these deliveries, and which are quarantined.
-async fn coverage<R: LedgerReader>(
-    reader: &R,
-    batches: &BTreeSet<BatchId>,
-) -> Result<(Coverage, BTreeSet<BatchId>), StoreError> {
-    let batches: Vec<BatchId> = batches.iter().copied().collect();
-    let entries = reader.entries(&batches).await?;
-    let mut coverage = Coverage::default();
-    let mut quarantined = BTreeSet::new();
-    for (batch, entry) in batches.into_iter().zip(entries) {
-        match entry.map(|e| (e.state, e.completion)) {
-            None => coverage.expired += 1,
-            Some((LedgerState::Done, completion)) => {
-                coverage.done += 1;
-                if let Some(completion) = completion {
-                    coverage.counts.add(&completion.counts);
-                }
-            }
-            Some((LedgerState::Claimed, _)) => coverage.in_progress += 1,
-            Some((LedgerState::Quarantined, _)) => {
-                coverage.quarantined += 1;
-                quarantined.insert(batch);
-            }
-        }
-    }
-    Ok((coverage, quarantined))
 }
 
 /// What a roll-up adds to its window's totals.

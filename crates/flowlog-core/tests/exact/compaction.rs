@@ -53,11 +53,11 @@ fn ingest(store: &MemoryStore, n: i64, present: i64) -> Outcome {
     let sink = attempt.accumulator();
     let mut decoder = ObjectDecoder::new(Limits::default(), Fallback::Default, None, sink);
     decoder.push(text.as_bytes()).unwrap();
-    let decoded = decoder.finish().unwrap();
-    for chunk in decoded.sink.finish() {
+    let whole = decoder.finish().unwrap();
+    for chunk in whole.sink.finish() {
         now(attempt.write(&chunk)).unwrap();
     }
-    now(attempt.done(decoded.counts)).unwrap()
+    now(attempt.done(whole.counts)).unwrap()
 }
 
 fn every_series(store: &MemoryStore) -> Vec<Series> {
@@ -93,7 +93,7 @@ fn compaction_changes_no_total_at_any_time() {
     assert_eq!(series.iter().filter(|s| s.view == View::Interface).count(), 3);
     assert_eq!(series.iter().filter(|s| s.view == View::Scope).count(), 3, "two VPCs, one account");
     let truth = totals(&clean, &series);
-    assert!(truth.iter().all(|answer| answer.hours.is_empty() && answer.coverage.is_complete()));
+    assert!(truth.iter().all(|answer| answer.hours.is_empty() && answer.coverage().is_complete()));
 
     // Compacted after every prefix of the deliveries, once and again.
     for cut in 0..=6 {
@@ -122,7 +122,7 @@ fn compaction_changes_no_total_at_any_time() {
                     })
                 );
                 assert_eq!(answer.fold().totals(), truth.fold().totals());
-                assert_eq!(answer.coverage.counts, truth.coverage.counts);
+                assert_eq!(answer.deliveries, truth.deliveries);
             }
         }
     }
@@ -164,14 +164,14 @@ fn only_what_is_done_is_folded_and_the_quarantined_is_left_out() {
     let parts = store.all_summaries().into_iter().flat_map(|summary| summary.parts);
     assert!(parts.into_iter().all(|part| part.batch != half.batch));
     let answer = read(&store, &series[0], 0, 20);
-    assert_eq!((answer.coverage.in_progress, answer.coverage.is_complete()), (1, false));
+    assert_eq!((answer.coverage().in_progress, answer.coverage().is_complete()), (1, false));
     assert_ne!(answer.windows, truth[0].windows, "what is being ingested shows");
 
     now(store.quarantine(half.batch, "object_replaced")).unwrap();
     for (series, truth) in series.iter().zip(&truth) {
         let answer = read(&store, series, 0, 20);
         assert_eq!(answer.windows, truth.windows, "a half object counts for nothing");
-        assert!(!answer.coverage.is_complete());
+        assert!(!answer.coverage().is_complete());
     }
 }
 

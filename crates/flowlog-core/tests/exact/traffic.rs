@@ -73,9 +73,9 @@ pub(crate) fn chunks(text: &str, mapping: Mapping, budget: Budget) -> Vec<Chunk>
         decoder.push(piece).unwrap();
         chunks.extend(decoder.sink_mut().unwrap().take_ready());
     }
-    let decoded = decoder.finish().unwrap();
-    assert!(decoded.counts.balances());
-    assert_eq!(decoded.counts.rejected_total(), 0, "{:?}", decoded.counts);
-    chunks.extend(decoded.sink.finish());
+    let whole = decoder.finish().unwrap();
+    assert!(whole.counts.balances());
+    assert_eq!(whole.counts.rejected_total(), 0, "{:?}", whole.counts);
+    chunks.extend(whole.sink.finish());
     chunks
 }

@@ -1,0 +1,82 @@
+//! What is refused.
+
+use std::collections::BTreeMap;
+
+use flowlog_core::record::Address;
+use flowlog_core::rollup::{PortKey, Ranked, RejectedSource, Sums, Tally};
+use serde_json::{Value, json};
+
+use super::Material;
+
+/// The answer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rejected {
+    /// Rejected records, packets and bytes, exact.
+    pub total: Sums,
+    /// The same by interface (or scope), exact, heaviest first.
+    pub by_subject: Vec<(String, Sums)>,
+    /// Sources, heaviest first.
+    pub sources: Vec<(Address, RejectedSource)>,
+    /// Records that a source which is not listed may have.
+    pub sources_error: u64,
+    /// Destination ports, heaviest first.
+    pub ports: Vec<(PortKey, u64)>,
+    /// Records that a port which is not listed may have.
+    pub ports_error: u64,
+    /// Records by reject-reason, where the format has it.
+    pub reasons: BTreeMap<String, u64>,
+}
+
+/// What was refused.
+pub fn rejected(material: &Material, most: usize) -> Rejected {
+    let mut answer = Rejected::default();
+    let mut sources: Ranked<Address, RejectedSource> = Ranked::default();
+    let mut ports: Ranked<PortKey, Tally> = Ranked::default();
+    for (series, part) in &material.answers {
+        let sums = part.totals().totals.reject;
+        answer.total.add(&sums);
+        if !sums.is_zero() {
+            answer.by_subject.push((series.subject.clone(), sums));
+        }
+        let folded = part.fold();
+        sources.merge(&folded.rejected_sources);
+        ports.merge(&folded.rejected_ports);
+        for (reason, n) in folded.reject_reasons {
+            *answer.reasons.entry(reason).or_default() += n;
+        }
+    }
+    answer.by_subject.sort_by(|a, b| b.1.records.cmp(&a.1.records).then(a.0.cmp(&b.0)));
+    answer.by_subject.truncate(most);
+    answer.sources_error = sources.error();
+    answer.ports_error = ports.error();
+    let heaviest = sources.heaviest().into_iter().take(most);
+    answer.sources = heaviest.map(|(address, source)| (*address, source.clone())).collect();
+    let heaviest = ports.heaviest().into_iter().take(most);
+    answer.ports = heaviest.map(|(key, tally)| (*key, tally.0)).collect();
+    answer
+}
+
+impl Rejected {
+    /// For scripts.
+    pub fn to_json(&self) -> Value {
+        let sums =
+            |s: &Sums| json!({ "records": s.records, "packets": s.packets, "bytes": s.bytes });
+        json!({
+            "total": sums(&self.total),
+            "subjects": self.by_subject.iter().map(|(id, s)| json!({
+                "subject": id, "records": s.records, "packets": s.packets, "bytes": s.bytes,
+            })).collect::<Vec<_>>(),
+            "sources": self.sources.iter().map(|(address, s)| json!({
+                "source": address.to_string(), "records": s.records, "packets": s.packets,
+                "bytes": s.bytes, "contacts": s.contact_count, "first": s.first, "last": s.last,
+            })).collect::<Vec<_>>(),
+            "ports": self.ports.iter().map(|(key, n)| json!({
+                "protocol": key.protocol, "port": key.port, "records": n,
+            })).collect::<Vec<_>>(),
+            "reasons": self.reasons,
+            "error_bounds": {
+                "sources_records": self.sources_error, "ports_records": self.ports_error,
+            },
+        })
+    }
+}

@@ -1,0 +1,185 @@
+//! Answers as text for a terminal. Everything in them that strangers chose is an address, a number
+//! or an id of letters, digits, hyphens and underscores.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use flowlog_core::record::Window;
+use flowlog_core::rollup::Sums;
+use indicatif::{HumanBytes, HumanCount};
+
+use super::{Hour, Material, Rejected, Top, Who};
+use crate::report::{protocol_name, table, time};
+
+fn count(n: u64) -> String {
+    HumanCount(n).to_string()
+}
+
+fn bytes(n: u64) -> String {
+    HumanBytes(n).to_string()
+}
+
+/// Who talks most.
+pub fn top_text(top: &Top, material: &Material) -> String {
+    let rows = top.rows.iter().map(|row| {
+        vec![
+            row.address.to_string(),
+            count(row.sums.records),
+            count(row.sums.packets_in.saturating_add(row.sums.packets_out)),
+            bytes(row.sums.bytes_in),
+            bytes(row.sums.bytes_out),
+            count(row.peers),
+        ]
+    });
+    let header = ["address", "records", "packets", "received from it", "sent to it", "peers"];
+    let mut out = table(&header, &[1, 2, 3, 4, 5], rows.collect());
+    if top.error_bytes > 0 {
+        let _ = writeln!(
+            out,
+            "Lists are cut at the heaviest: an address may have up to {} more than it says here.",
+            bytes(top.error_bytes)
+        );
+    }
+    out + &footer(material)
+}
+
+/// What is refused.
+pub fn rejected_text(rejected: &Rejected, material: &Material) -> String {
+    let Sums { records, packets, bytes: size } = rejected.total;
+    let mut out = format!(
+        "{} rejected records, {} packets, {}\n",
+        count(records),
+        count(packets),
+        bytes(size)
+    );
+    let subjects = rejected.by_subject.iter();
+    let rows = subjects.map(|(id, s)| vec![id.clone(), count(s.records), bytes(s.bytes)]);
+    out += &table(&["where", "records", "bytes"], &[1, 2], rows.collect());
+    let rows = rejected.sources.iter().map(|(address, source)| {
+        let contacts = count(u64::from(source.contact_count));
+        let more = if source.contacts_complete() { "" } else { "+" };
+        vec![
+            address.to_string(),
+            count(source.records),
+            format!("{contacts}{more}"),
+            time(source.first),
+            time(source.last),
+        ]
+    });
+    let header = ["source", "records", "hosts and ports", "first", "last"];
+    out += &table(&header, &[1, 2], rows.collect());
+    let rows = rejected.ports.iter().map(|(key, records)| {
+        vec![format!("{} {}", protocol_name(key.protocol), key.port), count(*records)]
+    });
+    out += &table(&["port", "records"], &[1], rows.collect());
+    for (reason, records) in &rejected.reasons {
+        let _ = writeln!(out, "refused because of {reason}: {}", count(*records));
+    }
+    if rejected.sources_error > 0 || rejected.ports_error > 0 {
+        let _ = writeln!(
+            out,
+            "Lists are cut at the heaviest: a source may have up to {} records more, a port {}.",
+            count(rejected.sources_error),
+            count(rejected.ports_error)
+        );
+    }
+    out + &footer(material)
+}
+
+/// What is known of one address.
+pub fn who_text(who: &Who, material: &Material) -> String {
+    if who.seen.is_empty() {
+        return format!("{} shows nowhere.\n{}", who.address, footer(material));
+    }
+    let mut out = String::new();
+    for seen in &who.seen {
+        let _ = write!(out, "{}", seen.subject);
+        if let Some((first, last)) = seen.windows {
+            let _ = write!(out, ", from {first} to {last}");
+        }
+        out.push('\n');
+        let rows = seen.talked.iter().map(|(key, talker)| {
+            vec![
+                format!("{} {}", protocol_name(key.protocol), key.port),
+                count(talker.records),
+                bytes(talker.bytes_in),
+                bytes(talker.bytes_out),
+            ]
+        });
+        if !seen.talked.is_empty() {
+            let header = ["port", "records", "received from it", "sent to it"];
+            out += &table(&header, &[1, 2, 3], rows.collect());
+        }
+        if let Some(refused) = &seen.refused {
+            let _ = writeln!(
+                out,
+                "  refused as a source: {} records to {}{} hosts and ports, {} to {}",
+                count(refused.records),
+                count(u64::from(refused.contact_count)),
+                if refused.contacts_complete() { "" } else { " or more" },
+                time(refused.first),
+                time(refused.last)
+            );
+        }
+        for (tuple, verdicts) in &seen.tuples {
+            let _ = writeln!(
+                out,
+                "  {} → {} port {}: refused {} there and {} back; accepted {} packets there and {} back",
+                tuple.client,
+                tuple.server,
+                tuple.port,
+                count(verdicts.rejected_forward),
+                count(verdicts.rejected_back),
+                count(verdicts.accepted_forward),
+                count(verdicts.accepted_back)
+            );
+        }
+    }
+    if who.error_bytes > 0 {
+        let _ = writeln!(
+            out,
+            "Lists are cut at the heaviest: up to {} of it may not show.",
+            bytes(who.error_bytes)
+        );
+    }
+    out + &footer(material)
+}
+
+/// How complete the data is.
+pub fn coverage_text(hours: &BTreeMap<Window, Hour>, material: &Material) -> String {
+    let rows = hours.iter().map(|(start, hour)| {
+        vec![
+            start.to_string(),
+            count(hour.windows),
+            count(hour.totals.totals.accept.records),
+            count(hour.totals.totals.reject.records),
+            count(hour.silent),
+            count(hour.with_skipdata),
+        ]
+    });
+    let header = ["hour", "interface-windows", "accepted", "rejected", "silent", "with SKIPDATA"];
+    table(&header, &[1, 2, 3, 4, 5], rows.collect()) + &footer(material)
+}
+
+/// What every answer rests on.
+fn footer(material: &Material) -> String {
+    let coverage = material.coverage();
+    let mut out = format!(
+        "Rests on {} deliveries: {} done, {} in progress, {} quarantined, {} known by summaries only; {} SKIPDATA records.\n",
+        count(coverage.done + coverage.in_progress + coverage.quarantined + coverage.expired),
+        count(coverage.done),
+        count(coverage.in_progress),
+        count(coverage.quarantined),
+        count(coverage.expired),
+        count(material.skipdata())
+    );
+    if !coverage.is_complete() {
+        out.push_str(
+            "Incomplete: what is in progress may add to it, what is quarantined is left out.\n",
+        );
+    }
+    for note in &material.notes {
+        let _ = writeln!(out, "note: {note}");
+    }
+    out
+}

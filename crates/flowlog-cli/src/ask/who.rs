@@ -1,0 +1,101 @@
+//! Everything that is known of one address.
+
+use flowlog_core::record::{Address, Window};
+use flowlog_core::rollup::{RejectedSource, Talker, TalkerKey, Tuple, Verdicts};
+use serde_json::{Value, json};
+
+use super::Material;
+
+/// What one interface (or scope) knows of the address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// The interface or scope.
+    pub subject: String,
+    /// Accepted exchange, by port and protocol.
+    pub talked: Vec<(TalkerKey, Talker)>,
+    /// What was refused to it as a source.
+    pub refused: Option<RejectedSource>,
+    /// Refused connections between private addresses that it took part in.
+    pub tuples: Vec<(Tuple, Verdicts)>,
+    /// The first and last window (or hour, for old data) in which it shows.
+    pub windows: Option<(Window, Window)>,
+}
+
+/// The answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Who {
+    /// Who.
+    pub address: Address,
+    /// One for each interface that saw it, sorted.
+    pub seen: Vec<Seen>,
+    /// Bytes that it may have exchanged unseen: lists of talkers are cut at the heaviest.
+    pub error_bytes: u64,
+}
+
+/// What is known of an address.
+pub fn who(material: &Material, address: Address) -> Who {
+    let mut seen = Vec::new();
+    let mut error_bytes = 0_u64;
+    for (series, answer) in &material.answers {
+        let folded = answer.fold();
+        error_bytes = error_bytes.saturating_add(folded.talkers.error());
+        let talkers = folded.talkers.iter().filter(|(key, _)| key.remote == address);
+        let tuples = folded.rejected_tuples.iter();
+        let tuples = tuples.filter(|(tuple, _)| tuple.client == address || tuple.server == address);
+        let one = Seen {
+            subject: series.subject.clone(),
+            talked: talkers.map(|(key, talker)| (*key, *talker)).collect(),
+            refused: folded.rejected_sources.get(&address).cloned(),
+            tuples: tuples.map(|(tuple, verdicts)| (*tuple, *verdicts)).collect(),
+            windows: None,
+        };
+        if one.talked.is_empty() && one.refused.is_none() && one.tuples.is_empty() {
+            continue;
+        }
+        let parts = answer.hours.iter().chain(&answer.detailed);
+        let shows = parts.filter(|(_, rollup)| {
+            rollup.rejected_sources.get(&address).is_some()
+                || rollup.talkers.iter().any(|(key, _)| key.remote == address)
+        });
+        let windows: Vec<Window> = shows.map(|(window, _)| *window).collect();
+        let ends = windows.iter().min().zip(windows.iter().max());
+        seen.push(Seen { windows: ends.map(|(first, last)| (*first, *last)), ..one });
+    }
+    Who { address, seen, error_bytes }
+}
+
+impl Who {
+    /// For scripts.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "address": self.address.to_string(),
+            "seen": self.seen.iter().map(Seen::to_json).collect::<Vec<_>>(),
+            "error_bound_bytes": self.error_bytes,
+        })
+    }
+}
+
+impl Seen {
+    fn to_json(&self) -> Value {
+        json!({
+            "subject": self.subject,
+            "first_window": self.windows.map(|(first, _)| first.start()),
+            "last_window": self.windows.map(|(_, last)| last.start()),
+            "talked": self.talked.iter().map(|(key, t)| json!({
+                "port": key.port, "protocol": key.protocol, "records": t.records,
+                "bytes_in": t.bytes_in, "bytes_out": t.bytes_out,
+            })).collect::<Vec<_>>(),
+            "refused": self.refused.as_ref().map(|s| json!({
+                "records": s.records, "packets": s.packets, "bytes": s.bytes,
+                "contacts": s.contact_count, "first": s.first, "last": s.last,
+            })),
+            "connections": self.tuples.iter().map(|(tuple, v)| json!({
+                "client": tuple.client.to_string(), "server": tuple.server.to_string(),
+                "port": tuple.port, "protocol": tuple.protocol,
+                "rejected_forward": v.rejected_forward, "rejected_back": v.rejected_back,
+                "accepted_packets_forward": v.accepted_forward,
+                "accepted_packets_back": v.accepted_back,
+            })).collect::<Vec<_>>(),
+        })
+    }
+}
