@@ -187,6 +187,11 @@ def eventbridge(body):
     }
 
 
+def reconcile():
+    """What the schedule sends: which buckets to hold against the ledger."""
+    return {"flowlog": "reconcile", "buckets": [BUCKET], "prefixes": [""], "lookback_days": 1}
+
+
 def test_event():
     """What S3 sends once, when a notification is configured: there is no object behind it."""
     return {
@@ -297,6 +302,7 @@ def payloads(body):
         "s3-parser/sns-sqs-s3.json": sqs(sns_envelope(direct)),
         "s3-parser/eventbridge-object-created.json": eventbridge(body),
         "s3-parser/s3-test-event.json": sqs(test_event()),
+        "s3-parser/reconcile.json": reconcile(),
         "cwl-subscriber/data-message.json": data_message(),
         "cwl-subscriber/control-message.json": control_message(),
         "anomaly-alerter/dynamodb-stream-insert.json": stream_insert(),

@@ -9,11 +9,12 @@ use flowlog_core::decode::Limits;
 use flowlog_core::detect::Rules;
 use flowlog_core::format::Format;
 use flowlog_core::ingest::Ingestor;
-use flowlog_core::object::{ObjectError, ObjectHead, ObjectRef, Objects};
+use flowlog_core::object::{Listed, Listing, ObjectError, ObjectHead, ObjectRef, Objects, Page};
 use flowlog_core::record::BatchId;
 use flowlog_core::store::memory::MemoryStore;
 use flowlog_core::store::{LedgerReader, LedgerState};
 use flowlog_cwl_subscriber as subscriber;
+use flowlog_s3_parser::App;
 use serde_json::json;
 
 use crate::support::{START, event, no_metrics, parser, project};
@@ -49,9 +50,43 @@ impl Objects for OneObject {
         if_match: Option<&str>,
     ) -> Result<(ObjectHead, FileBody), ObjectError> {
         self.head(at).await?;
-        assert!(if_match.is_some());
-        self.0.get(&self.1, range, None).await
+        let etag = if_match.expect("the parser names the ETag that it wants").to_owned();
+        let (head, body) = self.0.get(&self.1, range, None).await?;
+        Ok((ObjectHead { etag, ..head }, body))
     }
+}
+
+/// The bucket has this one object, under AWS's key.
+impl Listing for OneObject {
+    async fn list(&self, _: &str, prefix: &str, _: Option<&str>) -> Result<Page, ObjectError> {
+        let mut page = Page::default();
+        if prefix == format!("{REGION}2026/11/01/") {
+            let key = format!("{REGION}2026/11/01/{}", self.1.key);
+            let object = ObjectRef { bucket: "flowlog-dev-logs".to_owned(), key };
+            let head = self.head(&object).await?;
+            page.objects.push(Listed { object, head, modified: START });
+        }
+        Ok(page)
+    }
+
+    async fn folders(&self, bucket: &str, prefix: &str) -> Result<Vec<String>, ObjectError> {
+        assert_eq!(bucket, "flowlog-dev-logs");
+        let next = REGION.strip_prefix(prefix).and_then(|rest| rest.find('/'));
+        Ok(next.map(|at| REGION[..=prefix.len() + at].to_owned()).into_iter().collect())
+    }
+}
+
+const REGION: &str = "AWSLogs/123456789012/vpcflowlogs/us-east-1/";
+
+#[tokio::test]
+async fn the_schedule_finds_what_no_notification_told_of() {
+    let app = App { now: || START + 1000, ..parser(OneObject::sample(), MemoryStore::default()) };
+    let answer = alright(parser_handle(&app, "reconcile").await, "reconcile");
+    let first = json!({ "listed": 1, "missing": 1, "unfinished": 0, "ingested": 1, "failed": 0, "complete": true });
+    assert_eq!(answer, first);
+    let answer = alright(parser_handle(&app, "reconcile").await, "reconcile");
+    let second = json!({ "listed": 1, "missing": 0, "unfinished": 0, "ingested": 0, "failed": 0, "complete": true });
+    assert_eq!(answer, second);
 }
 
 #[tokio::test]

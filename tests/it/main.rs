@@ -8,10 +8,14 @@
 )]
 
 mod contract;
+mod deadline;
 mod envelopes;
 mod evaluation;
 mod exactly_once;
 mod questions;
+mod reconcile;
+mod requeue;
+mod resume;
 mod sample_day;
 mod support;
 mod tidy;

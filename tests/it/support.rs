@@ -1,6 +1,7 @@
 //! What the tests share: generated days, events, and a store that dies on command.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use flowlog_aws::telemetry::Metric;
@@ -8,11 +9,11 @@ use flowlog_cli::folder::FolderObjects;
 use flowlog_cli::generate::{self, Attack, Layout, Plan, Truth};
 use flowlog_core::decode::Limits;
 use flowlog_core::ingest::Ingestor;
-use flowlog_core::object::ObjectRef;
+use flowlog_core::object::{Listing, ObjectError, ObjectHead, ObjectRef, Objects, Page};
 use flowlog_core::record::BatchId;
 use flowlog_core::store::{
     AggregateWriter, Claim, ClaimOutcome, Completed, Completion, DirectoryEntry, Ledger,
-    PartialItem, StoreError,
+    LedgerEntry, LedgerReader, PartialItem, StoreError,
 };
 use flowlog_s3_parser::App;
 use lambda_runtime::{Context, LambdaEvent};
@@ -87,6 +88,40 @@ pub(crate) fn event(path: &str) -> LambdaEvent<Value> {
     LambdaEvent::new(serde_json::from_str(&text).unwrap(), Context::default())
 }
 
+/// Objects in a place that is never listed.
+pub(crate) struct Unlisted<O>(pub(crate) O);
+
+impl<O: Objects> Objects for Unlisted<O> {
+    type Body = O::Body;
+
+    async fn head(&self, at: &ObjectRef) -> Result<ObjectHead, ObjectError> {
+        self.0.head(at).await
+    }
+
+    async fn get(
+        &self,
+        at: &ObjectRef,
+        range: Option<Range<u64>>,
+        if_match: Option<&str>,
+    ) -> Result<(ObjectHead, Self::Body), ObjectError> {
+        self.0.get(at, range, if_match).await
+    }
+
+    async fn pause(&self, attempt: u32) {
+        self.0.pause(attempt).await;
+    }
+}
+
+impl<O> Listing for Unlisted<O> {
+    async fn list(&self, _: &str, _: &str, _: Option<&str>) -> Result<Page, ObjectError> {
+        unreachable!("nothing is listed here")
+    }
+
+    async fn folders(&self, _: &str, _: &str) -> Result<Vec<String>, ObjectError> {
+        unreachable!("nothing is listed here")
+    }
+}
+
 /// A store that fails a call, before it has any effect or after: a crash, or a lost response.
 pub(crate) struct Dying<S> {
     pub(crate) inner: S,
@@ -129,6 +164,12 @@ impl<S: Ledger> Ledger for Dying<S> {
 
     async fn quarantine(&self, batch: BatchId, reason: &str) -> Result<(), StoreError> {
         self.call(self.inner.quarantine(batch, reason)).await
+    }
+}
+
+impl<S: LedgerReader> LedgerReader for Dying<S> {
+    async fn entries(&self, batches: &[BatchId]) -> Result<Vec<Option<LedgerEntry>>, StoreError> {
+        self.call(self.inner.entries(batches)).await
     }
 }
 

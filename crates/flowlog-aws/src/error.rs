@@ -15,12 +15,19 @@ use flowlog_core::store::StoreError;
 pub struct CallError {
     operation: &'static str,
     detail: String,
+    /// The other side has too much to do, or an error of its own: patience helps.
+    busy: bool,
 }
 
 impl CallError {
     /// An error of our own about a call.
     pub(crate) fn new(operation: &'static str, detail: impl Into<String>) -> Self {
-        Self { operation, detail: detail.into() }
+        Self { operation, detail: detail.into(), busy: false }
+    }
+
+    /// A call that was answered by doing nothing.
+    pub(crate) fn busy(operation: &'static str, detail: impl Into<String>) -> Self {
+        Self { busy: true, ..Self::new(operation, detail) }
     }
 
     fn of<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> Self
@@ -40,10 +47,14 @@ impl CallError {
             }
             other => chain(other),
         };
-        match request_id {
-            Some(id) => Self::new(operation, format!("{detail} (request {id})")),
-            None => Self::new(operation, detail),
-        }
+        let detail = match request_id {
+            Some(id) => format!("{detail} (request {id})"),
+            None => detail,
+        };
+        let status = error.raw_response().map_or(0, |r| r.status().as_u16());
+        let code = error.as_service_error().and_then(ProvideErrorMetadata::code);
+        let busy = status >= 500 || status == 429 || code.is_some_and(|c| BUSY_CODES.contains(&c));
+        Self { operation, detail, busy }
     }
 }
 
@@ -94,6 +105,28 @@ const RETRYABLE_CODES: &[&str] = &[
     "TransactionConflictException",
     "TransactionInProgressException",
 ];
+
+/// Of these, the ones that say: not so fast, or somebody else is at it.
+const BUSY_CODES: &[&str] = &[
+    "ProvisionedThroughputExceededException",
+    "ReplicatedWriteConflictException",
+    "RequestLimitExceeded",
+    "RequestThrottled",
+    "RequestThrottledException",
+    "SlowDown",
+    "ThrottledException",
+    "Throttling",
+    "ThrottlingException",
+    "TooManyRequestsException",
+    "TransactionConflictException",
+    "TransactionInProgressException",
+];
+
+/// Whether a table had too much to do, or failed by itself.
+pub(crate) fn is_busy(error: &StoreError) -> bool {
+    let StoreError::Retryable(cause) = error else { return false };
+    cause.downcast_ref::<CallError>().is_some_and(|call| call.busy)
+}
 
 /// Whether the same call can succeed later. Expired credentials can: another sandbox has new ones.
 pub(crate) fn is_retryable<E>(error: &SdkError<E, HttpResponse>) -> bool

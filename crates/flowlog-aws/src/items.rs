@@ -135,6 +135,18 @@ pub(crate) fn of_claim(claim: &Claim) -> Item {
     }
 }
 
+/// The entry of a quarantined delivery in their list, if that is what the ledger's item says.
+pub(crate) fn of_quarantine(ledger: Item) -> Result<Option<Item>, StoreError> {
+    let mut reader = Reader::new(ledger);
+    if reader.text("st")? != LedgerState::Quarantined.letter() {
+        return Ok(None);
+    }
+    let pk = reader.text("pk")?;
+    let batch = pk.strip_prefix("O#").ok_or_else(|| reader.corrupt("no key of a ledger entry"))?;
+    let ttl: i64 = reader.number("ttl")?;
+    Ok(Some(with(key(item::QUARANTINE_PK, batch), [("t", s("Q")), ("ttl", n(ttl))])))
+}
+
 pub(crate) fn to_ledger(item: Item) -> Result<LedgerEntry, StoreError> {
     let mut reader = Reader::new(item);
     let state = reader.text("st")?;

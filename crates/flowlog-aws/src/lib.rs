@@ -5,6 +5,7 @@
 //! port's call into requests, and a response or an error into the port's own vocabulary.
 
 pub mod capacity;
+mod backoff;
 pub mod dynamodb;
 pub mod env;
 mod error;

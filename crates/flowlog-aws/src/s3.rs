@@ -1,15 +1,23 @@
 //! Objects in S3.
 
 use std::ops::Range;
+use std::time::Duration;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_types::SdkConfig;
 use bytes::Bytes;
-use flowlog_core::object::{ObjectBody, ObjectError, ObjectHead, ObjectRef, Objects};
+use flowlog_core::object::{
+    Listed, Listing, ObjectBody, ObjectError, ObjectHead, ObjectRef, Objects, Page,
+};
 
 use crate::error::{self, CallError};
-use crate::sdk;
+use crate::{backoff, sdk};
+
+/// The longest wait before the first repetition of a read that broke.
+const RESUME_FIRST: Duration = Duration::from_millis(100);
+/// … and before any: five of them cost a function's minute little.
+const RESUME_LONGEST: Duration = Duration::from_millis(1600);
 
 /// The objects port on S3.
 #[derive(Debug, Clone)]
@@ -91,6 +99,74 @@ impl Objects for S3Objects {
         };
         let head = object_head("GetObject", got.e_tag.as_deref(), size)?;
         Ok((head, S3Body(Some(got.body))))
+    }
+
+    async fn pause(&self, attempt: u32) {
+        backoff::pause(RESUME_FIRST, RESUME_LONGEST, attempt).await;
+    }
+}
+
+impl Listing for S3Objects {
+    async fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<Page, ObjectError> {
+        let mut page = Page::default();
+        let mut token = None;
+        // S3 promises no least number of objects for a page that is not the last.
+        loop {
+            let got = self
+                .client
+                .list_objects_v2()
+                .bucket(bucket)
+                .prefix(prefix)
+                .set_start_after(after.filter(|after| !after.is_empty()).map(str::to_owned))
+                .set_continuation_token(token)
+                .send()
+                .await
+                .map_err(|e| error::object("ListObjectsV2", &e))?;
+            for object in got.contents.unwrap_or_default() {
+                let size = object.size.and_then(|size| u64::try_from(size).ok());
+                let head = object_head("ListObjectsV2", object.e_tag.as_deref(), size)?;
+                let modified = object.last_modified.map_or(0, |time| time.secs());
+                let key = object.key.unwrap_or_default();
+                let object = ObjectRef { bucket: bucket.to_owned(), key };
+                page.objects.push(Listed { object, head, modified });
+            }
+            token = got.next_continuation_token.filter(|_| got.is_truncated == Some(true));
+            page.more = token.is_some();
+            if !page.more || !page.objects.is_empty() {
+                return Ok(page);
+            }
+        }
+    }
+
+    async fn folders(&self, bucket: &str, prefix: &str) -> Result<Vec<String>, ObjectError> {
+        let mut folders = Vec::new();
+        let mut token = None;
+        loop {
+            let got = self
+                .client
+                .list_objects_v2()
+                .bucket(bucket)
+                .prefix(prefix)
+                .delimiter("/")
+                .set_continuation_token(token)
+                .send()
+                .await
+                .map_err(|e| error::object("ListObjectsV2", &e))?;
+            folders.extend(
+                got.common_prefixes.unwrap_or_default().into_iter().filter_map(|p| p.prefix),
+            );
+            token = got.next_continuation_token.filter(|_| got.is_truncated == Some(true));
+            if token.is_none() {
+                folders.sort_unstable();
+                folders.dedup();
+                return Ok(folders);
+            }
+        }
     }
 }
 
@@ -207,6 +283,91 @@ mod tests {
         let missing = ObjectRef { key: "none".to_owned(), ..object() };
         let objects = S3Objects::new(&wire.config());
         contract::all(&objects, &object(), CONTENT.as_bytes(), &missing).await.unwrap();
+    }
+
+    /// As much of ListObjectsV2 as a bucket of a few objects needs, two of them on a page.
+    fn bucket(asked: &Asked) -> Option<Canned> {
+        let etag = |key: &str| format!("\"{:x}\"", key.len());
+        let (path, query) = asked.uri.split_once('?').unwrap_or((&asked.uri, ""));
+        if asked.method == "HEAD" {
+            let key = path.strip_prefix("https://flow-logs.s3.eu-west-1.amazonaws.com/")?;
+            let key = decoded(key);
+            let headers = vec![("etag", etag(&key)), ("content-length", "1".to_owned())];
+            return Some((200, headers, String::new()));
+        }
+        let asks = |name: &str| {
+            let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+            pairs.find(|(n, _)| *n == name).map(|(_, value)| decoded(value))
+        };
+        assert_eq!(asks("list-type").as_deref(), Some("2"));
+        let prefix = asks("prefix").unwrap_or_default();
+        let after = asks("continuation-token").or(asks("start-after")).unwrap_or_default();
+        let mut keys = contract::LISTED.map(str::to_owned);
+        keys.sort_unstable();
+        let mut entries: Vec<(String, bool)> = Vec::new();
+        for key in keys.into_iter().filter(|key| key.starts_with(&prefix)) {
+            let rest = &key[prefix.len()..];
+            let folder = asks("delimiter").and_then(|slash| rest.find(&slash));
+            let entry = match folder {
+                Some(at) => (key[..=prefix.len() + at].to_owned(), true),
+                None => (key, false),
+            };
+            if entry.0 > after && entries.last() != Some(&entry) {
+                entries.push(entry);
+            }
+        }
+        let more = entries.len() > 2;
+        entries.truncate(2);
+        let mut body = format!("<ListBucketResult><IsTruncated>{more}</IsTruncated>");
+        if more {
+            let token = &entries[1].0;
+            body += &format!("<NextContinuationToken>{token}</NextContinuationToken>");
+        }
+        for (name, is_folder) in entries {
+            body += &if is_folder {
+                format!("<CommonPrefixes><Prefix>{name}</Prefix></CommonPrefixes>")
+            } else {
+                let etag = etag(&name).replace('"', "&quot;");
+                format!(
+                    "<Contents><Key>{name}</Key><LastModified>2026-11-01T00:10:00.000Z</LastModified>\
+                     <ETag>{etag}</ETag><Size>1</Size></Contents>"
+                )
+            };
+        }
+        Some((200, vec![], format!("{body}</ListBucketResult>")))
+    }
+
+    fn decoded(text: &str) -> String {
+        percent_encoding::percent_decode_str(text).decode_utf8().unwrap().into_owned()
+    }
+
+    #[tokio::test]
+    async fn lists_what_there_is() {
+        let wire = Wire::serving(bucket);
+        let objects = S3Objects::new(&wire.config());
+        contract::listing(&objects, "flow-logs").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_listing_goes_on_after_a_key_and_over_empty_pages() {
+        let empty = "<ListBucketResult><IsTruncated>true</IsTruncated>\
+                     <NextContinuationToken>t0</NextContinuationToken></ListBucketResult>";
+        let one = "<ListBucketResult><IsTruncated>false</IsTruncated><Contents>\
+                   <Key>p/y</Key><LastModified>2026-11-01T00:10:00.500Z</LastModified>\
+                   <ETag>&quot;e7a9&quot;</ETag><Size>31</Size></Contents></ListBucketResult>";
+        let wire = Wire::new([empty, one].map(|body| (200, vec![], body.to_owned())));
+        let objects = S3Objects::new(&wire.config());
+        let page = objects.list("flow-logs", "p/", Some("p/x")).await.unwrap();
+        let head = ObjectHead { etag: "e7a9".to_owned(), size: 31 };
+        let object = ObjectRef { bucket: "flow-logs".to_owned(), key: "p/y".to_owned() };
+        assert_eq!(page.objects, [Listed { object, head, modified: 1_793_491_800 }]);
+        assert!(!page.more);
+        let uris: Vec<String> = wire.asked().into_iter().map(|asked| asked.uri).collect();
+        let host = "https://flow-logs.s3.eu-west-1.amazonaws.com/";
+        let first = format!("{host}?list-type=2&prefix=p%2F&start-after=p%2Fx");
+        let second =
+            format!("{host}?list-type=2&prefix=p%2F&continuation-token=t0&start-after=p%2Fx");
+        assert_eq!(uris, [first, second]);
     }
 
     #[tokio::test]

@@ -69,7 +69,7 @@ metrics! {
     DeliveriesDuplicate Count "Deliveries that were done before.",
     DeliveriesQuarantined Count "Deliveries that are permanently unusable.",
     DeliveriesRetried Count "Deliveries left to a later attempt.",
-    DeliveriesMissing Count "Objects in the bucket that the ledger does not have.",
+    DeliveriesMissing Count "Objects in the bucket that the ledger does not have, or not as done.",
     ObjectsReplaced Count "Objects that another one has replaced.",
     ObjectsGone Count "Objects that were not there.",
     DigestChanged Count "Deliveries that came out differently the second time.",

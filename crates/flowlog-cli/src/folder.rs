@@ -12,7 +12,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, Metadata};
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::ops::Range;
@@ -21,10 +21,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use flowlog_core::object::{ObjectBody, ObjectError, ObjectHead, ObjectRef, Objects};
+use flowlog_core::object::{
+    Listed, Listing, ObjectBody, ObjectError, ObjectHead, ObjectRef, Objects, Page,
+};
 use flowlog_core::record::Source;
 use sha2::{Digest as _, Sha256};
 
+/// Objects that a listing gives at once.
+const PAGE: usize = if cfg!(test) { 2 } else { 1000 };
 /// Bytes that a body gives at once.
 const PIECE: usize = 128 * 1024;
 /// The folder that AWS puts flow logs under.
@@ -171,6 +175,23 @@ impl FolderObjects {
         Ok(head)
     }
 
+    /// The files of a bucket whose keys begin with `prefix` and sort after `after`.
+    fn below<'a>(
+        &'a self,
+        bucket: &str,
+        prefix: &'a str,
+        after: &'a str,
+    ) -> impl Iterator<Item = (&'a ObjectRef, &'a PathBuf)> + use<'a> {
+        let first = ObjectRef { bucket: bucket.to_owned(), key: prefix.max(after).to_owned() };
+        let bucket = bucket.to_owned();
+        self.files
+            .range(first..)
+            .take_while(move |(object, _)| {
+                object.bucket == bucket && object.key.starts_with(prefix)
+            })
+            .filter(move |(object, _)| *object.key > *after)
+    }
+
     fn path_of(&self, at: &ObjectRef) -> Result<&Path, ObjectError> {
         self.files.get(at).map(PathBuf::as_path).ok_or(ObjectError::Gone)
     }
@@ -201,6 +222,44 @@ impl Objects for FolderObjects {
         file.seek(SeekFrom::Start(start)).map_err(unreadable)?;
         let left = range.end.min(head.size).saturating_sub(start);
         Ok((head, FileBody { file: Some(file), left, stamp }))
+    }
+}
+
+impl Listing for FolderObjects {
+    async fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<Page, ObjectError> {
+        let mut below = self.below(bucket, prefix, after.unwrap_or_default()).peekable();
+        let mut page = Page::default();
+        while let Some((object, path)) = below.next_if(|_| page.objects.len() < PAGE) {
+            let listed = self.head_of(path).and_then(|head| {
+                let modified = std::fs::metadata(path)?.modified()?;
+                let since = modified.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+                let modified = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+                Ok(Listed { object: object.clone(), head, modified })
+            });
+            match listed.map_err(unreadable) {
+                Ok(listed) => page.objects.push(listed),
+                Err(ObjectError::Gone) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        page.more = below.peek().is_some();
+        Ok(page)
+    }
+
+    async fn folders(&self, bucket: &str, prefix: &str) -> Result<Vec<String>, ObjectError> {
+        let folders: BTreeSet<String> = self
+            .below(bucket, prefix, "")
+            .filter_map(|(object, _)| {
+                let end = prefix.len() + object.key.get(prefix.len()..)?.find('/')?;
+                Some(object.key[..=end].to_owned())
+            })
+            .collect();
+        Ok(folders.into_iter().collect())
     }
 }
 

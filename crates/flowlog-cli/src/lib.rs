@@ -12,3 +12,4 @@ pub mod generate;
 pub mod input;
 pub mod local;
 pub mod report;
+pub mod requeue;

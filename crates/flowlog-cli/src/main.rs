@@ -11,13 +11,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use flowlog_aws::{DynamoDbStore, S3Objects, env, sdk};
 use flowlog_cli::ask::{self, CoverageArgs, Question, RejectedArgs, TopArgs, WhoArgs};
-use flowlog_cli::embedded::Location;
+use flowlog_cli::embedded::{EmbeddedDb, Location};
+use flowlog_cli::folder::FolderObjects;
 use flowlog_cli::generate::{self, Attack, Layout, Plan};
 use flowlog_cli::report::{self, Report};
+use flowlog_cli::requeue::{self, Selection};
 use flowlog_cli::{analyze, local};
 use flowlog_core::decode::{Fallback, Limits};
 use flowlog_core::format::Format;
+use flowlog_core::object::Objects;
+use flowlog_core::record::BatchId;
 
 /// VPC flow logs on a laptop: the decoder, the roll-ups, the rules and the handlers that run in AWS.
 ///
@@ -56,6 +61,18 @@ enum Command {
     Who(WhoArgs),
     /// How complete the data is: by hour, and the state of every delivery.
     Coverage(CoverageArgs),
+    /// List quarantined deliveries, or bring them back.
+    ///
+    /// A delivery that cannot be used is quarantined, so that it is not tried for ever. Without a
+    /// choice of deliveries this lists them; with BATCH ids, --reason or --all they are reopened and
+    /// ingested again, under the mapping version, the horizon and the ETag that they were first
+    /// claimed with: an object that has been replaced since stays out.
+    ///
+    /// Without --store the tables and objects are those of AWS: AGGREGATES_TABLE and CONTROL_TABLE
+    /// name the tables, AWS_REGION and AWS_ACCESS_KEY_ID … are as everywhere.
+    ///
+    /// Exit status: 0 everything chosen counts now; 1 something does not; 2 the command line is wrong.
+    Requeue(RequeueArgs),
     /// Write deterministic flow log objects of two peered VPCs, and the truth about them.
     Generate(GenerateArgs),
 }
@@ -80,6 +97,29 @@ struct LocalArgs {
     /// Keep the database in this file; without it, it is gone afterwards.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
+struct RequeueArgs {
+    /// Ids of deliveries, as the list has them.
+    #[arg(value_name = "BATCH")]
+    batches: Vec<String>,
+    /// All that were quarantined for this reason.
+    #[arg(long, conflicts_with = "batches")]
+    reason: Option<String>,
+    /// All.
+    #[arg(long, conflicts_with_all = ["batches", "reason"])]
+    all: bool,
+    /// A local store, as `flowlog local --store` keeps it, instead of AWS. Alerts about what is
+    /// brought back are those of the next `flowlog local` on it.
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+    /// Where the objects of a local store are, as they were given to `flowlog local`; may be given
+    /// several times.
+    #[arg(long, value_name = "PATH", requires = "store")]
+    objects: Vec<PathBuf>,
     #[command(flatten)]
     output: Output,
 }
@@ -131,6 +171,7 @@ async fn main() -> ExitCode {
         Command::Rejected(args) => run_ask(Question::Rejected(args)).await,
         Command::Who(args) => run_ask(Question::Who(args)).await,
         Command::Coverage(args) => run_ask(Question::Coverage(args)).await,
+        Command::Requeue(args) => run_requeue(args).await,
         Command::Generate(args) => run_generate(args),
     };
     match result {
@@ -187,6 +228,63 @@ async fn run_local(args: LocalArgs) -> Fallible {
 async fn run_ask(question: Question) -> Fallible {
     print(&ask::ask(question).await?)?;
     Ok(ExitCode::SUCCESS)
+async fn run_requeue(args: RequeueArgs) -> Fallible {
+    let chosen = if args.all {
+        Some(Selection::All)
+    } else if let Some(reason) = args.reason {
+        Some(Selection::Reason(reason))
+    } else if args.batches.is_empty() {
+        None
+    } else {
+        let ids = args
+            .batches
+            .iter()
+            .map(|id| BatchId::parse(id).ok_or_else(|| format!("{id:?} is no id of a delivery")));
+        Some(Selection::Batches(ids.collect::<Result<_, _>>()?))
+    };
+    let format = args.output.format;
+    if let Some(file) = args.store {
+        let database = EmbeddedDb::open(Location::File(file)).await?;
+        let objects = FolderObjects::open(&args.objects)?;
+        let app = requeue::app(objects, database.store(), Limits::default(), None);
+        return bring_back(&app, chosen, format).await;
+    }
+    let config = flowlog_s3_parser::Config::from_lookup(&env::process)?;
+    let sdk = sdk::from_lookup(&env::process);
+    let store = DynamoDbStore::new(&sdk, config.tables);
+    let horizon = Some(config.horizon_seconds);
+    let app = requeue::app(S3Objects::new(&sdk), store, config.limits, horizon);
+    bring_back(&app, chosen, format).await
+}
+
+async fn bring_back<O: Objects>(
+    app: &flowlog_s3_parser::App<O, DynamoDbStore>,
+    chosen: Option<Selection>,
+    format: OutputFormat,
+) -> Fallible {
+    let selection = chosen.clone().unwrap_or(Selection::All);
+    let found = requeue::select(&app.store, &selection).await??;
+    if chosen.is_none() {
+        match format {
+            OutputFormat::Table => print(&requeue::list_to_text(&found))?,
+            OutputFormat::Json => print(&format!("{}\n", requeue::list_to_json(&found)))?,
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut all_done = true;
+    let mut objects = Vec::new();
+    for quarantined in &found {
+        let requeued = requeue::requeue(app, quarantined).await?;
+        all_done &= matches!(requeued.fate, requeue::Fate::Done { .. });
+        match format {
+            OutputFormat::Table => print(&requeued.to_text())?,
+            OutputFormat::Json => objects.push(requeued.to_json()),
+        }
+    }
+    if format == OutputFormat::Json {
+        print(&format!("{}\n", serde_json::Value::Array(objects)))?;
+    }
+    Ok(if all_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn run_generate(args: GenerateArgs) -> Fallible {

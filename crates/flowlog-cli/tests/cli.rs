@@ -199,3 +199,36 @@ fn generate_is_deterministic() {
     let truth = |name: &str| std::fs::read(folder.path().join(name).join("truth.json")).unwrap();
     assert_eq!(truth("a"), truth("b"));
 }
+
+#[test]
+fn requeue_lists_and_brings_back_from_a_local_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = folder.path().join("AWSLogs");
+    std::fs::create_dir(&logs).unwrap();
+    let whole = gzip(&good());
+    std::fs::write(logs.join("cut.log.gz"), &whole[..whole.len() - 4]).unwrap();
+    std::fs::write(logs.join("good.log.gz"), &whole).unwrap();
+    let local = flowlog(folder.path(), &["local", "AWSLogs", "--store", "s.db"]);
+    assert_eq!(local.status.code(), Some(1), "{}", text(&local.stderr));
+
+    let listed = flowlog(folder.path(), &["requeue", "--store", "s.db"]);
+    assert_eq!(listed.status.code(), Some(0), "{}", text(&listed.stderr));
+    let list = text(&listed.stdout);
+    assert_eq!(list.lines().count(), 1, "{list}");
+    assert!(list.contains("truncated_gzip") && list.contains("AWSLogs/cut.log.gz"), "{list}");
+    let batch = list.split(' ').next().unwrap();
+
+    // It is as broken as before.
+    let args = ["requeue", batch, "--store", "s.db", "--objects", "AWSLogs"];
+    let again = flowlog(folder.path(), &args);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stdout).contains("quarantined: truncated_gzip"), "{again:?}");
+    let json = ["requeue", "--reason", "corrupt_gzip", "--store", "s.db", "--format", "json"];
+    assert_eq!(text(&flowlog(folder.path(), &json).stdout), "[]\n", "no other reason");
+
+    for wrong in [&["requeue", "nonsense", "--store", "s.db"][..], &["requeue", "--all", batch]] {
+        let output = flowlog(folder.path(), wrong);
+        assert_ne!(output.status.code(), Some(0), "{wrong:?}");
+        assert!(!output.stderr.is_empty());
+    }
+}

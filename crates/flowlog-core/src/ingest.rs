@@ -179,7 +179,9 @@ impl Ingestor {
                 Found::Resume(mapping) => (mapping, entry.horizon),
                 Found::Duplicate => return Ok(Begun::Duplicate),
                 Found::Unusable(reason) => {
-                    if entry.state == LedgerState::Claimed {
+                    // Again, if it is quarantined already: an attempt may have died between the
+                    // ledger and the list of what is quarantined.
+                    if entry.state != LedgerState::Done {
                         store.quarantine(delivery.batch, &reason).await?;
                     }
                     return Ok(Begun::Quarantined(reason));

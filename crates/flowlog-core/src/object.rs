@@ -1,4 +1,4 @@
-//! The objects port: where flow log objects are read from (S3, or a folder).
+//! The ports of objects: where flow log objects are read from and listed (S3, or a folder).
 
 pub mod contract;
 
@@ -48,6 +48,26 @@ pub enum ObjectError {
     Retryable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+/// What a listing says of one object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Where it is.
+    pub object: ObjectRef,
+    /// Its size and ETag, as [`Objects::head`] would give them.
+    pub head: ObjectHead,
+    /// When it was put there (epoch seconds).
+    pub modified: i64,
+}
+
+/// A part of a listing.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Page {
+    /// Objects in the order of their keys' bytes; empty only at the end.
+    pub objects: Vec<Listed>,
+    /// Whether there are others after the last one.
+    pub more: bool,
+}
+
 /// A body that arrives in pieces.
 pub trait ObjectBody {
     /// The next piece, `None` at the end. An error ends the body; what came before it was right.
@@ -70,4 +90,31 @@ pub trait Objects {
         range: Option<Range<u64>>,
         if_match: Option<&str>,
     ) -> impl Future<Output = Result<(ObjectHead, Self::Body), ObjectError>>;
+
+    /// Waits before the `attempt`-th repetition (from 1) of a read that broke. How long is the
+    /// adapter's to know, which knows what it talks to; a disk is not waited for.
+    fn pause(&self, attempt: u32) -> impl Future<Output = ()> {
+        let _immediately = attempt;
+        std::future::ready(())
+    }
+}
+
+/// Finding out which objects there are. The adapters pass one contract suite here, too.
+pub trait Listing {
+    /// The objects whose keys begin with `prefix` and sort after `after`, as many as come at once.
+    /// The last key of a page is the `after` of the next one.
+    fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> impl Future<Output = Result<Page, ObjectError>>;
+
+    /// How the keys that begin with `prefix` go on up to their next `/`: the prefix and that part
+    /// with its slash, each once, sorted. Keys without a further slash are none.
+    fn folders(
+        &self,
+        bucket: &str,
+        prefix: &str,
+    ) -> impl Future<Output = Result<Vec<String>, ObjectError>>;
 }

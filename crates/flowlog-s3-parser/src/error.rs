@@ -11,6 +11,9 @@ pub enum HandlerError {
     /// The event is none that the function knows.
     #[error("unusable event: {0}")]
     Event(#[from] EventError),
+    /// The invocation ended before its work.
+    #[error("out of time; the rest is left to another attempt")]
+    OutOfTime,
     /// The object could not be read.
     #[error("{at}: {source}")]
     Object {
@@ -34,7 +37,7 @@ impl HandlerError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Event(_) => false,
-            Self::Object { .. } => true,
+            Self::OutOfTime | Self::Object { .. } => true,
             Self::Ingest { source, .. } => source.is_retryable(),
         }
     }
@@ -42,6 +45,7 @@ impl HandlerError {
     fn error_type(&self) -> &'static str {
         match self {
             Self::Event(_) => "Permanent.Event",
+            Self::OutOfTime => "Retryable.Deadline",
             Self::Object { .. } => "Retryable.Object",
             Self::Ingest { source, .. } if source.is_retryable() => "Retryable.Store",
             Self::Ingest { .. } => "Permanent.Store",

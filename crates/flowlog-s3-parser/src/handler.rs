@@ -4,13 +4,15 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use flowlog_aws::telemetry::Metric;
 use flowlog_core::event::{Notification, Notifications, parse_notifications};
 use flowlog_core::ingest::{Begun, Delivery, IngestError, Lateness, Outcome};
-use flowlog_core::object::{ObjectError, ObjectRef, Objects};
+use flowlog_core::object::{Listing, ObjectError, ObjectRef, Objects};
 use flowlog_core::record::{BatchId, Source};
-use flowlog_core::store::{AggregateWriter, Ledger};
+use flowlog_core::store::{AggregateWriter, Ledger, LedgerReader};
 use lambda_runtime::LambdaEvent;
 use serde_json::{Value, json};
 
+use crate::deadline::Deadline;
 use crate::object::{ReadError, read};
+use crate::reconcile::{Request, reconcile};
 use crate::{App, HandlerError};
 
 /// What became of one notification.
@@ -24,21 +26,28 @@ pub struct Report {
 
 /// Deals with one invocation. SQS batches are answered with the messages that must come again; any
 /// other event fails as a whole if anything in it must.
-pub async fn handle<O: Objects, S: Ledger + AggregateWriter>(
-    app: &App<O, S>,
-    event: LambdaEvent<Value>,
-) -> Result<Value, HandlerError> {
-    let payload = event.payload;
+pub async fn handle<O, S>(app: &App<O, S>, event: LambdaEvent<Value>) -> Result<Value, HandlerError>
+where
+    O: Objects + Listing,
+    S: Ledger + LedgerReader + AggregateWriter,
+{
+    let LambdaEvent { payload, context } = event;
+    let deadline = Deadline::of(&context, (app.now)());
+    if let Some(request) = Request::of(&payload)? {
+        let summary = reconcile(app, &request, deadline).await?;
+        return Ok(serde_json::to_value(summary).unwrap_or_default());
+    }
     let from_queue = payload["Records"][0]["eventSource"] == "aws:sqs";
     if !from_queue {
-        let reports = notified(app, &payload.to_string()).await?;
+        let reports = notified(app, &payload.to_string(), deadline).await?;
         return Ok(json!({ "objects": reports.len() }));
     }
     let batch: SqsEvent = serde_json::from_value(payload)
         .map_err(|error| flowlog_core::event::EventError::Json(error.to_string()))?;
     let mut response = SqsBatchResponse::default();
     for message in batch.records {
-        if let Err(error) = notified(app, message.body.as_deref().unwrap_or_default()).await {
+        let body = message.body.as_deref().unwrap_or_default();
+        if let Err(error) = notified(app, body, deadline).await {
             let id = message.message_id.unwrap_or_default();
             // A message that nobody can read goes the same way: the dead-letter queue is where a
             // person finds it, since no ledger entry can name it.
@@ -50,11 +59,12 @@ pub async fn handle<O: Objects, S: Ledger + AggregateWriter>(
     Ok(serde_json::to_value(response).unwrap_or_default())
 }
 
-/// Ingests every object that a message names. The first error stops it: the message comes again,
-/// and what was done by then is found done.
+/// Ingests every object that a message names. The first error stops it, and so does the deadline:
+/// the message comes again, and what was done by then is found done.
 async fn notified<O: Objects, S: Ledger + AggregateWriter>(
     app: &App<O, S>,
     body: &str,
+    deadline: Deadline,
 ) -> Result<Vec<Report>, HandlerError> {
     let Notifications { created, ignored } = parse_notifications(body)?;
     for ignored in ignored {
@@ -62,7 +72,8 @@ async fn notified<O: Objects, S: Ledger + AggregateWriter>(
     }
     let mut reports = Vec::with_capacity(created.len());
     for notification in created {
-        let outcome = ingest_object(app, &notification).await?;
+        let ingested = deadline.within((app.now)(), ingest_object(app, &notification)).await;
+        let outcome = ingested.ok_or(HandlerError::OutOfTime)??;
         reports.push(Report { object: notification.object, outcome });
     }
     Ok(reports)
@@ -161,7 +172,7 @@ async fn attempt<O: Objects, S: Ledger + AggregateWriter>(
 }
 
 /// Why a key is not worth reading, if so. Content decides about everything else.
-fn not_a_flow_log(key: &str) -> Option<String> {
+pub(crate) fn not_a_flow_log(key: &str) -> Option<String> {
     if key.ends_with('/') {
         return Some("folder".to_owned());
     }

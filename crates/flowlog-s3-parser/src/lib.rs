@@ -1,13 +1,17 @@
 //! The S3-triggered parser: objects that S3 notifications name, into partials in DynamoDB.
 //!
 //! Accepts SQS messages that carry S3 notifications (the default), SNS in SQS, EventBridge's
-//! `Object Created` and S3's own events. It calls nothing but S3 and DynamoDB, so it can run in
+//! `Object Created` and S3's own events, and on a schedule `{"flowlog": "reconcile", …}`, which finds
+//! and ingests what no notification told of. It calls nothing but S3 and DynamoDB, so it can run in
 //! private subnets with only their gateway endpoints.
 
 mod config;
+mod deadline;
+mod download;
 mod error;
 mod handler;
 mod object;
+mod reconcile;
 
 pub use config::{Config, ConfigError};
 pub use error::HandlerError;

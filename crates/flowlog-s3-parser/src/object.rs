@@ -1,11 +1,10 @@
-//! Reading one object through the decoder, resuming where the body broke.
+//! Reading one object through the decoder.
 
 use flowlog_core::decode::{DecodeError, Decoded, Fallback, Limits, ObjectDecoder};
-use flowlog_core::object::{ObjectBody, ObjectError, ObjectRef, Objects};
+use flowlog_core::object::{ObjectError, ObjectRef, Objects};
 use flowlog_core::rollup::{Accumulator, Chunk};
 
-/// How often a broken body is resumed before the attempt is given up.
-const RESUMES: u32 = 5;
+use crate::download::Download;
 
 /// Why an object yielded nothing.
 #[derive(Debug)]
@@ -17,7 +16,7 @@ pub(crate) enum ReadError {
 }
 
 /// Streams an object through the decoder into the accumulator. Full chunks go to `on_chunk` as they
-/// come, so that memory stays bounded.
+/// come, so that memory stays bounded. A body that breaks is resumed under the live decoder.
 pub(crate) async fn read<O: Objects, E>(
     objects: &O,
     at: &ObjectRef,
@@ -26,33 +25,18 @@ pub(crate) async fn read<O: Objects, E>(
     accumulator: Accumulator,
     mut on_chunk: impl AsyncFnMut(Chunk) -> Result<(), E>,
 ) -> Result<Result<Decoded<Accumulator>, ReadError>, E> {
-    let (head, mut body) = match objects.get(at, None, Some(etag)).await {
-        Ok(opened) => opened,
+    let mut download = match Download::open(objects, at, etag).await {
+        Ok(download) => download,
         Err(error) => return Ok(Err(ReadError::Object(error))),
     };
-    let mut decoder = ObjectDecoder::new(limits, Fallback::Default, Some(head.size), accumulator);
-    let mut offset = 0;
-    let mut resumes = 0;
+    let size = Some(download.size());
+    let mut decoder = ObjectDecoder::new(limits, Fallback::Default, size, accumulator);
     loop {
-        let piece = match body.next().await {
+        let piece = match download.next().await {
             Ok(Some(piece)) => piece,
-            Ok(None) if offset >= head.size => break,
-            // Cut short, or broken: go on from here, if it is still the same object.
-            Ok(None) | Err(ObjectError::Retryable(_)) if resumes < RESUMES => {
-                resumes += 1;
-                match objects.get(at, Some(offset..head.size), Some(etag)).await {
-                    Ok((_, rest)) => body = rest,
-                    Err(error) => return Ok(Err(ReadError::Object(error))),
-                }
-                continue;
-            }
-            Ok(None) => {
-                let cut = format!("the body ended after {offset} of {} bytes", head.size);
-                return Ok(Err(ReadError::Object(ObjectError::Retryable(cut.into()))));
-            }
+            Ok(None) => return Ok(decoder.finish().map_err(ReadError::Decode)),
             Err(error) => return Ok(Err(ReadError::Object(error))),
         };
-        offset += piece.len() as u64;
         if let Err(error) = decoder.push(&piece) {
             return Ok(Err(ReadError::Decode(error)));
         }
@@ -60,5 +44,4 @@ pub(crate) async fn read<O: Objects, E>(
             on_chunk(chunk).await?;
         }
     }
-    Ok(decoder.finish().map_err(ReadError::Decode))
 }

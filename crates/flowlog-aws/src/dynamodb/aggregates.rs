@@ -1,8 +1,7 @@
 //! Aggregates: blind puts in batches, consistent reads in the fold's order.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::hash::{BuildHasher as _, RandomState};
-use std::time::Duration;
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -19,14 +18,12 @@ use flowlog_core::store::{
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::DynamoDbStore;
-use crate::error::{self, CallError};
+use super::patience::{Pace, Patience, patiently};
+use crate::error;
 use crate::items::{self, Item};
 
 /// Items that one BatchWriteItem may put.
 const PUT_AT_ONCE: usize = 25;
-/// BatchWriteItems in flight: 400 puts, which hides the round trip and is far from what a table
-/// that nobody warmed up takes in a second.
-const WRITES_IN_FLIGHT: usize = 16;
 /// Queries in flight, one per day.
 const READS_IN_FLIGHT: usize = 8;
 /// Sorts after every character of a source, a batch id or a chunk number.
@@ -101,7 +98,7 @@ impl AggregateReader for DynamoDbStore {
         }
         let last = format!("{to_day}#{LAST}");
         let mut found = Vec::new();
-        for item in self.query("D".to_owned(), from_day, &last).await? {
+        for item in self.query(&self.tables.aggregates, "D".to_owned(), from_day, &last).await? {
             let mut reader = items::Reader::new(item);
             let sk = reader.text("sk")?;
             let entry = sk.split_once('#').and_then(|(day, s)| Some((day, Source::parse(s)?)));
@@ -121,7 +118,7 @@ impl AggregateReader for DynamoDbStore {
         let series = Series { source: source.clone(), view, subject: String::new() };
         let of_day = DirectoryEntry::Series { day: day.to_owned(), series };
         let mut found = Vec::new();
-        for item in self.query(of_day.pk(), " ", &LAST.to_string()).await? {
+        for item in self.query(&self.tables.aggregates, of_day.pk(), " ", "~").await? {
             found.push(items::Reader::new(item).text("sk")?);
         }
         found.sort();
@@ -131,6 +128,18 @@ impl AggregateReader for DynamoDbStore {
 
 impl SummaryWriter for DynamoDbStore {
     async fn put_summary(&self, summary: &SummaryItem) -> Result<bool, StoreError> {
+        patiently("PutItem", async || self.put_summary_once(summary).await).await
+    }
+}
+
+/// A window's range of sort keys may hold other kinds of items.
+fn is_a(item: &Item, kind: &str) -> bool {
+    item.get("t").and_then(|t| t.as_s().ok()).is_some_and(|t| t == kind)
+}
+
+impl DynamoDbStore {
+    /// One attempt at a summary.
+    async fn put_summary_once(&self, summary: &SummaryItem) -> Result<bool, StoreError> {
         let put = self
             .client
             .put_item()
@@ -156,14 +165,7 @@ impl SummaryWriter for DynamoDbStore {
             Err(e) => Err(error::store("PutItem", &e)),
         }
     }
-}
 
-/// A window's range of sort keys may hold other kinds of items.
-fn is_a(item: &Item, kind: &str) -> bool {
-    item.get("t").and_then(|t| t.as_s().ok()).is_some_and(|t| t == kind)
-}
-
-impl DynamoDbStore {
     /// The items of a series whose sort keys lie between those of two windows, in days' order; the
     /// last window's keys are read up to `last`.
     async fn of_series(
@@ -181,7 +183,7 @@ impl DynamoDbStore {
         let last = format!("{}{last}", item::window_sk(to));
         let days = from.days_to(to).into_iter().filter_map(|day| Window::day_start(&day));
         let mut pages = stream::iter(days.filter_map(Window::of))
-            .map(|day| self.query(series.pk(day), &first, &last))
+            .map(|day| self.query(&self.tables.aggregates, series.pk(day), &first, &last))
             .buffered(READS_IN_FLIGHT);
         let mut found = Vec::new();
         while let Some(items) = pages.try_next().await? {
@@ -191,78 +193,80 @@ impl DynamoDbStore {
     }
 
     /// Puts what the values become, all keys different. Items are made as they are sent, so that
-    /// memory holds those in flight and not a second copy of everything.
+    /// memory holds those in flight and not a second copy of everything. What the table has not
+    /// processed goes into later requests beside what has not been sent yet, so that a storm
+    /// leaves no trail of small ones.
     async fn put_all<T>(
         &self,
         values: &[T],
         to_item: impl Fn(&T) -> Item,
     ) -> Result<(), StoreError> {
-        stream::iter(values.chunks(PUT_AT_ONCE).map(Ok))
-            .try_for_each_concurrent(WRITES_IN_FLIGHT, |chunk| {
-                self.put_batch(chunk.iter().map(&to_item).collect())
-            })
-            .await
+        let fresh = values.iter().map(|value| put_request(to_item(value)));
+        let queue = RefCell::new(Queue { again: Vec::new(), fresh });
+        let hands = values.len().div_ceil(PUT_AT_ONCE).min(usize::from(Pace::MOST));
+        let writers = (0..hands).map(|_| self.put_from(&queue));
+        stream::iter(writers).buffer_unordered(hands.max(1)).try_collect::<()>().await
     }
 
-    /// Puts at most 25 items, again and again until none is left.
-    async fn put_batch(&self, items: Vec<Item>) -> Result<(), StoreError> {
-        let mut writes = Vec::with_capacity(items.len());
-        for item in items {
-            let put = PutRequest::builder().set_item(Some(item)).build();
-            let put = put.map_err(|e| StoreError::Permanent(Box::new(e)))?;
-            writes.push(WriteRequest::builder().put_request(put).build());
-        }
-        let mut backoff = Backoff::new("BatchWriteItem");
+    /// Puts what the queue has until it has nothing more. Others do the same at once.
+    async fn put_from<I>(&self, queue: &RefCell<Queue<I>>) -> Result<(), StoreError>
+    where
+        I: Iterator<Item = Result<WriteRequest, StoreError>>,
+    {
+        let mut patience = Patience::new("BatchWriteItem");
         loop {
+            let slot = self.pace.slot().await;
+            let writes = queue.borrow_mut().take(PUT_AT_ONCE)?;
+            if writes.is_empty() {
+                return Ok(());
+            }
             let sent = writes.len();
             let written = self
                 .client
                 .batch_write_item()
-                .request_items(&self.tables.aggregates, writes)
+                .request_items(&self.tables.aggregates, writes.clone())
                 .send()
                 .await
-                .map_err(|e| error::store("BatchWriteItem", &e))?;
-            let left = written.unprocessed_items.unwrap_or_default();
-            writes = left.into_values().flatten().collect();
-            if writes.is_empty() {
-                return Ok(());
+                .map_err(|e| error::store("BatchWriteItem", &e));
+            let (left, error) = match written {
+                Ok(written) => {
+                    let left = written.unprocessed_items.unwrap_or_default();
+                    (left.into_values().flatten().collect(), None)
+                }
+                Err(error) => (writes, Some(error)),
+            };
+            slot.answered(!left.is_empty() && error.as_ref().is_none_or(error::is_busy));
+            let unprocessed = left.len();
+            queue.borrow_mut().again.extend(left);
+            match error {
+                Some(error) => patience.after(error).await?,
+                None if unprocessed > 0 => patience.after_some(unprocessed < sent).await?,
+                None => patience = Patience::new("BatchWriteItem"),
             }
-            backoff.wait(writes.len() < sent).await?;
         }
     }
 }
 
-/// Waits between attempts at what the table has not processed: full jitter, so that those who were
-/// throttled together do not come back together.
-pub(super) struct Backoff {
-    operation: &'static str,
-    /// Attempts in a row that processed nothing.
-    in_vain: u32,
-    jitter: RandomState,
+fn put_request(item: Item) -> Result<WriteRequest, StoreError> {
+    let put = PutRequest::builder().set_item(Some(item)).build();
+    let put = put.map_err(|e| StoreError::Permanent(Box::new(e)))?;
+    Ok(WriteRequest::builder().put_request(put).build())
 }
 
-impl Backoff {
-    const FIRST: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 50 });
-    const LONGEST: Duration = Duration::from_millis(if cfg!(test) { 40 } else { 2000 });
-    /// About eight seconds of waiting on average.
-    const IN_VAIN: u32 = 12;
+/// What is still to be put.
+struct Queue<I> {
+    /// Sent before, and not processed.
+    again: Vec<WriteRequest>,
+    /// Not sent yet.
+    fresh: I,
+}
 
-    pub(super) fn new(operation: &'static str) -> Self {
-        Self { operation, in_vain: 0, jitter: RandomState::new() }
-    }
-
-    /// Waits before the next attempt; gives up after many that got nowhere.
-    pub(super) async fn wait(&mut self, some_processed: bool) -> Result<(), StoreError> {
-        self.in_vain = if some_processed { 0 } else { self.in_vain + 1 };
-        if self.in_vain >= Self::IN_VAIN {
-            let cause = CallError::new(self.operation, "the table keeps throttling");
-            return Err(StoreError::Retryable(Box::new(cause)));
+impl<I: Iterator<Item = Result<WriteRequest, StoreError>>> Queue<I> {
+    fn take(&mut self, most: usize) -> Result<Vec<WriteRequest>, StoreError> {
+        let mut taken = self.again.split_off(self.again.len().saturating_sub(most));
+        for request in self.fresh.by_ref().take(most - taken.len()) {
+            taken.push(request?);
         }
-        let most = (Self::FIRST * 2u32.pow(self.in_vain)).min(Self::LONGEST);
-        // Randomness without a generator: a randomly keyed hash of the attempt.
-        let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX).max(1);
-        let wait = self.jitter.hash_one(self.in_vain) % micros;
-        tokio::time::sleep(Duration::from_micros(wait)).await;
-        Ok(())
+        Ok(taken)
     }
 }

@@ -5,8 +5,9 @@
 //!   absent ────────► C claimed ───────────────────────► D done ──┐ complete: same digest, nothing
 //!                      │  ▲  │                            ▲──────┘ to do; another one, an alarm
 //!                      │  └──┘ claim: returns the entry
-//!                      └──────────────────────────────► Q quarantined (final)
-//!                               quarantine
+//!           quarantine ▼  ▲
+//!                      │  │ reopen: by a person, keeping what the claim pinned
+//!                      Q quarantined, listed under `Q`
 //! ```
 
 use aws_sdk_dynamodb::error::SdkError;
@@ -16,10 +17,10 @@ use aws_sdk_dynamodb::types::{
 };
 use flowlog_core::record::BatchId;
 use flowlog_core::store::item::{self, Claim, ClaimOutcome, Completed, Completion};
-use flowlog_core::store::{Ledger, LedgerEntry, LedgerReader, LedgerState, StoreError};
+use flowlog_core::store::{Ledger, LedgerEntry, LedgerReader, LedgerState, Quarantine, StoreError};
 use std::collections::BTreeMap;
 
-use super::aggregates::Backoff;
+use super::patience::{Patience, patiently};
 use super::{DynamoDbStore, Outcome, Update};
 use crate::error::{self, CallError};
 use crate::items::{self, Item, n, s};
@@ -29,25 +30,7 @@ const GET_AT_ONCE: usize = 100;
 
 impl Ledger for DynamoDbStore {
     async fn claim(&self, claim: &Claim) -> Result<ClaimOutcome, StoreError> {
-        let put = self
-            .client
-            .put_item()
-            .table_name(&self.tables.control)
-            .set_item(Some(items::of_claim(claim)))
-            .condition_expression("attribute_not_exists(pk)")
-            .return_values_on_condition_check_failure(OnRefusal::AllOld);
-        match put.send().await {
-            Ok(_) => Ok(ClaimOutcome::Claimed),
-            Err(SdkError::ServiceError(e)) if e.err().is_conditional_check_failed_exception() => {
-                let old = match e.into_err() {
-                    PutItemError::ConditionalCheckFailedException(e) => e.item,
-                    _ => None,
-                };
-                let old = old.ok_or_else(|| refused_without_item("PutItem"))?;
-                Ok(ClaimOutcome::Exists(items::to_ledger(old)?))
-            }
-            Err(e) => Err(error::store("PutItem", &e)),
-        }
+        patiently("PutItem", async || self.put_claim(claim).await).await
     }
 
     async fn complete(
@@ -100,9 +83,51 @@ impl Ledger for DynamoDbStore {
                 ],
             })
             .await?;
-        // Refused: it is done, or was quarantined before, or nobody claimed it.
-        let (Outcome::Updated(_) | Outcome::Refused(_)) = outcome;
-        Ok(())
+        // Refused: it is done, or was quarantined before, or nobody claimed it. If it was, the
+        // attempt that did it may have died before the next step.
+        let (Outcome::Updated(ledger) | Outcome::Refused(Some(ledger))) = outcome else {
+            return Ok(());
+        };
+        let Some(listed) = items::of_quarantine(ledger)? else { return Ok(()) };
+        patiently("PutItem", async || {
+            let put = self.client.put_item().table_name(&self.tables.control);
+            let put = put.set_item(Some(listed.clone())).send().await;
+            put.map(|_| ()).map_err(|e| error::store("PutItem", &e))
+        })
+        .await
+    }
+}
+
+impl Quarantine for DynamoDbStore {
+    async fn quarantined(&self) -> Result<Vec<(BatchId, LedgerEntry)>, StoreError> {
+        let control = &self.tables.control;
+        let mut batches = Vec::new();
+        for item in self.query(control, item::QUARANTINE_PK.to_owned(), " ", "~").await? {
+            let mut reader = items::Reader::new(item);
+            let batch = BatchId::parse(&reader.text("sk")?);
+            batches.push(batch.ok_or_else(|| reader.corrupt("no key of a delivery"))?);
+        }
+        batches.sort_unstable();
+        let entries = self.entries(&batches).await?;
+        let found = batches.into_iter().zip(entries);
+        let found = found.filter_map(|(batch, entry)| Some((batch, entry?)));
+        Ok(found.filter(|(_, entry)| entry.state == LedgerState::Quarantined).collect())
+    }
+
+    async fn reopen(&self, batch: BatchId) -> Result<bool, StoreError> {
+        let outcome = self
+            .update(Update {
+                pk: item::ledger_pk(batch),
+                sk: item::LEDGER_SK,
+                expression: "SET st = :claimed REMOVE q",
+                condition: Some("st = :quarantined"),
+                values: vec![
+                    (":quarantined", s(LedgerState::Quarantined.letter())),
+                    (":claimed", s(LedgerState::Claimed.letter())),
+                ],
+            })
+            .await?;
+        Ok(matches!(outcome, Outcome::Updated(_)))
     }
 }
 
@@ -128,14 +153,37 @@ impl LedgerReader for DynamoDbStore {
 }
 
 impl DynamoDbStore {
+    /// One attempt at a claim.
+    async fn put_claim(&self, claim: &Claim) -> Result<ClaimOutcome, StoreError> {
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.tables.control)
+            .set_item(Some(items::of_claim(claim)))
+            .condition_expression("attribute_not_exists(pk)")
+            .return_values_on_condition_check_failure(OnRefusal::AllOld);
+        match put.send().await {
+            Ok(_) => Ok(ClaimOutcome::Claimed),
+            Err(SdkError::ServiceError(e)) if e.err().is_conditional_check_failed_exception() => {
+                let old = match e.into_err() {
+                    PutItemError::ConditionalCheckFailedException(e) => e.item,
+                    _ => None,
+                };
+                let old = old.ok_or_else(|| refused_without_item("PutItem"))?;
+                Ok(ClaimOutcome::Exists(items::to_ledger(old)?))
+            }
+            Err(e) => Err(error::store("PutItem", &e)),
+        }
+    }
+
     /// The items with these keys that there are, at most 100 keys.
     async fn get_all(&self, mut keys: Vec<Item>) -> Result<Vec<Item>, StoreError> {
         let mut found = Vec::new();
-        let mut backoff = Backoff::new("BatchGetItem");
+        let mut patience = Patience::new("BatchGetItem");
         loop {
             let asked = keys.len();
             let request = KeysAndAttributes::builder()
-                .set_keys(Some(std::mem::take(&mut keys)))
+                .set_keys(Some(keys.clone()))
                 .consistent_read(true)
                 .build()
                 .map_err(|e| StoreError::Permanent(Box::new(e)))?;
@@ -145,7 +193,15 @@ impl DynamoDbStore {
                 .request_items(&self.tables.control, request)
                 .send()
                 .await
-                .map_err(|e| error::store("BatchGetItem", &e))?;
+                .map_err(|e| error::store("BatchGetItem", &e));
+            let got = match got {
+                Ok(got) => got,
+                Err(error) => {
+                    patience.after(error).await?;
+                    continue;
+                }
+            };
+            keys.clear();
             for items in got.responses.unwrap_or_default().into_values() {
                 found.extend(items);
             }
@@ -155,7 +211,7 @@ impl DynamoDbStore {
             if keys.is_empty() {
                 return Ok(found);
             }
-            backoff.wait(keys.len() < asked).await?;
+            patience.after_some(keys.len() < asked).await?;
         }
     }
 }

@@ -1,16 +1,20 @@
 //! The store on DynamoDB: every condition that exactness rests on is one expression here.
 //!
-//! Requests are retried below by the SDK, so a call may have happened although its response was
+//! Requests are repeated (see `patience`), so a call may have happened although its response was
 //! lost. Each condition is written such that the second attempt then reads as success: claims and
 //! completions compare what is there with what was wanted, marks and budget tokens only grow.
 
 mod aggregates;
 mod alerts;
 mod ledger;
+mod patience;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
@@ -19,6 +23,7 @@ use aws_sdk_dynamodb::types::{
 use aws_types::SdkConfig;
 use flowlog_core::store::StoreError;
 
+use self::patience::{Pace, patiently};
 use crate::error;
 use crate::items::{self, Item};
 
@@ -42,15 +47,21 @@ impl Default for Tables {
 pub struct DynamoDbStore {
     client: Client,
     tables: Tables,
+    /// Clones share it: they write to the same table.
+    pace: Arc<Pace>,
 }
 
 impl DynamoDbStore {
     /// A store in these tables.
     pub fn new(config: &SdkConfig, tables: Tables) -> Self {
-        Self { client: Client::new(config), tables }
+        let config = aws_sdk_dynamodb::config::Builder::from(config)
+            .retry_config(RetryConfig::disabled())
+            .build();
+        Self { client: Client::from_conf(config), tables, pace: Arc::new(Pace::new()) }
     }
 
-    /// The client, for what the ports do not say: creating tables, reading a stream.
+    /// The client, for what the ports do not say: creating tables, reading a stream. It does not
+    /// repeat what fails.
     pub fn client(&self) -> &Client {
         &self.client
     }
@@ -62,6 +73,11 @@ impl DynamoDbStore {
 
     /// A conditional update of one item of the control table.
     async fn update(&self, update: Update<'_>) -> Result<Outcome, StoreError> {
+        patiently("UpdateItem", async || self.update_once(update.clone()).await).await
+    }
+
+    /// One attempt at an update.
+    async fn update_once(&self, update: Update<'_>) -> Result<Outcome, StoreError> {
         let mut request = self
             .client
             .update_item()
@@ -94,13 +110,19 @@ impl DynamoDbStore {
         }
     }
 
-    /// Every item of one partition of the aggregates with `from <= sk <= to`, strongly consistent.
-    async fn query(&self, pk: String, from: &str, to: &str) -> Result<Vec<Item>, StoreError> {
+    /// Every item of one partition with `from <= sk <= to`, strongly consistent.
+    async fn query(
+        &self,
+        table: &str,
+        pk: String,
+        from: &str,
+        to: &str,
+    ) -> Result<Vec<Item>, StoreError> {
         let mut found = Vec::new();
         let request = self
             .client
             .query()
-            .table_name(&self.tables.aggregates)
+            .table_name(table)
             .consistent_read(true)
             .key_condition_expression("pk = :pk AND sk BETWEEN :from AND :to")
             .expression_attribute_values(":pk", items::s(pk))
@@ -108,8 +130,11 @@ impl DynamoDbStore {
             .expression_attribute_values(":to", items::s(to));
         let mut start = None;
         loop {
-            let page = request.clone().set_exclusive_start_key(start).send().await;
-            let page = page.map_err(|e| error::store("Query", &e))?;
+            let request = request.clone().set_exclusive_start_key(start);
+            let page = patiently("Query", async || {
+                request.clone().send().await.map_err(|e| error::store("Query", &e))
+            });
+            let page = page.await?;
             found.extend(page.items.unwrap_or_default());
             start = page.last_evaluated_key.filter(|key| !key.is_empty());
             if start.is_none() {
@@ -120,6 +145,7 @@ impl DynamoDbStore {
 }
 
 /// An update of one item.
+#[derive(Clone)]
 struct Update<'a> {
     pk: String,
     sk: &'a str,

@@ -1,13 +1,17 @@
 //! What goes over the wire, request by request, and what becomes of the answers.
 
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
 use flowlog_core::store::contract;
 use flowlog_core::store::item::{AlertClaim, ClaimOutcome, Completed};
 use flowlog_core::store::{
     AggregateReader as _, AggregateWriter as _, AlertStore as _, Ledger as _, LedgerReader as _,
-    SummaryWriter as _,
+    Quarantine as _, SummaryWriter as _,
 };
 use serde_json::{Value, json};
 
+use super::patience::{BUSY, LOST};
 use super::*;
 use crate::replay::{self, Canned, Wire};
 
@@ -15,6 +19,7 @@ fn store(wire: &Wire) -> DynamoDbStore {
     DynamoDbStore::new(&wire.config(), Tables::default())
 }
 
+/// A condition that was false, of this item or of none.
 fn refused(item: &Value) -> Canned {
     let kind = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException";
     let message = "The conditional request failed";
@@ -118,12 +123,92 @@ async fn done_is_conditional_on_etag_and_state() {
 
 #[tokio::test]
 async fn quarantine_touches_only_what_is_claimed() {
-    let wire = Wire::new([refused(&entry("D", json!({})))]);
+    let wire = Wire::new([refused(&entry("D", json!({}))), refused(&Value::Null)]);
     let batch = contract::claim("wire").batch;
     store(&wire).quarantine(batch, "zip_bomb").await.unwrap();
-    let asked = wire.asked()[0].json();
-    assert_eq!(asked["UpdateExpression"], "SET st = :quarantined, q = :reason");
-    assert_eq!(asked["ConditionExpression"], "st = :claimed");
+    store(&wire).quarantine(batch, "zip_bomb").await.unwrap();
+    let asked = wire.asked();
+    assert_eq!(asked.len(), 2, "what is done, or nobody's, is not listed");
+    assert_eq!(
+        asked[0].json(),
+        json!({
+            "TableName": "FlowControl",
+            "Key": { "pk": { "S": format!("O#{batch}") }, "sk": { "S": "L" } },
+            "UpdateExpression": "SET st = :quarantined, q = :reason",
+            "ConditionExpression": "st = :claimed",
+            "ExpressionAttributeValues": {
+                ":quarantined": { "S": "Q" }, ":claimed": { "S": "C" }, ":reason": { "S": "zip_bomb" },
+            },
+            "ReturnValues": "ALL_NEW",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        })
+    );
+}
+
+#[tokio::test]
+async fn what_is_quarantined_is_listed_even_if_an_attempt_died_before_that() {
+    let quarantined = entry("Q", json!({ "q": { "S": "zip_bomb" } }));
+    let updated = replay::json(200, json!({ "Attributes": quarantined }));
+    let batch = contract::claim("wire").batch;
+    for first in [updated, refused(&quarantined)] {
+        let wire = Wire::new([first, replay::json(200, json!({}))]);
+        store(&wire).quarantine(batch, "zip_bomb").await.unwrap();
+        let put = &wire.asked()[1];
+        assert_eq!(put.header("x-amz-target"), Some("DynamoDB_20120810.PutItem"));
+        let listed = json!({
+            "pk": { "S": "Q" }, "sk": { "S": batch.to_string() }, "t": { "S": "Q" },
+            "ttl": { "N": "1796947200" },
+        });
+        assert_eq!(put.json(), json!({ "TableName": "FlowControl", "Item": listed }));
+    }
+}
+
+#[tokio::test]
+async fn the_list_is_a_finding_aid_and_the_ledger_says_what_is() {
+    let batch = contract::claim("wire").batch;
+    let listed = json!({ "pk": { "S": "Q" }, "sk": { "S": batch.to_string() } });
+    for (state, found) in [("Q", 1), ("C", 0), ("D", 0)] {
+        let entry = entry(state, json!({ "q": { "S": "zip_bomb" } }));
+        let wire = Wire::new([
+            replay::json(200, json!({ "Items": [listed] })),
+            replay::json(200, json!({ "Responses": { "FlowControl": [entry] } })),
+        ]);
+        let got = store(&wire).quarantined().await.unwrap();
+        assert_eq!(got.len(), found, "{state}");
+        assert!(got.iter().all(|(id, entry)| *id == batch && entry.reason.is_some()));
+        assert_eq!(
+            wire.asked()[0].json(),
+            json!({
+                "TableName": "FlowControl",
+                "ConsistentRead": true,
+                "KeyConditionExpression": "pk = :pk AND sk BETWEEN :from AND :to",
+                "ExpressionAttributeValues": {
+                    ":pk": { "S": "Q" }, ":from": { "S": " " }, ":to": { "S": "~" },
+                },
+            })
+        );
+    }
+}
+
+#[tokio::test]
+async fn reopening_keeps_everything_but_the_state_and_the_reason() {
+    let answers = [replay::json(200, json!({})), refused(&entry("D", json!({})))];
+    let wire = Wire::new(answers);
+    let batch = contract::claim("wire").batch;
+    assert!(store(&wire).reopen(batch).await.unwrap());
+    assert!(!store(&wire).reopen(batch).await.unwrap());
+    assert_eq!(
+        wire.asked()[0].json(),
+        json!({
+            "TableName": "FlowControl",
+            "Key": { "pk": { "S": format!("O#{batch}") }, "sk": { "S": "L" } },
+            "UpdateExpression": "SET st = :claimed REMOVE q",
+            "ConditionExpression": "st = :quarantined",
+            "ExpressionAttributeValues": { ":quarantined": { "S": "Q" }, ":claimed": { "S": "C" } },
+            "ReturnValues": "ALL_NEW",
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+        })
+    );
 }
 
 #[tokio::test]
@@ -168,7 +253,128 @@ async fn a_table_that_processes_nothing_is_left_for_later() {
     });
     let error = store(&wire).put_partials(&[contract::partial("eni-w", 0, "wire", 0)]).await;
     assert!(error.unwrap_err().is_retryable());
-    assert_eq!(wire.asked().len(), 12);
+    assert_eq!(wire.asked().len(), BUSY as usize);
+}
+
+/// A table that puts what it is given, as far as its mood allows.
+struct Moody {
+    /// Keys and how often each was put.
+    put: BTreeMap<String, u32>,
+    calls: u32,
+}
+
+impl Moody {
+    /// Answers one BatchWriteItem of which it processes this many.
+    fn answer(&mut self, asked: &replay::Asked, processed: usize) -> Canned {
+        self.calls += 1;
+        let requests = asked.json()["RequestItems"]["FlowAggregates"].clone();
+        let requests = requests.as_array().unwrap();
+        assert!((1..=25).contains(&requests.len()));
+        for request in &requests[..processed.min(requests.len())] {
+            let item = &request["PutRequest"]["Item"];
+            *self.put.entry(format!("{} {}", item["pk"], item["sk"])).or_default() += 1;
+        }
+        let left = requests.get(processed..).filter(|left| !left.is_empty());
+        let left = left.map_or(json!({}), |left| json!({ "FlowAggregates": left }));
+        replay::json(200, json!({ "UnprocessedItems": left }))
+    }
+}
+
+/// From nothing to everything and back: first a calm table, then one that refuses by error, one
+/// that processes nothing, one that processes a few of each batch, and a calm one again.
+#[tokio::test]
+async fn a_throttle_storm_costs_calls_while_it_lasts_and_hardly_any_after() {
+    let partials: Vec<_> = (0..5000).map(|c| contract::partial("eni-w", 0, "storm", c)).collect();
+    let table = Arc::new(Mutex::new(Moody { put: BTreeMap::new(), calls: 0 }));
+    let shared = Arc::clone(&table);
+    let wire = Wire::serving(move |asked| {
+        let mut table = shared.lock().unwrap();
+        Some(match table.calls {
+            0..40 => table.answer(asked, 25),
+            40..60 => {
+                table.calls += 1;
+                failure(400, "ProvisionedThroughputExceededException")
+            }
+            60..80 => {
+                table.calls += 1;
+                failure(500, "InternalServerError")
+            }
+            80..100 => table.answer(asked, 0),
+            100..160 => table.answer(asked, 3),
+            _ => table.answer(asked, 25),
+        })
+    });
+    let store = store(&wire);
+    store.put_partials(&partials).await.unwrap();
+    let table = table.lock().unwrap();
+    assert_eq!(table.put.len(), partials.len(), "nothing is lost");
+    assert!(table.put.values().all(|times| *times == 1), "nothing that was processed is put again");
+    let left = partials.len() - 40 * 25 - 60 * 3;
+    let (least, calls) = (left.div_ceil(25), table.calls as usize - 160);
+    assert!(2 * calls <= 3 * least, "{calls} calls after the storm, {least} would do");
+    assert!(store.pace.limit() > 8.0, "back at pace {}", store.pace.limit());
+}
+
+#[tokio::test]
+async fn writes_slow_down_while_the_table_throttles_and_clones_share_the_pace() {
+    let wire = Wire::serving(|_| Some(failure(400, "ThrottlingException")));
+    let store = store(&wire);
+    let clone = store.clone();
+    let partials: Vec<_> = (0..400).map(|c| contract::partial("eni-w", 0, "slow", c)).collect();
+    assert!(clone.put_partials(&partials).await.unwrap_err().is_retryable());
+    assert!(store.pace.limit() < 1.5, "one at a time: {}", store.pace.limit());
+    // It recovers with the first calm minute, whoever has it.
+    let calm = Wire::serving(|_| Some(replay::json(200, json!({ "UnprocessedItems": {} }))));
+    let store = DynamoDbStore { pace: Arc::clone(&clone.pace), ..self::store(&calm) };
+    for _ in 0..12 {
+        store.put_partials(&partials).await.unwrap();
+    }
+    assert!(clone.pace.limit() > 15.0, "{}", clone.pace.limit());
+}
+
+/// Every call of the store waits a storm out: the caller hears nothing of it.
+#[tokio::test]
+async fn a_throttled_call_is_repeated_until_it_is_answered() {
+    let codes = [
+        (400, "ProvisionedThroughputExceededException"),
+        (400, "ThrottlingException"),
+        (400, "RequestLimitExceeded"),
+        (400, "TransactionConflictException"),
+        (500, "InternalServerError"),
+        (503, "ServiceUnavailable"),
+    ];
+    let storm = |answer: Value| {
+        let refusals = codes.iter().cycle().take(30).map(|(status, code)| failure(*status, code));
+        Wire::new(refusals.chain([replay::json(200, answer)]))
+    };
+    let claim = contract::claim("wire");
+    let batch = claim.batch;
+
+    let wire = storm(json!({}));
+    assert_eq!(store(&wire).claim(&claim).await.unwrap(), ClaimOutcome::Claimed);
+    let asked = wire.asked();
+    assert_eq!(asked.len(), 31);
+    assert!(asked.iter().all(|again| again.json() == asked[0].json()), "the same call");
+
+    let wire = storm(json!({ "Attributes": entry("D", json!({})) }));
+    let completed = store(&wire).complete(batch, "etag-1", &contract::completion('a')).await;
+    assert_eq!(completed.unwrap(), Completed::Done);
+    let wire = storm(json!({ "Attributes": entry("Q", json!({})) }));
+    store(&wire).mark_published("D1#eni", 1).await.unwrap();
+    let wire = storm(json!({ "Responses": { "FlowControl": [entry("C", json!({}))] } }));
+    assert!(store(&wire).entries(&[batch]).await.unwrap()[0].is_some());
+    let wire = storm(json!({ "Items": [] }));
+    assert_eq!(store(&wire).sources("20261101", "20261101").await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn another_failure_is_repeated_a_few_times_only() {
+    let wire = Wire::new([]);
+    assert!(store(&wire).claim(&contract::claim("wire")).await.unwrap_err().is_retryable());
+    assert_eq!(wire.asked().len(), LOST as usize, "a connection that is refused");
+    let wire = Wire::serving(|_| Some(failure(400, "AccessDeniedException")));
+    assert!(!store(&wire).claim(&contract::claim("wire")).await.unwrap_err().is_retryable());
+    assert_eq!(wire.asked().len(), 1, "what is forbidden stays so");
 }
 
 #[tokio::test]

@@ -41,6 +41,19 @@ async fn keeps_the_contract() {
     }
 }
 
+#[tokio::test]
+async fn lists_what_there_is() {
+    let files = contract::LISTED.map(|key| (key, &b"x"[..]));
+    let (_place, root) = folder("b", &files);
+    let objects = FolderObjects::open(&[&root]).unwrap();
+    contract::listing(&objects, "b").await.unwrap();
+    assert_eq!(objects.list("another", "", None).await.unwrap(), Page::default());
+    // What has been deleted meanwhile is not there, on a page that it would have been on.
+    std::fs::remove_file(root.join(contract::LISTED[1])).unwrap();
+    let page = objects.list("b", "AWSLogs/1/", None).await.unwrap();
+    assert_eq!(page.objects[0].object.key, contract::LISTED[2]);
+}
+
 #[test]
 fn a_key_is_where_or_what_it_is() {
     let deep = format!("AWSLogs/123456789012/vpcflowlogs/eu-west-1/2026/11/01/{AWS_NAME}");

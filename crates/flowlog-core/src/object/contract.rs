@@ -1,9 +1,9 @@
-//! The contract of every implementation of the objects port. A broken promise panics.
+//! The contract of every implementation of the ports of objects. A broken promise panics.
 #![expect(clippy::missing_panics_doc, reason = "panicking is how a check reports")]
 
 use std::ops::Range;
 
-use super::{ObjectBody as _, ObjectError, ObjectHead, ObjectRef, Objects};
+use super::{Listing, ObjectBody as _, ObjectError, ObjectHead, ObjectRef, Objects};
 
 /// Every check, on an object that has this content (at least ten bytes) and one that is not there.
 pub async fn all<O: Objects>(
@@ -104,4 +104,77 @@ pub async fn what_is_missing_is_gone<O: Objects>(
     let got = read(objects, missing, Some(0..5), Some("0123abcd")).await;
     assert!(matches!(got, Err(ObjectError::Gone)), "{got:?}");
     Ok(())
+}
+
+/// Keys that a bucket must hold, and nothing else, for [`listing`]: in no order, names within
+/// names, a name that is the beginning of another, bytes that sort around the slash.
+pub const LISTED: [&str; 9] = [
+    "AWSLogs/2/b.gz",
+    "AWSLogs/1/a.gz",
+    "AWSLogs/1/a.gz.old",
+    "AWSLogs/1/c/x.gz",
+    "AWSLogs/1/c/y.gz",
+    "AWSLogs/1-2/z.gz",
+    "AWSLogs/10/z.gz",
+    "AWSLogs/top.gz",
+    "AWSLogs/a b/é+%.gz",
+];
+
+/// Every check of a listing, on a bucket that holds [`LISTED`].
+pub async fn listing<O: Objects + Listing>(objects: &O, bucket: &str) -> Result<(), ObjectError> {
+    let mut keys = LISTED;
+    keys.sort_unstable();
+    for prefix in ["", "AWSLogs/", "AWSLogs/1", "AWSLogs/1/", "AWSLogs/1/a.gz", "AWSLogs/none", "x"]
+    {
+        let below: Vec<&str> = keys.into_iter().filter(|key| key.starts_with(prefix)).collect();
+        assert_eq!(walk(objects, bucket, prefix, None).await?, below, "below {prefix:?}");
+        // After each key, after what would sort between two, and after the last.
+        for after in below.iter().flat_map(|key| [(*key).to_owned(), format!("{key}!")]) {
+            let rest: Vec<&str> = below.iter().copied().filter(|key| **key > *after).collect();
+            let walked = walk(objects, bucket, prefix, Some(after.clone())).await?;
+            assert_eq!(walked, rest, "below {prefix:?} after {after:?}");
+        }
+        // A place before the prefix, or behind everything.
+        assert_eq!(walk(objects, bucket, prefix, Some("A".to_owned())).await?, below);
+        assert_eq!(walk(objects, bucket, prefix, Some("zz".to_owned())).await?, [""; 0]);
+    }
+    for (prefix, expected) in [
+        ("", vec!["AWSLogs/"]),
+        ("AWSL", vec!["AWSLogs/"]),
+        (
+            "AWSLogs/",
+            vec!["AWSLogs/1-2/", "AWSLogs/1/", "AWSLogs/10/", "AWSLogs/2/", "AWSLogs/a b/"],
+        ),
+        ("AWSLogs/1", vec!["AWSLogs/1-2/", "AWSLogs/1/", "AWSLogs/10/"]),
+        ("AWSLogs/1/", vec!["AWSLogs/1/c/"]),
+        ("AWSLogs/1/c/", vec![]),
+        ("none/", vec![]),
+    ] {
+        assert_eq!(objects.folders(bucket, prefix).await?, expected, "folders of {prefix:?}");
+    }
+    Ok(())
+}
+
+/// Every key below a prefix, page by page; what the listing says must be what `head` says.
+async fn walk<O: Objects + Listing>(
+    objects: &O,
+    bucket: &str,
+    prefix: &str,
+    mut after: Option<String>,
+) -> Result<Vec<String>, ObjectError> {
+    let mut keys = Vec::new();
+    loop {
+        let page = objects.list(bucket, prefix, after.as_deref()).await?;
+        for listed in &page.objects {
+            assert_eq!(listed.object.bucket, bucket);
+            assert_eq!(listed.head, objects.head(&listed.object).await?, "{}", listed.object);
+            assert!(listed.modified > 0, "{} has no time", listed.object);
+        }
+        keys.extend(page.objects.into_iter().map(|listed| listed.object.key));
+        if !page.more {
+            return Ok(keys);
+        }
+        assert_ne!(keys.last(), after.as_ref(), "a page that is not the last brings something");
+        after = keys.last().cloned();
+    }
 }

@@ -8,7 +8,8 @@ use super::item::{AlertClaim, Claim, ClaimOutcome, Completed, Completion};
 use super::summary::{Part, WindowTotals};
 use super::{
     AggregateReader, AggregateWriter, AlertStore, DirectoryEntry, Ledger, LedgerEntry,
-    LedgerReader, LedgerState, PartialItem, Series, StoreError, SummaryItem, SummaryWriter, View,
+    LedgerReader, LedgerState, PartialItem, Quarantine, Series, StoreError, SummaryItem,
+    SummaryWriter, View,
 };
 use crate::decode::{Counts, Reason};
 use crate::record::{BatchId, Source, WINDOW_SECONDS, Window};
@@ -35,6 +36,14 @@ pub async fn ledger<S: Ledger + LedgerReader>(store: &S) -> Result<(), StoreErro
     another_etag_is_refused(store).await?;
     a_quarantine_is_final(store).await?;
     entries_come_in_the_order_asked(store).await
+}
+
+/// The checks of bringing quarantined deliveries back. The store must hold no quarantined delivery.
+pub async fn quarantine<S: Ledger + LedgerReader + Quarantine>(
+    store: &S,
+) -> Result<(), StoreError> {
+    what_is_quarantined_is_listed(store).await?;
+    what_is_reopened_keeps_its_pin(store).await
 }
 
 /// The checks of the aggregates.
@@ -227,6 +236,58 @@ pub async fn a_quarantine_is_final<S: Ledger + LedgerReader>(store: &S) -> Resul
     assert_eq!(entry.reason.as_deref(), Some("corrupt_gzip"));
     assert_eq!(entry.completion, None);
     assert_eq!(store.claim(&claim).await?, ClaimOutcome::Exists(entry));
+    Ok(())
+}
+
+/// Quarantined deliveries are listed, and no other ones, each once, whatever became of it before.
+pub async fn what_is_quarantined_is_listed<S: Ledger + LedgerReader + Quarantine>(
+    store: &S,
+) -> Result<(), StoreError> {
+    assert_eq!(store.quarantined().await?, []);
+    let claims: Vec<Claim> = (0..40).map(|i| claim(&format!("listed-{i}"))).collect();
+    let (done, claimed) = (claim("listed-done"), claim("listed-claimed"));
+    for claim in claims.iter().chain([&done, &claimed]) {
+        store.claim(claim).await?;
+    }
+    store.complete(done.batch, &done.etag, &completion('a')).await?;
+    store.quarantine(done.batch, "corrupt_gzip").await?;
+    store.quarantine(claim("listed-unclaimed").batch, "corrupt_gzip").await?;
+    let mut expected = Vec::new();
+    for claim in &claims {
+        store.quarantine(claim.batch, "corrupt_gzip").await?;
+        store.quarantine(claim.batch, "zip_bomb").await?;
+        expected.push((claim.batch, entry(store, claim.batch).await?));
+    }
+    expected.sort_by_key(|(batch, _)| *batch);
+    assert_eq!(store.quarantined().await?, expected);
+    for (batch, _) in expected {
+        assert!(store.reopen(batch).await?);
+    }
+    assert_eq!(store.quarantined().await?, []);
+    Ok(())
+}
+
+/// A reopened delivery is as its first claim left it, can end either way, and is reopened once.
+pub async fn what_is_reopened_keeps_its_pin<S: Ledger + LedgerReader + Quarantine>(
+    store: &S,
+) -> Result<(), StoreError> {
+    let claim = claim("reopen");
+    assert!(!store.reopen(claim.batch).await?, "nobody has claimed it");
+    store.claim(&claim).await?;
+    let pinned = entry(store, claim.batch).await?;
+    assert!(!store.reopen(claim.batch).await?, "claimed is not quarantined");
+    for reason in ["corrupt_gzip", "zip_bomb"] {
+        store.quarantine(claim.batch, reason).await?;
+        assert_eq!(entry(store, claim.batch).await?.reason.as_deref(), Some(reason));
+        assert!(store.reopen(claim.batch).await?);
+        assert!(!store.reopen(claim.batch).await?, "once");
+        assert_eq!(entry(store, claim.batch).await?, pinned);
+    }
+    let later = Claim { mapping: 2, horizon: None, ..claim.clone() };
+    assert_eq!(store.claim(&later).await?, ClaimOutcome::Exists(pinned));
+    let completed = store.complete(claim.batch, &claim.etag, &completion('a')).await?;
+    assert_eq!(completed, Completed::Done);
+    assert!(!store.reopen(claim.batch).await?, "done is done");
     Ok(())
 }
 

@@ -198,6 +198,10 @@ pub fn ledger_pk(batch: BatchId) -> String {
 
 /// The ledger's sort key.
 pub const LEDGER_SK: &str = "L";
+/// The partition key of the list of quarantined deliveries in FlowControl; the sort key is the
+/// batch id. The list is a finding aid: what it names may have been reopened since, and the ledger
+/// says what is. It names everything that is quarantined, and expires with the ledger's entry.
+pub const QUARANTINE_PK: &str = "Q";
 /// `A#<key>`, the partition key of an alert, where the key is `<rule>#<subject>`; its sort key is
 /// [`ALERT_SK`].
 pub fn alert_pk(key: &str) -> String {

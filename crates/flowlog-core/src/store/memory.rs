@@ -10,8 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use super::item::{AlertClaim, AlertState, Claim, ClaimOutcome, Completed, Completion};
 use super::{
     AggregateReader, AggregateWriter, AlertStore, DirectoryEntry, Ledger, LedgerEntry,
-    LedgerReader, LedgerState, PartialItem, Series, SeriesItems, StoreError, SummaryItem,
-    SummaryWriter, View,
+    LedgerReader, LedgerState, PartialItem, Quarantine, Series, SeriesItems, StoreError,
+    SummaryItem, SummaryWriter, View,
 };
 use crate::record::{BatchId, Source, Window};
 
@@ -130,6 +130,25 @@ impl LedgerReader for MemoryStore {
         let tables = self.tables();
         let entry = |batch| tables.ledger.get(batch).map(|e| e.item.clone());
         ready(Ok(batches.iter().map(entry).collect()))
+    }
+}
+
+impl Quarantine for MemoryStore {
+    fn quarantined(&self) -> impl Future<Output = Result<Vec<(BatchId, LedgerEntry)>, StoreError>> {
+        let mut ledger = self.ledger();
+        ledger.retain(|(_, entry)| entry.state == LedgerState::Quarantined);
+        ready(Ok(ledger))
+    }
+
+    fn reopen(&self, batch: BatchId) -> impl Future<Output = Result<bool, StoreError>> {
+        let mut tables = self.tables();
+        let item = tables.ledger.get_mut(&batch).map(|e| &mut e.item);
+        let quarantined = item.filter(|item| item.state == LedgerState::Quarantined);
+        let reopened = quarantined.map(|item| {
+            item.state = LedgerState::Claimed;
+            item.reason = None;
+        });
+        ready(Ok(reopened.is_some()))
     }
 }
 
@@ -363,6 +382,7 @@ mod tests {
     #[test]
     fn keeps_the_contract() {
         now(contract::all(&MemoryStore::new())).unwrap();
+        now(contract::quarantine(&MemoryStore::new())).unwrap();
     }
 
     #[test]

@@ -79,6 +79,16 @@ pub trait LedgerReader {
     ) -> impl Future<Output = Result<Vec<Option<LedgerEntry>>, StoreError>>;
 }
 
+/// Bringing quarantined deliveries back, which only the command does.
+pub trait Quarantine {
+    /// Every delivery that is quarantined now, with its entry, sorted by batch.
+    fn quarantined(&self) -> impl Future<Output = Result<Vec<(BatchId, LedgerEntry)>, StoreError>>;
+
+    /// Make a quarantined batch claimed again, with everything that its first claim pinned:
+    /// mapping, horizon and ETag. `false`: it is not quarantined, and nothing has changed.
+    fn reopen(&self, batch: BatchId) -> impl Future<Output = Result<bool, StoreError>>;
+}
+
 /// Writing aggregates: blind, idempotent puts in any order. What the store has not processed is
 /// sent again until it has.
 pub trait AggregateWriter {

@@ -1,0 +1,222 @@
+//! `flowlog requeue`: quarantined deliveries, listed or brought back.
+//!
+//! A delivery is brought back by the parser's own handler, run here, and not by a message to the
+//! queue: what becomes of it is seen at once, the command needs no right to send, and it is the
+//! pin in the ledger, not the place where the code runs, that makes the result the same.
+
+use flowlog_aws::DynamoDbStore;
+use flowlog_core::decode::Limits;
+use flowlog_core::event::Notification;
+use flowlog_core::ingest::{Ingestor, Outcome};
+use flowlog_core::object::{ObjectRef, Objects};
+use flowlog_core::record::BatchId;
+use flowlog_core::store::{
+    AggregateWriter, Ledger, LedgerEntry, LedgerReader, LedgerState, Quarantine, StoreError,
+};
+use flowlog_s3_parser::{App, ingest_object};
+use serde_json::{Value, json};
+
+use crate::report::printable;
+
+/// Which quarantined deliveries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selection {
+    /// Every one.
+    All,
+    /// The ones with this reason.
+    Reason(String),
+    /// These. One of them that is claimed and was never finished is ingested as well.
+    Batches(Vec<BatchId>),
+}
+
+/// A delivery and what its ledger entry says.
+pub type Quarantined = (BatchId, LedgerEntry);
+
+/// What became of a delivery that was to be brought back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It counts now.
+    Done {
+        /// How many of its records were rolled up.
+        parsed: u64,
+    },
+    /// It is as unusable as before, or for another reason.
+    Quarantined(String),
+    /// Nothing was tried, and why.
+    Left(String),
+    /// It was reopened and could not be finished; the reconciler, or naming it again, will.
+    Unfinished(String),
+}
+
+/// A delivery and its fate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Requeued {
+    /// The delivery.
+    pub batch: BatchId,
+    /// Where it comes from.
+    pub origin: String,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// The parser, as the command runs it.
+pub fn app<O>(
+    objects: O,
+    store: DynamoDbStore,
+    limits: Limits,
+    horizon: Option<i64>,
+) -> App<O, DynamoDbStore> {
+    App {
+        objects,
+        store,
+        limits,
+        horizon,
+        now: flowlog_aws::env::now,
+        metrics: |_, _| {},
+        ingestor: Ingestor::default(),
+    }
+}
+
+/// The quarantined deliveries of a selection. A batch that the ledger does not have is an error of
+/// whoever named it.
+pub async fn select<S: Quarantine + LedgerReader>(
+    store: &S,
+    selection: &Selection,
+) -> Result<Result<Vec<Quarantined>, String>, StoreError> {
+    let batches = match selection {
+        Selection::All => return Ok(Ok(store.quarantined().await?)),
+        Selection::Reason(reason) => {
+            let mut found = store.quarantined().await?;
+            found.retain(|(_, entry)| entry.reason.as_deref() == Some(reason));
+            return Ok(Ok(found));
+        }
+        Selection::Batches(batches) => batches,
+    };
+    let entries = store.entries(batches).await?;
+    let found = batches.iter().zip(entries).map(|(batch, entry)| match entry {
+        None => Err(format!("the ledger has no delivery {batch}")),
+        Some(LedgerEntry { state: LedgerState::Done, .. }) => {
+            Err(format!("{batch} is done; there is nothing to bring back"))
+        }
+        Some(entry) => Ok((*batch, entry)),
+    });
+    Ok(found.collect())
+}
+
+/// Brings one delivery back: reopens it and ingests it.
+pub async fn requeue<O, S>(
+    app: &App<O, S>,
+    (batch, entry): &Quarantined,
+) -> Result<Requeued, StoreError>
+where
+    O: Objects,
+    S: Ledger + AggregateWriter + Quarantine,
+{
+    let fate = match object_of(*batch, &entry.origin) {
+        Err(why) => Fate::Left(why),
+        Ok(object) => {
+            // It may have been brought back by somebody else since it was listed; that is as good.
+            app.store.reopen(*batch).await?;
+            ingest(app, object, entry).await
+        }
+    };
+    Ok(Requeued { batch: *batch, origin: entry.origin.clone(), fate })
+}
+
+async fn ingest<O, S>(app: &App<O, S>, object: ObjectRef, entry: &LedgerEntry) -> Fate
+where
+    O: Objects,
+    S: Ledger + AggregateWriter,
+{
+    // Under the pinned ETag: an object that has taken its place is found out, not counted.
+    let etag = Some(entry.etag.clone());
+    let notification = Notification { object, etag, size: None, time: None };
+    match ingest_object(app, &notification).await {
+        Ok(Outcome::Done { counts, .. }) => Fate::Done { parsed: counts.parsed },
+        Ok(Outcome::Duplicate) => Fate::Left("somebody else has just done it".to_owned()),
+        Ok(Outcome::Quarantined(reason)) => Fate::Quarantined(reason),
+        Ok(Outcome::Skipped(reason)) => Fate::Unfinished(reason),
+        Err(error) => Fate::Unfinished(error.to_string()),
+    }
+}
+
+/// The object that a delivery came from, if it came from one that can still be named.
+fn object_of(batch: BatchId, origin: &str) -> Result<ObjectRef, String> {
+    let Some((bucket, key)) = origin.strip_prefix("s3://").and_then(|at| at.split_once('/')) else {
+        return Err(
+            "it came from CloudWatch Logs, which keeps no delivery to read again".to_owned()
+        );
+    };
+    // The ledger keeps at most a kibibyte of it.
+    if BatchId::of_object(bucket, key) != batch {
+        return Err("its key is too long to be in the ledger; copy the object".to_owned());
+    }
+    Ok(ObjectRef { bucket: bucket.to_owned(), key: key.to_owned() })
+}
+
+/// The list, a line each, for people.
+pub fn list_to_text(quarantined: &[Quarantined]) -> String {
+    if quarantined.is_empty() {
+        return "nothing is quarantined\n".to_owned();
+    }
+    let line = |(batch, entry): &Quarantined| {
+        let reason = entry.reason.as_deref().unwrap_or("unfinished");
+        printable(&format!("{batch}  {reason:<20}  {}", entry.origin)) + "\n"
+    };
+    quarantined.iter().map(line).collect()
+}
+
+/// The list for scripts: `[{"batch", "reason", "origin", "etag"}, …]`.
+pub fn list_to_json(quarantined: &[Quarantined]) -> Value {
+    let object = |(batch, entry): &Quarantined| {
+        json!({
+            "batch": batch.to_string(),
+            "reason": entry.reason,
+            "origin": entry.origin,
+            "etag": entry.etag,
+        })
+    };
+    quarantined.iter().map(object).collect()
+}
+
+impl Fate {
+    /// `done`, `quarantined`, `left` or `unfinished`, and the detail.
+    fn parts(&self) -> (&'static str, String) {
+        match self {
+            Self::Done { parsed } => ("done", format!("{parsed} records")),
+            Self::Quarantined(reason) => ("quarantined", reason.clone()),
+            Self::Left(why) => ("left", why.clone()),
+            Self::Unfinished(why) => ("unfinished", why.clone()),
+        }
+    }
+}
+
+impl Requeued {
+    /// One line for people.
+    pub fn to_text(&self) -> String {
+        let (fate, detail) = self.fate.parts();
+        printable(&format!("{}  {fate}: {detail}  {}", self.batch, self.origin)) + "\n"
+    }
+
+    /// `{"batch", "origin", "fate", "detail"}` for scripts.
+    pub fn to_json(&self) -> Value {
+        let (fate, detail) = self.fate.parts();
+        let batch = self.batch.to_string();
+        json!({ "batch": batch, "origin": self.origin, "fate": fate, "detail": detail })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_can_be_named_is_read_again() {
+        let key = "AWSLogs/a b/x.gz";
+        let batch = BatchId::of_object("b", key);
+        let object = object_of(batch, "s3://b/AWSLogs/a b/x.gz").unwrap();
+        assert_eq!((object.bucket.as_str(), object.key.as_str()), ("b", key));
+        assert!(object_of(batch, "s3://b/AWSLogs/a b/x.g").unwrap_err().contains("too long"));
+        assert!(object_of(batch, "logs:group/stream").unwrap_err().contains("CloudWatch"));
+    }
+}

@@ -1,0 +1,144 @@
+//! Notifications that never come, and attempts that nobody finishes.
+
+use std::cell::Cell;
+use std::time::{Duration, SystemTime};
+
+use flowlog_core::ingest::{Delivery, Ingestor};
+use flowlog_core::object::{ObjectRef, Objects as _};
+use flowlog_core::record::{BatchId, Source};
+use flowlog_core::store::memory::MemoryStore;
+use flowlog_core::store::{LedgerReader as _, LedgerState, PartialItem};
+use flowlog_s3_parser::{App, handle};
+use lambda_runtime::{Context, LambdaEvent};
+use serde_json::{Value, json};
+
+use crate::support::{Day, Dying, START, generate, parser, sqs};
+
+/// When the schedule rings: after the generated hours.
+const NOW: i64 = START + 5 * 3600;
+
+/// A generated stretch of a day, its files as old as their deliveries.
+fn day(minutes: u32) -> (Day, Vec<ObjectRef>) {
+    let day = generate(21, minutes, 30, &[]);
+    let objects = day.objects();
+    for (_, path) in objects.objects() {
+        set_age(path, 3600);
+    }
+    let refs = objects.objects().map(|(object, _)| object.clone()).collect();
+    (day, refs)
+}
+
+/// Makes a file this many seconds old at [`NOW`].
+fn set_age(path: &std::path::Path, age: i64) {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(NOW - age).unwrap());
+    std::fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+fn schedule(bucket: &str) -> LambdaEvent<Value> {
+    let event = json!({ "flowlog": "reconcile", "buckets": [bucket] });
+    LambdaEvent::new(event, Context::default())
+}
+
+fn clean(day: &Day, objects: &[ObjectRef]) -> impl Future<Output = Vec<PartialItem>> {
+    let app = parser(day.objects(), MemoryStore::default());
+    let event = sqs(objects);
+    async move {
+        handle(&app, event).await.unwrap();
+        app.store.all_partials()
+    }
+}
+
+#[tokio::test]
+async fn lost_notifications_are_made_up_for() {
+    let (day, objects) = day(240);
+    assert!(objects.len() >= 90, "{} objects", objects.len());
+    let truth = clean(&day, &objects).await;
+    for (percent, every) in [(1, 100), (30, 3), (100, 1)] {
+        let app = App { now: || NOW, ..parser(day.objects(), MemoryStore::default()) };
+        let told: Vec<ObjectRef> = objects
+            .iter()
+            .enumerate()
+            .filter(|(n, _)| n % every != 0)
+            .map(|(_, o)| o.clone())
+            .collect();
+        let lost = objects.len() - told.len();
+        assert!(lost > 0);
+        if !told.is_empty() {
+            handle(&app, sqs(&told)).await.unwrap();
+        }
+        let bucket = &objects[0].bucket;
+        let first = handle(&app, schedule(bucket)).await.unwrap();
+        assert_eq!(first["listed"], objects.len(), "{percent} % lost: {first}");
+        assert_eq!(first["missing"], lost, "{percent} % lost: {first}");
+        assert_eq!(first["ingested"], lost, "{percent} % lost: {first}");
+        assert_eq!(app.store.all_partials(), truth, "{percent} % lost");
+        let second = handle(&app, schedule(bucket)).await.unwrap();
+        assert_eq!(second["missing"], 0, "{second}");
+        assert_eq!((&second["ingested"], &second["complete"]), (&json!(0), &json!(true)));
+    }
+}
+
+#[tokio::test]
+async fn young_objects_are_left_to_their_notifications() {
+    let (day, objects) = day(10);
+    let folder = day.objects();
+    let (_, path) = folder.objects().next().unwrap();
+    set_age(path, 899);
+    let app = App { now: || NOW, ..parser(day.objects(), MemoryStore::default()) };
+    let answer = handle(&app, schedule(&objects[0].bucket)).await.unwrap();
+    assert_eq!(answer["listed"], objects.len() - 1);
+    set_age(path, 900);
+    let answer = handle(&app, schedule(&objects[0].bucket)).await.unwrap();
+    assert_eq!((&answer["listed"], &answer["missing"]), (&json!(objects.len()), &json!(1)));
+}
+
+#[tokio::test]
+async fn what_was_claimed_and_never_finished_is_ingested_again() {
+    let (day, objects) = day(10);
+    let app = App { now: || NOW, ..parser(day.objects(), MemoryStore::default()) };
+    let head = app.objects.head(&objects[0]).await.unwrap();
+    let delivery = Delivery {
+        batch: BatchId::of_object(&objects[0].bucket, &objects[0].key),
+        source: Source::of_object(&objects[0].bucket, &objects[0].key),
+        etag: head.etag,
+        origin: objects[0].to_string(),
+    };
+    Ingestor::default().begin(&app.store, &delivery, None).await.unwrap();
+    handle(&app, sqs(&objects[1..])).await.unwrap();
+    let answer = handle(&app, schedule(&objects[0].bucket)).await.unwrap();
+    assert_eq!((&answer["missing"], &answer["unfinished"]), (&json!(0), &json!(1)), "{answer}");
+    let entry = app.store.entries(&[delivery.batch]).await.unwrap().remove(0).unwrap();
+    assert_eq!(entry.state, LedgerState::Done);
+    assert_eq!(app.store.all_partials(), clean(&day, &objects).await);
+}
+
+#[tokio::test]
+async fn what_fails_is_left_to_the_next_run_and_holds_nothing_else_up() {
+    let (day, objects) = day(30);
+    // The ledger is read once a folder, then every object is claimed: the third one fails.
+    let store = Dying { inner: MemoryStore::default(), left: Cell::new(9), applied: false };
+    let app = App { now: || NOW, ..parser(day.objects(), store) };
+    let first = handle(&app, schedule(&objects[0].bucket)).await.unwrap();
+    assert_eq!(first["failed"], 1, "{first}");
+    assert_eq!(first["ingested"], objects.len() - 1, "{first}");
+    let second = handle(&app, schedule(&objects[0].bucket)).await.unwrap();
+    let left = second["missing"].as_u64().unwrap() + second["unfinished"].as_u64().unwrap();
+    assert_eq!((left, &second["ingested"]), (1, &json!(1)), "{second}");
+    assert_eq!(app.store.inner.all_partials(), clean(&day, &objects).await);
+}
+
+#[tokio::test]
+async fn a_run_ends_before_its_deadline_and_the_next_goes_on() {
+    let (day, objects) = day(30);
+    let app = App { now: || NOW, ..parser(day.objects(), MemoryStore::default()) };
+    let ending = |left_ms: u64| {
+        let LambdaEvent { payload, mut context } = schedule(&objects[0].bucket);
+        context.deadline = u64::try_from(NOW).unwrap() * 1000 + left_ms;
+        LambdaEvent::new(payload, context)
+    };
+    // What is kept for the answer is all that is left.
+    let answer = handle(&app, ending(5000)).await.unwrap();
+    assert_eq!((&answer["complete"], &answer["ingested"]), (&json!(false), &json!(0)));
+    let answer = handle(&app, ending(60_000)).await.unwrap();
+    assert_eq!((&answer["complete"], &answer["ingested"]), (&json!(true), &json!(objects.len())));
+}
