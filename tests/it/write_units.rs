@@ -15,7 +15,7 @@ use flowlog_core::record::{BatchId, Window};
 use flowlog_core::store::memory::MemoryStore;
 use flowlog_core::store::{
     AggregateWriter, Claim, ClaimOutcome, Completed, Completion, DirectoryEntry, Ledger,
-    PartialItem, StoreError, View,
+    LedgerEntry, LedgerReader, PartialItem, StoreError, View,
 };
 use flowlog_s3_parser::handle;
 
@@ -58,6 +58,12 @@ impl Ledger for Metered {
 
     async fn quarantine(&self, batch: BatchId, reason: &str) -> Result<(), StoreError> {
         self.inner.quarantine(batch, reason).await
+    }
+}
+
+impl LedgerReader for Metered {
+    async fn entries(&self, batches: &[BatchId]) -> Result<Vec<Option<LedgerEntry>>, StoreError> {
+        self.inner.entries(batches).await
     }
 }
 

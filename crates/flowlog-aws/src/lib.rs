@@ -4,8 +4,8 @@
 //! reads the process environment. Nothing here knows what a flow log means: an adapter turns a
 //! port's call into requests, and a response or an error into the port's own vocabulary.
 
-pub mod capacity;
 mod backoff;
+pub mod capacity;
 pub mod dynamodb;
 pub mod env;
 mod error;

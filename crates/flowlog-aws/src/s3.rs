@@ -229,6 +229,8 @@ fn total_size(content_range: &str) -> Option<u64> {
 mod tests {
     use flowlog_core::object::contract;
 
+    use std::fmt::Write as _;
+
     use super::*;
     use crate::replay::{Asked, Canned, Wire};
 
@@ -285,7 +287,7 @@ mod tests {
         contract::all(&objects, &object(), CONTENT.as_bytes(), &missing).await.unwrap();
     }
 
-    /// As much of ListObjectsV2 as a bucket of a few objects needs, two of them on a page.
+    /// As much of `ListObjectsV2` as a bucket of a few objects needs, two of them on a page.
     fn bucket(asked: &Asked) -> Option<Canned> {
         let etag = |key: &str| format!("\"{:x}\"", key.len());
         let (path, query) = asked.uri.split_once('?').unwrap_or((&asked.uri, ""));
@@ -321,14 +323,15 @@ mod tests {
         let mut body = format!("<ListBucketResult><IsTruncated>{more}</IsTruncated>");
         if more {
             let token = &entries[1].0;
-            body += &format!("<NextContinuationToken>{token}</NextContinuationToken>");
+            let _ = write!(body, "<NextContinuationToken>{token}</NextContinuationToken>");
         }
         for (name, is_folder) in entries {
-            body += &if is_folder {
-                format!("<CommonPrefixes><Prefix>{name}</Prefix></CommonPrefixes>")
+            let _ = if is_folder {
+                write!(body, "<CommonPrefixes><Prefix>{name}</Prefix></CommonPrefixes>")
             } else {
                 let etag = etag(&name).replace('"', "&quot;");
-                format!(
+                write!(
+                    body,
                     "<Contents><Key>{name}</Key><LastModified>2026-11-01T00:10:00.000Z</LastModified>\
                      <ETag>{etag}</ETag><Size>1</Size></Contents>"
                 )

@@ -228,6 +228,8 @@ async fn run_local(args: LocalArgs) -> Fallible {
 async fn run_ask(question: Question) -> Fallible {
     print(&ask::ask(question).await?)?;
     Ok(ExitCode::SUCCESS)
+}
+
 async fn run_requeue(args: RequeueArgs) -> Fallible {
     let chosen = if args.all {
         Some(Selection::All)

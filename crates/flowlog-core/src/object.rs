@@ -94,7 +94,7 @@ pub trait Objects {
     /// Waits before the `attempt`-th repetition (from 1) of a read that broke. How long is the
     /// adapter's to know, which knows what it talks to; a disk is not waited for.
     fn pause(&self, attempt: u32) -> impl Future<Output = ()> {
-        let _immediately = attempt;
+        let _ = attempt;
         std::future::ready(())
     }
 }

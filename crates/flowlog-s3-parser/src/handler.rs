@@ -188,6 +188,8 @@ pub(crate) fn not_a_flow_log(key: &str) -> Option<String> {
             || part.bytes().all(|b| b.is_ascii_digit())
     });
     let service = parts.next().unwrap_or_default();
+    // A file without a service's folder around it: content decides.
+    parts.next()?;
     Some(format!("logs of another service: {}", service.chars().take(64).collect::<String>()))
 }
 
@@ -234,6 +236,7 @@ mod tests {
             "p/AWSLogs/aws-account-id=123456789012/aws-service=vpcflowlogs/x.log.parquet",
             "AWSLogs/o-abc/123456789012/vpcflowlogs/us-east-1/x.log.gz",
             "anything/else.gz",
+            "AWSLogs/copied-here.log.gz",
         ] {
             assert_eq!(not_a_flow_log(key), None, "{key}");
         }

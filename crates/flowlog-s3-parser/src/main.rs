@@ -19,5 +19,5 @@ async fn main() -> Result<(), Error> {
         metrics: telemetry::emit,
         ingestor: Ingestor::default(),
     };
-    run(service_fn(|event| handle(&app, event))).await
+    Box::pin(run(service_fn(|event| handle(&app, event)))).await
 }

@@ -128,7 +128,9 @@ where
     let mut run = Run { app, request, deadline, now, summary: Summary::default() };
     run.summary.complete = true;
     for folders in folders.chunks(AT_ONCE) {
-        for found in join_all(folders.iter().map(|(bucket, folder)| run.compare(bucket, folder))).await {
+        for found in
+            join_all(folders.iter().map(|(bucket, folder)| run.compare(bucket, folder))).await
+        {
             run.ingest(found?).await;
         }
     }
