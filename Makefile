@@ -72,6 +72,7 @@ test-tools:
 test-infra: $(MOTO)/.installed ## What the templates make on a local AWS; alarms and the runbook; permissions
 	$(STEP) "what the templates make" -- $(MOTO)/bin/python tests/infra/network_tests.py
 	$(STEP) "alarms and dashboard" -- $(MOTO)/bin/python tests/infra/observability_tests.py
+	$(STEP) "permissions" -- $(MOTO)/bin/python tests/infra/permission_tests.py
 
 .PHONY: memory
 memory: ## Peak memory of analyze on 5 M rows, and on an attack from 10 M invented sources

@@ -16,6 +16,8 @@ mod questions;
 mod reconcile;
 mod requeue;
 mod resume;
+mod permissions;
+mod recorder;
 mod sample_day;
 mod support;
 mod tidy;

@@ -1,0 +1,180 @@
+#!/usr/bin/env python3
+"""What the roles are granted is what is called: an action too many fails, and so does one too few.
+
+Called is what infra/permissions.json says, which an integration test holds against the recorded calls of the handlers
+(tests/it/permissions.rs), and what infra/service-calls.json says, with a source, that AWS does in the role's name. Granted
+is what template.yaml says, under its options. No IAM engine runs here: this shows that the two are consistent.
+"""
+
+import copy
+import json
+import re
+import unittest
+
+import counted
+from templates import ROOT, defaults, load, settle
+
+FUNCTIONS = {
+    "s3-parser": ("S3ParserRole", "S3ParserLogGroup"),
+    "cwl-subscriber": ("CwlSubscriberRole", "CwlSubscriberLogGroup"),
+    "anomaly-alerter": ("AnomalyAlerterRole", "AnomalyAlerterLogGroup"),
+}
+OPTIONS = {
+    "plain": {"CreateNetwork": "no"},
+    "in the network": {"CreateNetwork": "yes"},
+    "with a key": {"CreateNetwork": "no", "CustomerKey": "yes"},
+    "with everything": {"CreateNetwork": "yes", "CustomerKey": "yes", "ExistingBucketName": "old-logs"},
+}
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
+
+
+def read(path):
+    return json.loads((ROOT / path).read_text(encoding="utf-8"))
+
+
+def resource_of(action, resource):
+    """A resource of the template by the name that the two files use."""
+    text = json.dumps(resource)
+    if resource == "*":
+        return "network interfaces" if action.startswith("ec2:") else "*"
+    if action.startswith("ec2:"):
+        return "network interfaces"
+    if action.startswith("s3:"):
+        return "objects"
+    if action.startswith("logs:"):
+        return "own log group" if "LogGroup" in text else text
+    if action.startswith("kms:"):
+        return "key"
+    if "StreamArn" in text:
+        return "stream"
+    if "/stream/*" in text:
+        return "streams"
+    if action == "sns:Publish":
+        return "topic"
+    name = re.search(r'"Fn::GetAtt": \["(\w+)", "Arn"\]', text)
+    return name.group(1) if name else text
+
+
+def granted(role):
+    """(action, resource) of every statement that allows."""
+    pairs = set()
+    for policy in role["Properties"]["Policies"]:
+        for statement in policy["PolicyDocument"]["Statement"]:
+            if statement["Effect"] != "Allow":
+                continue
+            for action in listed(statement["Action"]):
+                for resource in listed(statement["Resource"]):
+                    pairs.add((action, resource_of(action, resource)))
+    return pairs
+
+
+def called(function, values):
+    pairs = set()
+    for resource, actions in read("infra/permissions.json")[function]["calls"].items():
+        pairs |= {(action, resource) for action in actions}
+    table = read("infra/service-calls.json")
+    for entry in [*table["every function"], *table[function]]:
+        assert entry["source"].startswith("https://docs.aws.amazon.com/"), entry
+        option = entry.get("option")
+        if option == "ParserInNetwork" and values["CreateNetwork"] == "no":
+            continue
+        if option and values[option] != "yes":
+            continue
+        pairs |= {(action, entry["resource"]) for action in entry["actions"]}
+    return pairs
+
+
+class Permissions(unittest.TestCase):
+    def setUp(self):
+        self.template = load("template.yaml")
+
+    def roles(self, parameters):
+        values = defaults(self.template, parameters)
+        resources = settle(self.template, values)["Resources"]
+        return {f: resources[role] for f, (role, _) in FUNCTIONS.items()}, values
+
+    def test_granted_is_called(self):
+        for name, parameters in OPTIONS.items():
+            roles, values = self.roles(parameters)
+            for function, role in roles.items():
+                with self.subTest(function=function, options=name):
+                    grants, calls = granted(role), called(function, values)
+                    self.assertEqual(sorted(grants - calls), [], "granted and not called")
+                    self.assertEqual(sorted(calls - grants), [], "called and not granted")
+
+    def test_every_action_that_is_taken_away_or_added_is_noticed(self):
+        roles, values = self.roles(OPTIONS["with everything"])
+        tried = 0
+        for function, role in roles.items():
+            calls = called(function, values)
+            for at, policy in enumerate(role["Properties"]["Policies"]):
+                for statement, body in enumerate(policy["PolicyDocument"]["Statement"]):
+                    if body["Effect"] != "Allow" or body["Sid"].endswith("There") or "Existing" in body["Sid"]:
+                        continue
+                    for action in listed(body["Action"]):
+                        changed = copy.deepcopy(role)
+                        there = changed["Properties"]["Policies"][at]["PolicyDocument"]["Statement"]
+                        there[statement]["Action"] = [a for a in listed(body["Action"]) if a != action]
+                        tried += 1
+                        # The existing bucket's own statement grants the same two on other objects.
+                        if action.startswith("s3:"):
+                            there[:] = [s for s in there if "Existing" not in s["Sid"] and not s["Sid"].endswith("There")]
+                        self.assertNotEqual(granted(changed), calls, (function, action))
+                    changed = copy.deepcopy(role)
+                    there = changed["Properties"]["Policies"][at]["PolicyDocument"]["Statement"]
+                    there[statement]["Action"] = [*listed(body["Action"]), "dynamodb:Scan"]
+                    self.assertNotEqual(granted(changed), calls, function)
+        self.assertGreater(tried, 30)
+
+    def test_ledger_and_alert_state_are_each_ones_own(self):
+        roles, _ = self.roles(OPTIONS["plain"])
+        for function, role in roles.items():
+            keys = []
+            for statement in role["Properties"]["Policies"][0]["PolicyDocument"]["Statement"]:
+                if listed(statement["Resource"]) == [{"Fn::GetAtt": ["FlowControl", "Arn"]}]:
+                    condition = statement["Condition"]
+                    keys += condition["ForAllValues:StringLike"]["dynamodb:LeadingKeys"]
+                    # ForAllValues is true of a request without keys.
+                    self.assertEqual(condition["Null"], {"dynamodb:LeadingKeys": "false"})
+            self.assertEqual(sorted(keys), read("infra/permissions.json")[function]["control_keys"], function)
+
+    def test_the_parser_calls_s3_and_dynamodb_only_and_its_endpoints_admit_just_that(self):
+        calls = read("infra/permissions.json")["s3-parser"]["calls"]
+        services = {action.split(":")[0] for actions in calls.values() for action in actions}
+        self.assertEqual(services, {"s3", "dynamodb"})
+        roles, _ = self.roles(OPTIONS["plain"])
+        resources = load("infra/network.yaml")["Resources"]
+        for endpoint, service in (("ParserS3Endpoint", "s3"), ("ParserDynamoDbEndpoint", "dynamodb")):
+            statement = resources[endpoint]["Properties"]["PolicyDocument"]["Statement"][0]
+            needed = {action for action, _ in granted(roles["s3-parser"]) if action.startswith(f"{service}:")}
+            self.assertEqual(set(statement["Action"]), needed, endpoint)
+
+    def test_a_customer_key_is_granted_to_both_ends(self):
+        statements = {s["Sid"]: s for s in load("infra/key.yaml")["Resources"]["Key"]["Properties"]["KeyPolicy"]["Statement"]}
+        services = {json.dumps(s["Principal"].get("Service")) for s in statements.values()}
+        for service in ("delivery.logs.", "s3.", "events.", "cloudwatch.", "logs.${AWS::Region}."):
+            self.assertTrue(any(service in s for s in services), service)
+        values = defaults(self.template, {"CustomerKey": "yes", "CreateNetwork": "no"})
+        resources = settle(self.template, values)["Resources"]
+        encrypted = {
+            "AWS::SQS::Queue": "KmsMasterKeyId",
+            "AWS::SNS::Topic": "KmsMasterKeyId",
+            "AWS::Logs::LogGroup": "KmsKeyId",
+            "AWS::DynamoDB::Table": "SSESpecification",
+            "AWS::S3::Bucket": "BucketEncryption",
+        }
+        seen = set()
+        for name, resource in resources.items():
+            if resource["Type"] in encrypted:
+                seen.add(resource["Type"])
+                self.assertIn("Key", json.dumps(resource["Properties"][encrypted[resource["Type"]]]), name)
+        self.assertEqual(seen, set(encrypted))
+        for name, (role, _) in FUNCTIONS.items():
+            self.assertIn("kms:ViaService", json.dumps(resources[role]), name)
+
+
+if __name__ == "__main__":
+    counted.main("__main__")
