@@ -15,6 +15,7 @@ use flowlog_core::format::Format;
 use flowlog_core::ingest::Ingestor;
 use flowlog_core::object::ObjectRef;
 use flowlog_s3_parser as parser;
+use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 
 use crate::recorder::{Calls, Recorder};
@@ -57,39 +58,54 @@ async fn the_parser_calls_what_is_declared_and_only_s3_and_dynamodb() {
         store: DynamoDbStore::new(&config, database.tables().clone()),
         limits: Limits::default(),
         horizon: Some(30 * 86_400),
-        now: || START,
+        now: || START + 7200,
         metrics: no_metrics,
         ingestor: Ingestor::default(),
     };
     let at = |key: &str| ObjectRef { bucket: "logs".to_owned(), key: key.to_owned() };
     // Done, done again, unusable, gone.
-    let deliveries = [at(SAMPLE), at(SAMPLE), at(&bad), at(&SAMPLE.replace("7c1fdc3c", "00000000"))];
+    let deliveries =
+        [at(SAMPLE), at(SAMPLE), at(&bad), at(&SAMPLE.replace("7c1fdc3c", "00000000"))];
     for object in deliveries {
         let answer = parser::handle(&app, sqs(&[object])).await.unwrap();
         assert_eq!(answer, json!({ "batchItemFailures": [] }));
     }
+    // And the schedule: everything is in the ledger by now.
+    let reconcile = json!({ "flowlog": "reconcile", "buckets": ["logs"], "prefixes": [""], "days": ["20261101"] });
+    let answer =
+        parser::handle(&app, LambdaEvent::new(reconcile, Context::default())).await.unwrap();
+    assert_eq!(answer["missing"], 0, "{answer}");
     check("s3-parser", &recorder);
 }
 
 #[tokio::test]
 async fn the_subscriber_calls_what_is_declared() {
-    let database = database().await;
-    let recorder = Recorder::start(&database.endpoint(), BTreeMap::new());
-    let config = sdk::local(&recorder.endpoint());
-    let app = flowlog_cwl_subscriber::App {
-        store: DynamoDbStore::new(&config, database.tables().clone()),
-        formats: vec![Format::default_v2()],
-        limits: Limits::default(),
-        horizon: Some(30 * 86_400),
-        now: || START,
-        metrics: no_metrics,
-        ingestor: Ingestor::default(),
-    };
-    for name in ["control-message", "data-message", "data-message"] {
-        let event = event(&format!("cwl-subscriber/{name}.json"));
-        flowlog_cwl_subscriber::handle(&app, event).await.unwrap();
+    let (mut calls, mut keys) = (Calls::new(), BTreeSet::new());
+    // Done, done again; and with a format that does not fit, given up.
+    for format in [Format::default_v2(), Format::from_log_format("${start} ${vpc-id}").unwrap()] {
+        let database = database().await;
+        let recorder = Recorder::start(&database.endpoint(), BTreeMap::new());
+        let config = sdk::local(&recorder.endpoint());
+        let app = flowlog_cwl_subscriber::App {
+            store: DynamoDbStore::new(&config, database.tables().clone()),
+            formats: vec![format],
+            limits: Limits::default(),
+            horizon: Some(30 * 86_400),
+            now: || START,
+            metrics: no_metrics,
+            ingestor: Ingestor::default(),
+        };
+        for name in ["control-message", "data-message", "data-message"] {
+            let event = event(&format!("cwl-subscriber/{name}.json"));
+            flowlog_cwl_subscriber::handle(&app, event).await.unwrap();
+        }
+        let (called, leading) = recorder.take();
+        for (resource, actions) in called {
+            calls.entry(resource).or_default().extend(actions);
+        }
+        keys.extend(leading);
     }
-    check("cwl-subscriber", &recorder);
+    assert_eq!((calls, keys), declared("cwl-subscriber"), "recorded and declared");
 }
 
 #[tokio::test]
@@ -97,7 +113,8 @@ async fn the_alerter_calls_what_is_declared() {
     let database = database().await;
     let name = SAMPLE.rsplit('/').next().unwrap();
     let sample = std::fs::read(project("events/s3-parser").join(name)).unwrap();
-    let recorder = Recorder::start(&database.endpoint(), BTreeMap::from([(SAMPLE.to_owned(), sample)]));
+    let recorder =
+        Recorder::start(&database.endpoint(), BTreeMap::from([(SAMPLE.to_owned(), sample)]));
     let config = sdk::local(&recorder.endpoint());
     let store = DynamoDbStore::new(&config, database.tables().clone());
     let filled = parser::App {

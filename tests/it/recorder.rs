@@ -5,7 +5,7 @@
 //! and the table and the first letters of the partition key, or the bucket.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
@@ -120,7 +120,7 @@ fn answer(
     dynamodb: &str,
     objects: &BTreeMap<String, Vec<u8>>,
 ) -> Vec<u8> {
-    let mut note = |resource: &str, action: String| {
+    let note = |resource: &str, action: String| {
         noted.lock().unwrap().calls.entry(resource.to_owned()).or_default().insert(action);
     };
     if let Some(target) = request.header("x-amz-target") {
@@ -146,7 +146,12 @@ fn answer(
     let (_bucket, key) = (parts.next().unwrap(), parts.next().unwrap_or(""));
     if query.contains("list-type=2") {
         note("objects", "s3:ListBucket".to_owned());
-        return response(200, &[("content-type", "application/xml")], listing(query, objects).as_bytes(), true);
+        return response(
+            200,
+            &[("content-type", "application/xml")],
+            listing(query, objects).as_bytes(),
+            true,
+        );
     }
     let versioned = query.contains("versionId=");
     note("objects", if versioned { "s3:GetObjectVersion" } else { "s3:GetObject" }.to_owned());
@@ -158,7 +163,12 @@ fn answer(
         }
         None => {
             let body = "<Error><Code>NoSuchKey</Code><Message>gone</Message></Error>";
-            response(404, &[("content-type", "application/xml")], body.as_bytes(), request.method != "HEAD")
+            response(
+                404,
+                &[("content-type", "application/xml")],
+                body.as_bytes(),
+                request.method != "HEAD",
+            )
         }
     }
 }
@@ -168,7 +178,10 @@ fn tables(body: &Value) -> Vec<String> {
     if let Some(table) = body["TableName"].as_str() {
         return vec![table.to_owned()];
     }
-    body["RequestItems"].as_object().map(|items| items.keys().cloned().collect()).unwrap_or_default()
+    body["RequestItems"]
+        .as_object()
+        .map(|items| items.keys().cloned().collect())
+        .unwrap_or_default()
 }
 
 /// Beginnings of FlowControl's partition keys, wherever a request has one.
@@ -207,24 +220,27 @@ fn forward(address: &str, raw: &[u8]) -> Vec<u8> {
     response.raw
 }
 
+/// All on one page; with a delimiter, folders in place of what is below them.
 fn listing(query: &str, objects: &BTreeMap<String, Vec<u8>>) -> String {
-    let prefix = query
-        .split('&')
-        .find_map(|part| part.strip_prefix("prefix="))
-        .map(|p| p.replace("%2F", "/").replace("%3D", "="))
-        .unwrap_or_default();
-    let contents: String = objects
-        .iter()
-        .filter(|(key, _)| key.starts_with(&prefix))
-        .map(|(key, body)| {
-            format!(
+    let asked = |name: &str| query.split('&').find_map(|part| part.strip_prefix(name));
+    let prefix = asked("prefix=").unwrap_or_default().replace("%2F", "/").replace("%3D", "=");
+    let folders = asked("delimiter=").is_some();
+    let mut entries = BTreeSet::new();
+    for (key, body) in objects.iter().filter(|(key, _)| key.starts_with(&prefix)) {
+        entries.insert(match key[prefix.len()..].find('/').filter(|_| folders) {
+            Some(end) => {
+                let folder = &key[..=prefix.len() + end];
+                format!("<CommonPrefixes><Prefix>{folder}</Prefix></CommonPrefixes>")
+            }
+            None => format!(
                 "<Contents><Key>{key}</Key><LastModified>2026-11-01T00:10:00.000Z</LastModified>\
                  <ETag>&quot;{key}&quot;</ETag><Size>{}</Size></Contents>",
                 body.len()
-            )
-        })
-        .collect();
-    format!("<ListBucketResult><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>")
+            ),
+        });
+    }
+    let entries: String = entries.into_iter().collect();
+    format!("<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>")
 }
 
 fn response(status: u16, headers: &[(&str, &str)], body: &[u8], with_body: bool) -> Vec<u8> {
