@@ -5,6 +5,7 @@
 //! and the table and the first letters of the partition key, or the bucket.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -48,14 +49,14 @@ impl Recorder {
         let noted = Arc::new(Mutex::new(Noted::default()));
         let (dynamodb, objects) =
             (dynamodb.strip_prefix("http://").unwrap().to_owned(), Arc::new(objects));
-        let notes = Arc::clone(&noted);
+        let written = Arc::clone(&noted);
         // Threads end with the process: nothing they hold outlives it.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (notes, dynamodb, objects) =
-                    (Arc::clone(&notes), dynamodb.clone(), Arc::clone(&objects));
+                let (written, dynamodb, objects) =
+                    (Arc::clone(&written), dynamodb.clone(), Arc::clone(&objects));
                 std::thread::spawn(move || {
-                    serve(&stream, |request| answer(request, &notes, &dynamodb, &objects));
+                    serve(&stream, |request| answer(request, &written, &dynamodb, &objects));
                 });
             }
         });
@@ -156,21 +157,12 @@ fn answer(
     let versioned = query.contains("versionId=");
     note("objects", if versioned { "s3:GetObjectVersion" } else { "s3:GetObject" }.to_owned());
     let key = key.replace("%3D", "=");
-    match objects.get(&key) {
-        Some(body) => {
-            let etag = format!("\"{key}\"");
-            response(200, &[("etag", &etag)], body, request.method != "HEAD")
-        }
-        None => {
-            let body = "<Error><Code>NoSuchKey</Code><Message>gone</Message></Error>";
-            response(
-                404,
-                &[("content-type", "application/xml")],
-                body.as_bytes(),
-                request.method != "HEAD",
-            )
-        }
+    let whole = request.method != "HEAD";
+    if let Some(body) = objects.get(&key) {
+        return response(200, &[("etag", &format!("\"{key}\""))], body, whole);
     }
+    let body = "<Error><Code>NoSuchKey</Code><Message>gone</Message></Error>";
+    response(404, &[("content-type", "application/xml")], body.as_bytes(), whole)
 }
 
 /// The tables that a request names.
@@ -246,7 +238,7 @@ fn listing(query: &str, objects: &BTreeMap<String, Vec<u8>>) -> String {
 fn response(status: u16, headers: &[(&str, &str)], body: &[u8], with_body: bool) -> Vec<u8> {
     let mut out = format!("HTTP/1.1 {status} -\r\ncontent-length: {}\r\n", body.len());
     for (name, value) in headers {
-        out.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(out, "{name}: {value}\r\n");
     }
     out.push_str("\r\n");
     let mut out = out.into_bytes();
