@@ -58,7 +58,7 @@ endif
 # ---- Developing -------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: test-rust test-tools test-infra ## All tests
+test: test-rust test-tools test-infra e2e upgrade ## All tests
 
 .PHONY: test-rust
 test-rust:
@@ -73,6 +73,51 @@ test-infra: $(MOTO)/.installed ## What the templates make on a local AWS; alarms
 	$(STEP) "what the templates make" -- $(MOTO)/bin/python tests/infra/network_tests.py
 	$(STEP) "alarms and dashboard" -- $(MOTO)/bin/python tests/infra/observability_tests.py
 	$(STEP) "permissions" -- $(MOTO)/bin/python tests/infra/permission_tests.py
+
+# The functions for tests: what `cargo test` builds anyway, laid out as cargo-lambda does. RELEASE=yes takes those that are
+# deployed, which cost a second build of every dependency and link-time optimisation.
+.PHONY: functions
+functions:
+	cargo build --locked --workspace --bins --examples
+	for name in $(FUNCTIONS); do \
+		mkdir -p .run/functions/$$name; cp $(CARGO_TARGET_DIR)/debug/$$name .run/functions/$$name/bootstrap; done
+
+E2E_FUNCTIONS := $(if $(RELEASE),target/lambda,.run/functions)
+DATABASE := $(CARGO_TARGET_DIR)/debug/examples/database
+
+.PHONY: e2e
+e2e: functions $(if $(RELEASE),build) $(SAM)/.installed $(EMULATOR)/.installed ## From a put object to the message in an inbox, on a local AWS; then what that AWS cannot do (RELEASE=yes: the release build)
+	$(STEP) "end to end, deployed" --limit 600 -- $(EMULATOR)/bin/python tests/e2e/run.py \
+		--sam $(CURDIR)/$(SAM)/bin/sam --flowlog $(FLOWLOG) --functions $(E2E_FUNCTIONS)
+	$(STEP) "functions under faults" --limit 600 -- $(EMULATOR)/bin/python tests/e2e/runtime.py \
+		--flowlog $(FLOWLOG) --database $(DATABASE) --functions $(E2E_FUNCTIONS)
+
+# The last commit that knew mapping version 1 only. Built once, where clones share it; most of what it depends on is there.
+EARLIER := 0f7ef530d2c484c6d0825bb66f26c719ab89d602
+EARLIER_FUNCTIONS := $(TOOLS)/functions-$(EARLIER)
+
+$(EARLIER_FUNCTIONS)/.built:
+	rm -rf .run/earlier && mkdir -p .run/earlier $(@D)
+	git archive $(EARLIER) | tar -x -C .run/earlier
+	cd .run/earlier && cargo build --locked --workspace --bins
+	for name in $(FUNCTIONS); do mkdir -p $(@D)/$$name; cp $(CARGO_TARGET_DIR)/debug/$$name $(@D)/$$name/bootstrap; done
+	rm -rf .run/earlier
+	touch $@
+
+.PHONY: upgrade
+upgrade: ## Functions of an earlier commit and these on the same tables in turn
+ifeq ($(shell git cat-file -t $(EARLIER) 2>/dev/null),commit)
+	$(MAKE) --no-print-directory $(EARLIER_FUNCTIONS)/.built functions $(EMULATOR)/.installed
+	$(STEP) "rolling upgrade" --limit 600 -- $(EMULATOR)/bin/python tests/e2e/upgrade.py --flowlog $(FLOWLOG) \
+		--database $(DATABASE) --functions $(E2E_FUNCTIONS) --earlier $(EARLIER_FUNCTIONS)
+else
+	$(STEP) "rolling upgrade" --skip "this clone does not have the earlier commit $(EARLIER)"
+endif
+
+.PHONY: load
+load: functions build $(EMULATOR)/.installed ## Thousands of objects through the parser at several concurrencies, and with kills (SOAK=30: for so many minutes; ARGS=…)
+	$(EMULATOR)/bin/python tests/dev/load.py --flowlog $(FLOWLOG) --database $(DATABASE) \
+		--parser target/lambda/flowlog-s3-parser/bootstrap $(if $(SOAK),--soak $(SOAK)) $(ARGS)
 
 .PHONY: memory
 memory: ## Peak memory of analyze on 5 M rows, and on an attack from 10 M invented sources

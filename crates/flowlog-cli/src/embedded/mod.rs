@@ -67,8 +67,13 @@ pub struct EmbeddedDb {
 }
 
 impl EmbeddedDb {
-    /// Opens the file, serves it and creates what is missing of the two tables.
+    /// Opens the file, serves it on a free port and creates what is missing of the two tables.
     pub async fn open(location: Location) -> Result<Self, EmbeddedError> {
+        Self::open_on(location, 0).await
+    }
+
+    /// The same on this port of 127.0.0.1: clients of a database that died find the next one there.
+    pub async fn open_on(location: Location, port: u16) -> Result<Self, EmbeddedError> {
         let (path, folder) = match location {
             Location::Temporary => {
                 let folder = TempDir::with_prefix("flowlog-")?;
@@ -84,7 +89,7 @@ impl EmbeddedDb {
         let database = open_engine(&path, folder.is_some())?;
         index::prepare(&path, flowlog_aws::env::now())
             .map_err(|source| EmbeddedError::Index { path: path.clone(), source })?;
-        let server = Server::start(database)?;
+        let server = Server::start(database, port)?;
         let config = sdk::local(&server.endpoint());
         let embedded = Self { path, config, tables: Tables::default(), server, _folder: folder };
         schema::create_tables(&embedded.store()).await?;

@@ -1,4 +1,4 @@
-//! Serving the engine on a free port of 127.0.0.1, in a thread of its own.
+//! Serving the engine on a port of 127.0.0.1, in a thread of its own.
 //!
 //! The engine blocks its thread while SQLite works. On the command's runtime it would hold up the
 //! very clients that wait for it.
@@ -24,9 +24,10 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// Starts serving; the port can be connected to when this returns.
-    pub(super) fn start(database: Database) -> std::io::Result<Self> {
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    /// Starts serving on this port, or on a free one if it is 0; it can be connected to when this
+    /// returns.
+    pub(super) fn start(database: Database, port: u16) -> std::io::Result<Self> {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
         let runtime = Builder::new_current_thread().enable_io().enable_time().build()?;
