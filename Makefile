@@ -183,6 +183,10 @@ invoke-cwl-subscriber: $(LAMBDA)/.installed ## Send a CloudWatch Logs delivery t
 invoke-anomaly-alerter: $(LAMBDA)/.installed ## Ring the alerter: a partial was written (EVENT=…)
 	@$(call invoke,flowlog-anomaly-alerter,events/anomaly-alerter/dynamodb-stream-insert.json)
 
+.PHONY: test-watch
+test-watch: functions $(LAMBDA)/.installed $(EMULATOR)/.installed
+	$(STEP) "watch and invoke" --limit 900 -- $(PYTHON) tests/dev/watch_tests.py
+
 # ---- Deploying --------------------------------------------------------------------------------------------------------
 
 .PHONY: build
