@@ -1,6 +1,7 @@
 """The template, deployed by `sam deploy` to the emulator, and what one wants to know of it afterwards.
 
-The emulator's CloudFormation has neither peering connections nor flow logs; the parameters for those say no.
+The emulator's CloudFormation has neither peering connections nor flow logs nor alarms over several metrics; the parameters for
+those say no.
 """
 
 import json
@@ -11,7 +12,7 @@ import time
 from emulator import ROOT
 
 STACK = "flowlog"
-OVERRIDES = ["CreatePeering=no", "CreateFlowLogs=no", "NamePrefix=flowlog-dev"]
+OVERRIDES = ["CreatePeering=no", "CreateFlowLogs=no", "CreateObservability=no", "NamePrefix=flowlog-dev"]
 # Where the template looks for the functions.
 BUILT = "target/lambda"
 FUNCTIONS = ("s3-parser", "cwl-subscriber", "anomaly-alerter")
