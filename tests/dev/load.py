@@ -275,7 +275,7 @@ def soak(checks, options, objects, truth, arrived, folder):
             print(f"  after {samples[at][0]:6.0f} s  {samples[at][1] / 1024:6.1f} MiB")
         third = len(samples) // 3
         early, late = (max(kib for _, kib in part) for part in (samples[third : 2 * third], samples[2 * third :]))
-        checks.that("soak: the last third takes no more memory than the second, 2 % aside", late <= early * 1.02, (early, late))
+        checks.that("soak: the last third takes no more memory than the second, 1 MiB aside", late <= early + 1024, (early, late))
         exact(checks, "soak", database, truth, turns)
 
 

@@ -3,6 +3,8 @@
 import base64
 import gzip
 import json
+import os
+import subprocess
 import time
 
 import pipeline
@@ -44,7 +46,7 @@ def damaged(packed):
 
 def objects(checks, stack, _flowlog, _folder):
     window = int(time.time()) // 300 * 300 - 600
-    good = gzip.compress(text(rows(window + 3, 50, 7)))
+    good = stack.poison_good = gzip.compress(text(rows(window + 3, 50, 7)))
     mixed = rows(window + 3, 10, 1)
     mixed[3:3] = ["2 too few fields", rows(window + 3, 1, 1)[0].replace("10.1.0.9", "10.1.0.900")]
     verdicts = {
@@ -100,6 +102,34 @@ def objects(checks, stack, _flowlog, _folder):
     left = {name: stack.in_queue(stack.outputs[name]) for name in pipeline.DEAD_LETTERS}
     checks.equal("poison: none of it is a dead letter", left, dict.fromkeys(pipeline.DEAD_LETTERS, (0, 0)))
     stack.poison_quarantined, stack.poison_done, stack.poison_parsed = quarantined, len(verdicts) - quarantined, 160
+
+
+def requeued(checks, stack, flowlog, _folder):
+    """An object that was missing is restored: its delivery stays given up until somebody brings it back."""
+    if subprocess.run([flowlog, "requeue", "--help"], capture_output=True).returncode:
+        checks.skip("bringing quarantined deliveries back", "this flowlog has no requeue")
+        return
+    before = pipeline.partials(stack, FLOW_LOG)
+    (at,) = before
+    stack.put(key("gone"), stack.poison_good)
+    again = lambda: metrics(stack.log("s3-parser"))[0].get("DeliveriesQuarantined", 0) > stack.poison_quarantined
+    wait("the notification of the object that is back", again, seconds=30)
+    stack.poison_quarantined += 1
+    checks.equal("requeue: a notification does not bring it back", pipeline.state_of(stack, key("gone")), "Q")
+    environment = {
+        **os.environ,
+        **stack.aws.environment,
+        "AGGREGATES_TABLE": stack.outputs["AggregatesTable"],
+        "CONTROL_TABLE": stack.outputs["ControlTable"],
+    }
+    command = [flowlog, "requeue", "--reason", "object_gone", "--format", "json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    checks.that("requeue: the command says that it is back", done.returncode == 0, done)
+    checks.equal("requeue: it is done now", pipeline.state_of(stack, key("gone")), "D")
+    records, packets, size = before[at]["accept"]
+    sums = {**before[at], "accept": (records + 50, packets + 350, size + 35000)}
+    checks.equal("requeue: and counted, once", pipeline.partials(stack, FLOW_LOG), {at: sums})
+    checks.equal("requeue: what is no flow log is left alone", pipeline.state_of(stack, key("csv")), "Q")
 
 
 def messages(checks, stack, _flowlog, _folder):

@@ -29,6 +29,8 @@ from checks import Checks
 from emulator import Emulator, exit_on_signals
 from stack import FUNCTIONS, Stack, with_functions_of
 
+POISON = (poison.objects, poison.requeued, poison.messages)
+
 
 def diagnose(stack, aws):
     """What one would look for first."""
@@ -60,7 +62,7 @@ def main():
         stack = Stack(aws, options.sam, with_functions_of(options.functions.resolve(), folder))
         print(f"deployed in {time.monotonic() - started:.0f} s to {aws.url}", flush=True)
         try:
-            for scenario in (pipeline.deployed, pipeline.objects, pipeline.log_events, poison.objects, poison.messages):
+            for scenario in (pipeline.deployed, pipeline.objects, pipeline.log_events, *POISON):
                 scenario(checks, stack, options.flowlog.resolve(), folder)
             pipeline.at_the_end(checks, stack)
             if checks.failed:
