@@ -80,6 +80,9 @@ def envelopes(checks, ground):
         ground_objects, ground.objects = ground.objects, sample
         with ground.function("s3-parser", database.url) as parser:
             for path in sorted((make_events.EVENTS / "s3-parser").glob("*.json")):
+                if path.stem == "reconcile":
+                    # The schedule's, which lists a bucket: this ground only serves objects.
+                    continue
                 answer = parser.invoke(json.loads(path.read_text()))
                 good = answer == {"batchItemFailures": []} or answer.get("objects") == 1
                 checks.that(f"envelopes: {path.name}", good, answer)
