@@ -58,7 +58,7 @@ endif
 # ---- Developing -------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: test-rust test-tools test-infra e2e upgrade ## All tests
+test: test-rust test-tools test-infra e2e ## All tests
 
 .PHONY: test-rust
 test-rust:
@@ -105,7 +105,7 @@ $(EARLIER_FUNCTIONS)/.built:
 	touch $@
 
 .PHONY: upgrade
-upgrade: ## Functions of an earlier commit and these on the same tables in turn
+upgrade: ## Functions of an earlier commit and these on the same tables in turn (builds the earlier ones; not part of test)
 ifeq ($(shell git cat-file -t $(EARLIER) 2>/dev/null),commit)
 	$(MAKE) --no-print-directory $(EARLIER_FUNCTIONS)/.built functions $(EMULATOR)/.installed
 	$(STEP) "rolling upgrade" --limit 600 -- $(EMULATOR)/bin/python tests/e2e/upgrade.py --flowlog $(FLOWLOG) \
