@@ -1,5 +1,6 @@
 //! Lines: text arrives in any pieces, each line is counted exactly once.
 
+use super::quick::{Batch, LONGEST_ROW, QuickReader};
 use super::row::{Rejection, parse_row};
 use super::{Counts, DecodeError, Fallback, Limits, Reason, RecordSink, RejectedLine, count};
 use crate::format::{Column, Format, looks_like_header};
@@ -20,6 +21,8 @@ pub struct LineDecoder {
     offset: u64,
     /// Bytes of the current line seen so far, also those that `carry` does not keep.
     carried: u64,
+    /// For formats that it reads.
+    quick: Option<QuickReader>,
 }
 
 /// A byte order mark: no part of the line that it begins.
@@ -40,6 +43,7 @@ impl LineDecoder {
             line: 1,
             offset: 0,
             carried: 0,
+            quick: None,
         }
     }
 
@@ -59,7 +63,11 @@ impl LineDecoder {
         mut text: &[u8],
         sink: &mut S,
     ) -> Result<(), DecodeError> {
-        while let Some(end) = memchr::memchr(b'\n', text) {
+        loop {
+            if self.carried == 0 {
+                text = self.quick_rows(text, sink)?;
+            }
+            let Some(end) = memchr::memchr(b'\n', text) else { break };
             let (head, rest) = (&text[..end], &text[end + 1..]);
             if self.carried == 0 {
                 self.line(head, sink)?;
@@ -94,6 +102,45 @@ impl LineDecoder {
         }
     }
 
+    /// Lets the quick reader take rows for as long as it can; returns what it leaves.
+    fn quick_rows<'t, S: RecordSink>(
+        &mut self,
+        text: &'t [u8],
+        sink: &mut S,
+    ) -> Result<&'t [u8], DecodeError> {
+        let Some(mut quick) = self.quick.take() else { return Ok(text) };
+        let mut rest = text;
+        let mut batch = Batch::default();
+        while batch.fill(&mut quick, rest) {
+            let mut done = 0;
+            while done < batch.rows().len() {
+                let taken = sink.quick(&batch.rows()[done..]);
+                let taken_bytes = batch.length(done..done + taken);
+                self.counts.read += taken as u64;
+                self.counts.parsed += taken as u64;
+                self.line += taken as u64;
+                self.offset += taken_bytes as u64;
+                rest = &rest[taken_bytes..];
+                done += taken;
+                if done < batch.rows().len() {
+                    // One that the sink does not know what to do with.
+                    let length = batch.length(done..done + 1);
+                    let line = &rest[..length - 1];
+                    self.line(line, sink)?;
+                    if let Some(head) = quick.learn(line) {
+                        sink.head(head);
+                    }
+                    self.offset += length as u64;
+                    self.line += 1;
+                    rest = &rest[length..];
+                    done += 1;
+                }
+            }
+        }
+        self.quick = Some(quick);
+        Ok(rest)
+    }
+
     /// Keeps the beginning of a line.
     fn hold(&mut self, piece: &[u8]) {
         self.carried += piece.len() as u64;
@@ -125,6 +172,11 @@ impl LineDecoder {
                 Ok(record) => {
                     self.counts.read += 1;
                     count(&mut self.counts, &record, sink);
+                    if let Some(quick) = &mut self.quick
+                        && let Some(head) = quick.learn(text.as_bytes())
+                    {
+                        sink.head(head);
+                    }
                     Ok(())
                 }
                 Err(rejection) => self.reject(rejection, sink),
@@ -165,10 +217,16 @@ impl LineDecoder {
         let format = Format::from_header(text, self.limits.columns)
             .map_err(|source| DecodeError::BadHeader { line: self.line, source })?;
         if self.format.as_ref() != Some(&format) {
-            sink.format(&format);
-            self.format = Some(format);
+            self.begin(format, sink);
         }
         Ok(())
+    }
+
+    fn begin<S: RecordSink>(&mut self, format: Format, sink: &mut S) {
+        let reads = S::QUICK && format.is_default() && self.limits.line >= LONGEST_ROW;
+        self.quick = reads.then(QuickReader::new);
+        sink.format(&format);
+        self.format = Some(format);
     }
 
     /// A first line that is no header must be a record of the fallback format, version included.
@@ -182,10 +240,9 @@ impl LineDecoder {
         });
         match fits {
             Ok(record) => {
-                sink.format(&format);
+                self.begin(format, sink);
                 self.counts.read += 1;
                 count(&mut self.counts, &record, sink);
-                self.format = Some(format);
                 Ok(())
             }
             Err(Rejection { reason, .. }) => {

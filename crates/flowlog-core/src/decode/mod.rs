@@ -11,10 +11,12 @@
 //! object is an [`DecodeError`]. What is read always balances ([`Counts::balances`]).
 
 mod counts;
+mod digits;
 mod gzip;
 mod lines;
 mod messages;
 mod object;
+mod quick;
 mod row;
 mod values;
 
@@ -23,6 +25,7 @@ pub use gzip::{GzipError, Inflater};
 pub use lines::LineDecoder;
 pub use messages::MessageDecoder;
 pub use object::{Decoded, Encoding, ObjectDecoder};
+pub use quick::{QuickRow, Spelled};
 pub use row::{Rejection, parse_row};
 
 use crate::format::{Format, FormatError};
@@ -87,6 +90,19 @@ pub struct RejectedLine {
 pub trait RecordSink {
     /// A record.
     fn record(&mut self, record: &Record<'_>) -> Verdict;
+
+    /// Whether this sink takes quick rows; one that does not is spared them.
+    const QUICK: bool = false;
+
+    /// Records of the default format as the quick reader found them, in order. Returns how many of
+    /// the first ones were rolled up; the one that follows is left, with nothing changed, to the plain
+    /// decoder: as must be done with an address that is none.
+    fn quick(&mut self, _rows: &[QuickRow]) -> usize {
+        0
+    }
+
+    /// The record just given has this head: a sink may remember what it found out for it.
+    fn head(&mut self, _head: u32) {}
 
     /// A line that is no record; it has already been counted.
     fn rejected(&mut self, _line: RejectedLine) {}

@@ -30,13 +30,42 @@ pub enum Scope {
 impl Address {
     /// Reads an address as AWS writes it; `None` if it is none.
     pub fn parse(text: &str) -> Option<Self> {
-        if let Some(v4) = parse_v4(text.as_bytes()) {
+        if let Some(v4) = Self::parse_v4(text.as_bytes()) {
             return Some(Self::V4(v4));
         }
         if let Ok(v6) = text.parse::<Ipv6Addr>() {
             return Some(Self::V6(v6));
         }
         parse_mac(text).map(Self::Mac)
+    }
+
+    /// Four decimal octets without leading zeros beyond a lone `0`, as [`Ipv4Addr`]'s own parser, but
+    /// in one pass: nearly every address in a flow log is one of these.
+    pub(crate) fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
+        let mut octets = [0u8; 4];
+        let mut at = 0;
+        for (i, octet) in octets.iter_mut().enumerate() {
+            if i > 0 {
+                if text.get(at) != Some(&b'.') {
+                    return None;
+                }
+                at += 1;
+            }
+            let begin = at;
+            let mut value = 0u32;
+            while let Some(digit) = text.get(at).filter(|b| b.is_ascii_digit()) {
+                value = value * 10 + u32::from(digit - b'0');
+                at += 1;
+                if at - begin > 3 {
+                    return None;
+                }
+            }
+            if at == begin || (at - begin > 1 && text[begin] == b'0') {
+                return None;
+            }
+            *octet = u8::try_from(value).ok()?;
+        }
+        (at == text.len()).then(|| Ipv4Addr::from(octets))
     }
 
     /// Private or public, by the address ranges named at [`Scope`].
@@ -65,35 +94,6 @@ impl Address {
     pub fn same_family(&self, other: &Self) -> bool {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
-}
-
-/// Four decimal octets without leading zeros beyond a lone `0`, as [`Ipv4Addr`]'s own parser, but
-/// in one pass: nearly every address in a flow log is one of these.
-fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
-    let mut octets = [0u8; 4];
-    let mut at = 0;
-    for (i, octet) in octets.iter_mut().enumerate() {
-        if i > 0 {
-            if text.get(at) != Some(&b'.') {
-                return None;
-            }
-            at += 1;
-        }
-        let begin = at;
-        let mut value = 0u32;
-        while let Some(digit) = text.get(at).filter(|b| b.is_ascii_digit()) {
-            value = value * 10 + u32::from(digit - b'0');
-            at += 1;
-            if at - begin > 3 {
-                return None;
-            }
-        }
-        if at == begin || (at - begin > 1 && text[begin] == b'0') {
-            return None;
-        }
-        *octet = u8::try_from(value).ok()?;
-    }
-    (at == text.len()).then(|| Ipv4Addr::from(octets))
 }
 
 fn parse_mac(text: &str) -> Option<[u8; 6]> {

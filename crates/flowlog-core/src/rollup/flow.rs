@@ -1,6 +1,7 @@
 //! One record on its way into the sums, and what of it is counted where.
 
 use super::{CONTACTS, Contact, Evidence, Lacking, RejectedSource, Rollup, scope_of};
+use crate::decode::QuickRow;
 use crate::record::{Address, Direction, Record, Scope};
 
 /// What is needed of a record once its interface and window are known.
@@ -31,6 +32,24 @@ impl Flow {
             },
             tcp_flags: record.tcp_flags,
         }
+    }
+
+    /// A row of the default format; `None` if an address is none.
+    pub(super) fn of_quick(row: &QuickRow) -> Option<Self> {
+        let (src, dst) = (Some(row.src.address()?), Some(row.dst.address()?));
+        let evidence = Evidence {
+            start: row.start,
+            end: row.end,
+            srcaddr: src,
+            dstaddr: dst,
+            srcport: row.srcport,
+            dstport: row.dstport,
+            protocol: row.protocol,
+            packets: row.packets,
+            bytes: row.bytes,
+            action: row.action,
+        };
+        Some(Self { src, dst, evidence, tcp_flags: None })
     }
 
     /// The other side's address; where the direction is unknown, the public one or the source.

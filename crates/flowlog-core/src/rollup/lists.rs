@@ -8,6 +8,7 @@ use foldhash::quality::RandomState;
 use hashbrown::HashMap;
 
 use super::distinct::Token;
+use super::table::Table;
 use super::{
     Distinct, EVIDENCE, Evidence, Mapping, PortKey, Ranked, RejectedSource, Rollup, Service,
     Talker, TalkerKey, Tally, Tuple, Verdicts, Weigh,
@@ -139,20 +140,54 @@ pub(super) fn prune<K: Ord + Copy + Hash, V: Weigh>(
     cost: impl Fn(&V) -> usize,
     token: impl Fn(&K) -> Token,
 ) -> BTreeMap<u32, Loss> {
-    let mut ranked: Vec<(u32, u64, K)> =
-        map.iter().map(|((cell, key), v)| (*cell, v.weight(), *key)).collect();
-    ranked.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.cmp(&a.1)).then(a.2.cmp(&b.2)));
+    let ranked = map.iter().map(|((cell, key), v)| (*cell, v.weight(), *key)).collect();
+    losses(ranked, keep, token, |cell, key| map.remove(&(cell, *key)).map_or(0, |v| cost(&v)))
+}
+
+/// As [`prune`], for a table whose entries cost the same each.
+pub(super) fn prune_table<V: Weigh>(
+    table: &mut Table<V>,
+    keep: usize,
+    cost: usize,
+) -> BTreeMap<u32, Loss> {
+    let entries = table.iter().enumerate();
+    let ranked: Vec<_> =
+        entries.map(|(place, (cell, key, v))| (cell, v.weight(), (key, place))).collect();
+    let mut kept = vec![true; ranked.len()];
+    let token = |(key, _): &(TalkerKey, usize)| Distinct::address(&key.remote);
+    let losses = losses(ranked, keep, token, |_, (_, place)| {
+        kept[*place] = false;
+        cost
+    });
+    let mut kept = kept.into_iter();
+    table.retain(|| kept.next() == Some(true));
+    losses
+}
+
+/// Finds the entries of every cell beyond the `keep` heaviest and has them removed; `remove` returns
+/// the state that frees.
+fn losses<K: Ord>(
+    mut ranked: Vec<(u32, u64, K)>,
+    keep: usize,
+    token: impl Fn(&K) -> Token,
+    mut remove: impl FnMut(u32, &K) -> usize,
+) -> BTreeMap<u32, Loss> {
+    ranked.sort_unstable_by_key(|(cell, ..)| *cell);
     let mut losses = BTreeMap::new();
-    for of_cell in ranked.chunk_by(|a, b| a.0 == b.0) {
-        let Some(light) = of_cell.get(keep..).filter(|light| !light.is_empty()) else { continue };
-        let mut freed = 0;
-        let mut tokens: Vec<_> = light.iter().map(|(_, _, key)| token(key)).collect();
-        tokens.sort_unstable();
-        for (cell, _, key) in light {
-            freed += map.remove(&(*cell, *key)).map_or(0, |v| cost(&v));
+    for of_cell in ranked.chunk_by_mut(|a, b| a.0 == b.0) {
+        if of_cell.len() <= keep {
+            continue;
         }
-        let loss = Loss { seen: Distinct::of(tokens.into_iter()), error: light[0].1.max(1), freed };
-        losses.insert(light[0].0, loss);
+        let heavier =
+            |a: &(u32, u64, K), b: &(u32, u64, K)| b.1.cmp(&a.1).then_with(|| a.2.cmp(&b.2));
+        let (_, heaviest, _) = of_cell.select_nth_unstable_by(keep, heavier);
+        let (cell, error) = (heaviest.0, heaviest.1.max(1));
+        let light = &of_cell[keep..];
+        let mut tokens: Vec<_> = light.iter().map(|(_, _, key)| token(key)).collect();
+        // As the bytes are ordered, but compared as numbers.
+        tokens.sort_unstable_by_key(|[kind, value @ ..]| (*kind, u128::from_be_bytes(*value)));
+        let freed = light.iter().map(|(cell, _, key)| remove(*cell, key)).sum();
+        losses.insert(cell, Loss { seen: Distinct::of(tokens.into_iter()), error, freed });
     }
     losses
 }

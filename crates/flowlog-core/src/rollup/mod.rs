@@ -12,11 +12,13 @@ mod blob;
 mod connections;
 mod distinct;
 mod flow;
+mod known;
 mod lists;
 mod mapping;
 mod own;
 mod ranked;
 mod sums;
+mod table;
 
 pub use accumulator::{Accumulator, Budget, Chunk};
 pub use blob::{BLOB_LIMIT, BlobError};
@@ -125,6 +127,18 @@ pub struct Talker {
 }
 
 impl Talker {
+    /// Adds a record.
+    #[inline]
+    fn add(&mut self, direction: Direction, packets: u64, bytes: u64) {
+        self.records = self.records.saturating_add(1);
+        let (of_packets, of_bytes) = match direction {
+            Direction::Ingress => (&mut self.packets_in, &mut self.bytes_in),
+            Direction::Egress | Direction::Unknown => (&mut self.packets_out, &mut self.bytes_out),
+        };
+        *of_packets = of_packets.saturating_add(packets);
+        *of_bytes = of_bytes.saturating_add(bytes);
+    }
+
     /// Bytes both ways.
     pub fn bytes(&self) -> u64 {
         self.bytes_in.saturating_add(self.bytes_out)

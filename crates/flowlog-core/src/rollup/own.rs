@@ -49,6 +49,14 @@ impl Own {
         }
     }
 
+    /// The address, once it is known.
+    pub(super) fn known(&self) -> Option<Address> {
+        match *self {
+            Self::Known(own) => Some(own),
+            Self::Nothing | Self::Either(..) => None,
+        }
+    }
+
     /// The direction of a record, `None` while it cannot be told yet.
     pub(super) fn direction(&self, src: Address, dst: Address) -> Option<Direction> {
         match *self {

@@ -95,3 +95,31 @@ impl Breakdown {
         totals
     }
 }
+
+/// A breakdown while records are added: a place for every key.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Places([[[Sums; 3]; 3]; 3]);
+
+impl Places {
+    /// Adds to one key.
+    #[inline]
+    pub(super) fn add(&mut self, (action, direction, scope): BreakdownKey, sums: &Sums) {
+        self.0[action as usize][direction as usize][scope as usize].add(sums);
+    }
+
+    /// The keys that were added to, in order.
+    pub(super) fn breakdown(&self) -> Breakdown {
+        let mut breakdown = Breakdown::default();
+        for action in [Action::Accept, Action::Reject, Action::Other] {
+            for direction in [Direction::Ingress, Direction::Egress, Direction::Unknown] {
+                for scope in [Scope::Private, Scope::Public, Scope::Unknown] {
+                    let sums = &self.0[action as usize][direction as usize][scope as usize];
+                    if !sums.is_zero() {
+                        breakdown.0.push(((action, direction, scope), *sums));
+                    }
+                }
+            }
+        }
+        breakdown
+    }
+}

@@ -1,0 +1,225 @@
+//! The quick reader beside the plain decoder: the same records, rejections and roll-ups, whatever the
+//! text and however it is cut.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::decode::{
+    Counts, Fallback, Limits, LineDecoder, RecordSink, RejectedLine, Verdict, parse_row,
+};
+use crate::format::Format;
+use crate::record::Record;
+use crate::rollup::{Accumulator, Budget, Chunk};
+
+/// What a sink was told, as text.
+#[derive(Default)]
+struct Heard<const QUICK: bool> {
+    said: Vec<String>,
+    ids: BTreeMap<u32, (String, String)>,
+    last: (String, String),
+    /// Leaves every so many quick rows to the plain decoder.
+    leave: usize,
+    quick: usize,
+}
+
+impl<const QUICK: bool> RecordSink for Heard<QUICK> {
+    const QUICK: bool = QUICK;
+
+    fn record(&mut self, r: &Record<'_>) -> Verdict {
+        let (account, interface) = (r.account_id.unwrap_or("-"), r.interface_id.unwrap_or("-"));
+        self.last = (account.to_owned(), interface.to_owned());
+        self.said.push(format!(
+            "{account} {interface} {:?} {:?} {:?} {:?} {:?} {} {} {:?} {:?} {:?} {:?}",
+            r.srcaddr,
+            r.dstaddr,
+            r.srcport,
+            r.dstport,
+            r.protocol,
+            r.packets,
+            r.bytes,
+            r.start,
+            r.end,
+            r.action,
+            r.log_status
+        ));
+        Verdict::Counted
+    }
+
+    fn quick(&mut self, rows: &[QuickRow]) -> usize {
+        for (at, r) in rows.iter().enumerate() {
+            self.quick += 1;
+            let (Some(src), Some(dst)) = (r.src.address(), r.dst.address()) else { return at };
+            if self.leave > 0 && self.quick.is_multiple_of(self.leave) {
+                return at;
+            }
+            let Some((account, interface)) = self.ids.get(&r.head) else { return at };
+            self.said.push(format!(
+                "{account} {interface} {:?} {:?} {:?} {:?} {:?} {} {} {:?} {:?} {:?} Ok",
+                Some(src),
+                Some(dst),
+                Some(r.srcport),
+                Some(r.dstport),
+                Some(r.protocol),
+                r.packets,
+                r.bytes,
+                Some(r.start),
+                Some(r.end),
+                r.action
+            ));
+        }
+        rows.len()
+    }
+
+    fn head(&mut self, head: u32) {
+        self.ids.insert(head, self.last.clone());
+    }
+
+    fn rejected(&mut self, line: RejectedLine) {
+        self.said.push(format!("{line:?}"));
+    }
+}
+
+/// Hides the quick way of the sink within.
+struct Plainly(Accumulator);
+
+impl RecordSink for Plainly {
+    fn record(&mut self, record: &Record<'_>) -> Verdict {
+        self.0.record(record)
+    }
+
+    fn format(&mut self, format: &Format) {
+        self.0.format(format);
+    }
+}
+
+fn decode<S: RecordSink>(text: &[u8], piece: usize, sink: &mut S) -> Counts {
+    let mut decoder = LineDecoder::new(Limits::default(), Fallback::Default);
+    for piece in text.chunks(piece) {
+        decoder.push(piece, sink).unwrap();
+    }
+    decoder.finish(sink).unwrap();
+    decoder.counts().clone()
+}
+
+/// Encoded roll-ups in order.
+fn stored(chunks: Vec<Chunk>) -> Vec<(String, i64, Vec<u8>)> {
+    let rollups = chunks.into_iter().flatten();
+    rollups.map(|(id, window, rollup)| (id, window.start(), rollup.encode())).collect()
+}
+
+/// Rows that the generator would not write, from few interfaces and addresses, so that they meet.
+fn line() -> impl Strategy<Value = String> {
+    let address = prop_oneof![
+        8 => (0u8..3, 0u8..9).prop_map(|(c, d)| format!("10.0.{c}.{d}")),
+        4 => any::<u32>().prop_map(|n| std::net::Ipv4Addr::from(n).to_string()),
+        2 => (0u16..4).prop_map(|n| format!("2001:db8::{n:x}")),
+        1 => any::<u128>().prop_map(|n| Ipv6Addr::from(n).to_string()),
+        1 => Just("02:00:5e:10:00:ff".to_owned()),
+        1 => prop_oneof![Just("-"), Just("01.2.3.4"), Just("1.2.3.256"), Just("::ffff:1.2.3.4"), Just("1.2.3")]
+            .prop_map(str::to_owned),
+    ];
+    let number = prop_oneof![
+        6 => (0u64..70_000).prop_map(|n| n.to_string()),
+        1 => any::<u64>().prop_map(|n| n.to_string()),
+        1 => prop_oneof![Just("-"), Just("007"), Just("+7"), Just("")].prop_map(str::to_owned),
+    ];
+    let head = (
+        0u8..6,
+        prop_oneof![9 => Just("2 123456789010"), 1 => Just("3 unknown"), 1 => Just("2  1")],
+    );
+    let tail = prop_oneof![
+        9 => Just("ACCEPT OK"), 3 => Just("REJECT OK"), 1 => Just("ACCEPT NODATA"), 1 => Just("- SKIPDATA"),
+        1 => Just("ACCEPT OK\r"), 1 => Just("ACCEPT  OK"), 1 => Just("ACCEPT OK "), 1 => Just("ACCEPT OKAY")
+    ];
+    let times = (0u32..1000, 0u32..90, 0u8..20).prop_map(|(s, d, odd)| match odd {
+        0 => format!("{} {}", 1_793_491_300 + s, 1_793_491_200 - d),
+        1 => format!("{}000 {}", 1_793_491_200 + s, 1_793_491_200 + s + d),
+        2 => "- -".to_owned(),
+        _ => format!("{} {}", 1_793_491_200 + s, 1_793_491_200 + s + d),
+    });
+    (head, address.clone(), address, prop::collection::vec(number, 5), times, tail).prop_map(
+        |((eni, head), src, dst, numbers, times, tail)| {
+            format!(
+                "{head} eni-0123456789abcde{eni} {src} {dst} {} {times} {tail}",
+                numbers.join(" ")
+            )
+        },
+    )
+}
+
+/// A text of rows, some of them damaged.
+fn text() -> impl Strategy<Value = Vec<u8>> {
+    let damage = prop_oneof![
+        12 => Just(None),
+        1 => (any::<prop::sample::Index>(), any::<u8>()).prop_map(Some),
+    ];
+    prop::collection::vec((line(), damage), 1..120).prop_map(|lines| {
+        let mut text = format!("{}\n", crate::format::DEFAULT_HEADER).into_bytes();
+        for (line, damage) in lines {
+            let mut line = line.into_bytes();
+            if let Some((at, byte)) = damage {
+                let at = at.index(line.len());
+                line[at] = byte;
+            }
+            text.extend_from_slice(&line);
+            text.push(b'\n');
+        }
+        text
+    })
+}
+
+proptest! {
+    #[test]
+    fn says_what_the_plain_decoder_says(text in text(), piece in 1usize..9000, leave in 0usize..5) {
+        let mut plain = Heard::<false>::default();
+        let mut quick = Heard::<true> { leave, ..Heard::default() };
+        let expected = decode(&text, piece, &mut plain);
+        prop_assert_eq!(decode(&text, piece, &mut quick), expected);
+        prop_assert_eq!(quick.said, plain.said);
+    }
+
+    #[test]
+    fn rolls_up_as_the_plain_decoder_does(text in text(), piece in 200usize..9000, kib in 1usize..24) {
+        let budget = Budget { state_bytes: kib << 10, pruned_entries: 2 };
+        let mut plain = Plainly(Accumulator::new(budget, Some(1_793_491_500)));
+        let mut quick = Accumulator::new(budget, Some(1_793_491_500));
+        let expected = decode(&text, piece, &mut plain);
+        prop_assert_eq!(decode(&text, piece, &mut quick), expected);
+        prop_assert_eq!(stored(quick.finish()), stored(plain.0.finish()));
+    }
+
+    #[test]
+    fn spelling_is_the_address(bits: u32) {
+        let v4 = std::net::Ipv4Addr::from(bits);
+        let spelled = Spelled::of(Address::V4(v4));
+        prop_assert_eq!(spelled.address(), Some(Address::V4(v4)));
+        let text = v4.to_string();
+        prop_assert_eq!(&spelled.bits.to_le_bytes()[..text.len()], text.as_bytes());
+    }
+}
+
+/// The tests above would pass if the quick reader took nothing.
+#[test]
+fn ordinary_rows_are_taken() {
+    let mut text = format!("{}\n", crate::format::DEFAULT_HEADER);
+    for n in 0..1000 {
+        let (src, dst) = if n % 10 == 0 {
+            ("2001:db8:1234:5678:9abc:def0:1234:5678".to_owned(), "2001:db8::1".to_owned())
+        } else {
+            (format!("203.0.113.{}", n % 250), "10.0.0.1".to_owned())
+        };
+        text += &format!(
+            "2 123456789010 eni-1235b8ca12345678{} {src} {dst} {} 443 6 20 4249 1418530010 1418530070 ACCEPT OK\n",
+            n % 5,
+            40_000 + n
+        );
+    }
+    let mut heard = Heard::<true>::default();
+    decode(text.as_bytes(), text.len(), &mut heard);
+    // The first row of each head, and the last ones, behind which there is nothing to look at.
+    assert!(heard.quick >= 990, "{}", heard.quick);
+    assert_eq!(heard.said.len(), 1000);
+    assert!(parse_row(text.lines().nth(1).unwrap(), &Format::default_v2()).is_ok());
+}
