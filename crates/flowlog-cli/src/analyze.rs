@@ -4,7 +4,8 @@ use std::io::Read;
 use std::path::PathBuf;
 
 use flowlog_core::decode::{
-    DecodeError, Decoded, Fallback, Limits, ObjectDecoder, RecordSink, RejectedLine, Verdict,
+    DecodeError, Decoded, Fallback, Limits, ObjectDecoder, QuickRow, RecordSink, RejectedLine,
+    Verdict,
 };
 use flowlog_core::detect::Rules;
 use flowlog_core::format::Format;
@@ -187,8 +188,18 @@ impl Watched {
 }
 
 impl RecordSink for Watched {
+    const QUICK: bool = Accumulator::QUICK;
+
     fn record(&mut self, record: &Record<'_>) -> Verdict {
         self.accumulator.record(record)
+    }
+
+    fn quick(&mut self, rows: &[QuickRow]) -> usize {
+        self.accumulator.quick(rows)
+    }
+
+    fn head(&mut self, head: u32) {
+        self.accumulator.head(head);
     }
 
     fn rejected(&mut self, line: RejectedLine) {

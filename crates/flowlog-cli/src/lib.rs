@@ -6,6 +6,7 @@
 
 pub mod analyze;
 pub mod ask;
+pub mod cost;
 pub mod embedded;
 pub mod folder;
 pub mod generate;

@@ -13,6 +13,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use flowlog_aws::{DynamoDbStore, S3Objects, env, sdk};
 use flowlog_cli::ask::{self, CoverageArgs, Question, RejectedArgs, TopArgs, WhoArgs};
+use flowlog_cli::cost::{self, Load};
 use flowlog_cli::embedded::{EmbeddedDb, Location};
 use flowlog_cli::folder::FolderObjects;
 use flowlog_cli::generate::{self, Attack, Layout, Plan};
@@ -75,6 +76,8 @@ enum Command {
     Requeue(RequeueArgs),
     /// Write deterministic flow log objects of two peered VPCs, and the truth about them.
     Generate(GenerateArgs),
+    /// Estimate what flowlog adds to the AWS bill, beside what AWS charges to deliver the same logs.
+    Cost(CostArgs),
 }
 
 #[derive(Debug, Args)]
@@ -99,6 +102,34 @@ struct LocalArgs {
     store: Option<PathBuf>,
     #[command(flatten)]
     output: Output,
+}
+
+#[derive(Debug, Args)]
+struct CostArgs {
+    /// Gigabytes of log text a day, as AWS counts it: before compression.
+    #[arg(long, value_name = "GB", value_parser = amount)]
+    gb_per_day: f64,
+    /// Network interfaces with traffic.
+    #[arg(long, value_name = "N")]
+    interfaces: u64,
+    /// Flow logs that deliver to S3.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    flow_logs: u64,
+    /// Refused sources a day, beyond ordinary noise.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    attackers: u64,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// A number of gigabytes: finite and not negative.
+fn amount(text: &str) -> Result<f64, String> {
+    let amount: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if amount.is_finite() && amount >= 0.0 {
+        Ok(amount)
+    } else {
+        Err("must be finite and not negative".to_owned())
+    }
 }
 
 #[derive(Debug, Args)]
@@ -173,6 +204,7 @@ async fn main() -> ExitCode {
         Command::Coverage(args) => run_ask(Question::Coverage(args)).await,
         Command::Requeue(args) => run_requeue(args).await,
         Command::Generate(args) => run_generate(args),
+        Command::Cost(args) => run_cost(&args),
     };
     match result {
         Ok(code) => code,
@@ -306,6 +338,20 @@ fn run_generate(args: GenerateArgs) -> Fallible {
         truth.attacks.len(),
         args.output.display()
     ))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_cost(args: &CostArgs) -> Fallible {
+    let estimate = cost::estimate(&Load {
+        gb_per_day: args.gb_per_day,
+        interfaces: args.interfaces,
+        flow_logs: args.flow_logs,
+        attackers: args.attackers,
+    });
+    match args.output.format {
+        OutputFormat::Table => print(&cost::to_text(&estimate))?,
+        OutputFormat::Json => print(&format!("{}\n", serde_json::to_string(&estimate)?))?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 

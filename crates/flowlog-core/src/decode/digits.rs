@@ -31,7 +31,7 @@ pub(super) fn number(text: [u8; 8], length: usize, flaws: &mut Flaws) -> u64 {
     const TO_HIGH: u64 = 0x7676_7676_7676_7676;
     flaws.note(length.wrapping_sub(1) > 7);
     // The first byte is the lowest: shifting left drops nothing but what stands before the number.
-    let before = (8usize.wrapping_sub(length).wrapping_mul(8) & 63) as u32;
+    let before = 8usize.wrapping_sub(length).wrapping_mul(8) & 63;
     let digits = (u64::from_le_bytes(text) ^ 0x3030_3030_3030_3030) >> before << before;
     // A byte of ten or more sets its high bit, here or in the sum.
     flaws.0 |= (digits.wrapping_add(TO_HIGH) | digits) & HIGH;

@@ -108,10 +108,11 @@ impl LineDecoder {
         text: &'t [u8],
         sink: &mut S,
     ) -> Result<&'t [u8], DecodeError> {
-        let Some(mut quick) = self.quick.take() else { return Ok(text) };
         let mut rest = text;
         let mut batch = Batch::default();
-        while batch.fill(&mut quick, rest) {
+        while let Some(quick) = &mut self.quick
+            && batch.fill(quick, rest)
+        {
             let mut done = 0;
             while done < batch.rows().len() {
                 let taken = sink.quick(&batch.rows()[done..]);
@@ -123,21 +124,21 @@ impl LineDecoder {
                 rest = &rest[taken_bytes..];
                 done += taken;
                 if done < batch.rows().len() {
-                    // One that the sink does not know what to do with.
+                    // One that the sink does not know what to do with. What stood for an address may
+                    // hold the line's end.
                     let length = batch.length(done..done + 1);
-                    let line = &rest[..length - 1];
-                    self.line(line, sink)?;
-                    if let Some(head) = quick.learn(line) {
-                        sink.head(head);
-                    }
-                    self.offset += length as u64;
+                    let end = memchr::memchr(b'\n', rest).unwrap_or(length - 1);
+                    self.line(&rest[..end], sink)?;
+                    self.offset += end as u64 + 1;
                     self.line += 1;
-                    rest = &rest[length..];
+                    rest = &rest[end + 1..];
+                    if end + 1 < length {
+                        break;
+                    }
                     done += 1;
                 }
             }
         }
-        self.quick = Some(quick);
         Ok(rest)
     }
 

@@ -315,18 +315,15 @@ impl Accumulator {
     /// An accepted row of a known head: as [`Accumulator::apply`] does it, in fewer steps.
     #[inline]
     fn quick_talk(&mut self, row: &QuickRow, aim: &Aim, probe: &Probe) -> Option<()> {
-        let scope = match self.talkers.get_mut(probe) {
-            Some((scope, talker)) => {
-                talker.add(aim.direction, row.packets, row.bytes);
-                scope
-            }
-            None => {
-                let scope = aim.remote.address()?.scope();
-                let talker = self.talkers.insert(probe.key.scoped(scope), Talker::default());
-                talker.add(aim.direction, row.packets, row.bytes);
-                self.used += TALKER_COST;
-                scope
-            }
+        let scope = if let Some((scope, talker)) = self.talkers.get_mut(probe) {
+            talker.add(aim.direction, row.packets, row.bytes);
+            scope
+        } else {
+            let scope = aim.remote.address()?.scope();
+            let talker = self.talkers.insert(probe.key.scoped(scope), Talker::default());
+            talker.add(aim.direction, row.packets, row.bytes);
+            self.used += TALKER_COST;
+            scope
         };
         let sums = Sums { records: 1, packets: row.packets, bytes: row.bytes };
         self.cells[aim.cell as usize].sums.add((row.action, aim.direction, scope), &sums);

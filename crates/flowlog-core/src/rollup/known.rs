@@ -76,6 +76,7 @@ impl Known {
 
 /// Where a head is remembered; windows that follow one another do not push each other out.
 #[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the remainder is what counts")]
 fn place(head: u32, start: i64) -> usize {
     (head as usize * 4 + (start.cast_unsigned() / WINDOW_SECONDS as u64) as usize) % PLACES
 }

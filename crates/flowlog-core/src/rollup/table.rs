@@ -107,7 +107,7 @@ impl<V> Table<V> {
     pub(super) fn touch<A>(&self, ahead: &mut [(A, Probe)]) {
         let mask = self.slots.len().wrapping_sub(1);
         for (_, probe) in &mut *ahead {
-            let slot = self.slots.get(probe.hash as usize & mask).copied().unwrap_or_default();
+            let slot = self.slots.get(home(probe.hash, mask)).copied().unwrap_or_default();
             probe.place = ((slot & 0xffff_ffff) as usize).wrapping_sub(1);
         }
         let mut seen = 0;
@@ -173,7 +173,7 @@ impl<V> Table<V> {
     #[inline]
     fn find(&self, key: &Key, hash: u64) -> Option<usize> {
         let mask = self.slots.len().wrapping_sub(1);
-        let mut at = hash as usize & mask;
+        let mut at = home(hash, mask);
         loop {
             let slot = *self.slots.get(at)?;
             if slot == 0 {
@@ -197,10 +197,17 @@ impl<V> Table<V> {
     }
 }
 
+/// The first slot to look at.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "the mask keeps the low bits only")]
+fn home(hash: u64, mask: usize) -> usize {
+    hash as usize & mask
+}
+
 /// Puts an entry's place into the first free slot.
 fn place_at(slots: &mut [u64], hash: u64, place: usize) {
     let mask = slots.len() - 1;
-    let mut at = hash as usize & mask;
+    let mut at = home(hash, mask);
     while slots[at] != 0 {
         at = (at + 1) & mask;
     }

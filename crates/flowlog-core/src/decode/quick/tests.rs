@@ -2,6 +2,7 @@
 //! text and however it is cut.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
@@ -121,30 +122,39 @@ fn line() -> impl Strategy<Value = String> {
             .prop_map(str::to_owned),
     ];
     let number = prop_oneof![
-        6 => (0u64..70_000).prop_map(|n| n.to_string()),
-        1 => any::<u64>().prop_map(|n| n.to_string()),
+        60 => (0u64..65_000).prop_map(|n| n.to_string()),
+        2 => any::<u64>().prop_map(|n| n.to_string()),
         1 => prop_oneof![Just("-"), Just("007"), Just("+7"), Just("")].prop_map(str::to_owned),
     ];
     let head = (
         0u8..6,
-        prop_oneof![9 => Just("2 123456789010"), 1 => Just("3 unknown"), 1 => Just("2  1")],
+        prop_oneof![30 => Just("2 123456789010"), 1 => Just("3 unknown"), 1 => Just("2  1")],
     );
     let tail = prop_oneof![
-        9 => Just("ACCEPT OK"), 3 => Just("REJECT OK"), 1 => Just("ACCEPT NODATA"), 1 => Just("- SKIPDATA"),
+        60 => Just("ACCEPT OK"), 20 => Just("REJECT OK"), 1 => Just("ACCEPT NODATA"), 1 => Just("- SKIPDATA"),
         1 => Just("ACCEPT OK\r"), 1 => Just("ACCEPT  OK"), 1 => Just("ACCEPT OK "), 1 => Just("ACCEPT OKAY")
     ];
-    let times = (0u32..1000, 0u32..90, 0u8..20).prop_map(|(s, d, odd)| match odd {
+    let times = (0u32..1000, 0u32..90, 0u8..60).prop_map(|(s, d, odd)| match odd {
         0 => format!("{} {}", 1_793_491_300 + s, 1_793_491_200 - d),
         1 => format!("{}000 {}", 1_793_491_200 + s, 1_793_491_200 + s + d),
         2 => "- -".to_owned(),
         _ => format!("{} {}", 1_793_491_200 + s, 1_793_491_200 + s + d),
     });
-    (head, address.clone(), address, prop::collection::vec(number, 5), times, tail).prop_map(
-        |((eni, head), src, dst, numbers, times, tail)| {
-            format!(
-                "{head} eni-0123456789abcde{eni} {src} {dst} {} {times} {tail}",
-                numbers.join(" ")
-            )
+    // Each interface has an address of its own, which stands in most of its rows.
+    (head, address, 0u8..10, prop::collection::vec(number, 5), times, tail).prop_map(
+        |((eni, head), remote, side, numbers, times, tail)| {
+            let own = match (side, remote.contains("::")) {
+                (9, _) => "198.51.100.7".to_owned(),
+                (_, true) => format!("2001:db8:1::{eni}"),
+                (_, false) => format!("10.0.9.{eni}"),
+            };
+            let (src, dst) = if side < 5 { (own, remote) } else { (remote, own) };
+            let [srcport, dstport, protocol, packets, bytes] = numbers.as_slice() else {
+                return String::new();
+            };
+            let protocol = if protocol.len() > 2 { "6" } else { protocol };
+            let numbers = format!("{srcport} {dstport} {protocol} {packets} {bytes}");
+            format!("{head} eni-0123456789abcde{eni} {src} {dst} {numbers} {times} {tail}")
         },
     )
 }
@@ -210,8 +220,9 @@ fn ordinary_rows_are_taken() {
         } else {
             (format!("203.0.113.{}", n % 250), "10.0.0.1".to_owned())
         };
-        text += &format!(
-            "2 123456789010 eni-1235b8ca12345678{} {src} {dst} {} 443 6 20 4249 1418530010 1418530070 ACCEPT OK\n",
+        let _ = writeln!(
+            text,
+            "2 123456789010 eni-1235b8ca12345678{} {src} {dst} {} 443 6 20 4249 1418530010 1418530070 ACCEPT OK",
             n % 5,
             40_000 + n
         );

@@ -1,0 +1,362 @@
+//! `flowlog cost`: what flowlog adds to the bill, beside what AWS charges to deliver the same logs.
+//!
+//! A model, not a bill: every assumption is a constant with its origin, every price stands in one dated
+//! table. Prices are list prices of us-east-1 in US dollars without free tiers or discounts; they were
+//! taken from public pages and could not be checked against an account.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+/// When the prices were last looked at.
+pub const PRICES_OF: &str = "2026-11-25, us-east-1";
+
+/// What is to be read.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Load {
+    /// Gigabytes (10^9 bytes) of log text a day, as AWS counts it: before compression.
+    pub gb_per_day: f64,
+    /// Network interfaces with traffic.
+    pub interfaces: u64,
+    /// Flow logs that deliver to S3; each writes an object every five minutes.
+    pub flow_logs: u64,
+    /// Sources that are refused each day, beyond what ordinary noise brings.
+    pub attackers: u64,
+}
+
+/// One line of the bill, in dollars for 30 days.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Line {
+    /// What is charged.
+    pub what: &'static str,
+    /// Dollars for 30 days.
+    pub dollars: f64,
+    /// How it comes about.
+    pub how: String,
+}
+
+/// The whole estimate.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Estimate {
+    /// Date and region of the price table.
+    pub prices_of: &'static str,
+    /// What flowlog adds.
+    pub flowlog: Vec<Line>,
+    /// What AWS charges to deliver and keep the logs, with or without flowlog.
+    pub delivery: Vec<Line>,
+    /// What others charge for the same logs; each stands for itself.
+    pub instead: Vec<Line>,
+    /// Dollars for 30 days: the sum of `flowlog`.
+    pub added: f64,
+    /// Dollars for 30 days: AWS's charge to deliver to S3, the first line of `delivery`.
+    pub delivered: f64,
+    /// `added` in per cent of `delivered`.
+    pub added_percent: f64,
+}
+
+const DAYS: f64 = 30.0;
+const WINDOWS_A_DAY: f64 = 288.0;
+
+// ---- Prices, in dollars -----------------------------------------------------------------------------
+
+/// Delivery of vended logs to S3, by GB of a month: up to 10, 30, 50 TB and beyond (CloudWatch pricing).
+const DELIVERY_TIERS: [(f64, f64); 4] =
+    [(10_000.0, 0.25), (20_000.0, 0.15), (20_000.0, 0.075), (f64::INFINITY, 0.05)];
+/// Conversion to Parquet at delivery, a GB (CloudWatch pricing; as quoted, not verified).
+const PARQUET_GB: f64 = 0.035;
+/// Vended logs into CloudWatch Logs, standard class, same tiers (CloudWatch pricing).
+const LOGS_TIERS: [(f64, f64); 4] =
+    [(10_000.0, 0.50), (20_000.0, 0.25), (20_000.0, 0.10), (f64::INFINITY, 0.05)];
+/// Lambda, x86: a GB-second, and a million requests (Lambda pricing).
+const LAMBDA_GB_SECOND: f64 = 0.000_016_666_7;
+const LAMBDA_MILLION: f64 = 0.20;
+/// DynamoDB on demand: a million write and read units, a GB-month (DynamoDB pricing since 2024-11).
+const WRITE_MILLION: f64 = 0.625;
+const READ_MILLION: f64 = 0.125;
+const TABLE_GB_MONTH: f64 = 0.25;
+/// Continuous backups of both tables, a GB-month (DynamoDB pricing).
+const BACKUP_GB_MONTH: f64 = 0.20;
+/// S3 standard: a GB-month, a million GETs (S3 pricing).
+const S3_GB_MONTH: f64 = 0.023;
+const S3_GET_MILLION: f64 = 0.40;
+/// SQS standard queue, a million requests (SQS pricing).
+const SQS_MILLION: f64 = 0.40;
+/// CloudWatch: an alarm, a metric and a dashboard a month, a GB of logs (CloudWatch pricing).
+const ALARM_MONTH: f64 = 0.10;
+const METRIC_MONTH: f64 = 0.30;
+const LOGS_GB: f64 = 0.50;
+/// Athena, a TB scanned (Athena pricing).
+const ATHENA_TB: f64 = 5.0;
+/// A vended SIEM, a GB ingested: Microsoft Sentinel, pay as you go. Quotations differ (2.46 to 5.20).
+const SIEM_GB: f64 = 4.30;
+
+// ---- What the code does, by measurement or by the template -------------------------------------------
+
+/// CPU seconds for a GB of text, inflating included, on one core: `make bench`, with slack for a
+/// slower processor.
+const CPU_SECONDS_A_GB: f64 = 3.0;
+/// GB of memory for which Lambda gives one whole vCPU.
+const GB_A_VCPU: f64 = 1.769;
+/// Compressed bytes a byte of text: the generator's rows shrink nine times, dated reports say five.
+const COMPRESSED: f64 = 1.0 / 5.0;
+/// AWS ends an object at about this many compressed GB.
+const OBJECT_GB: f64 = 0.075;
+/// Seconds that an object costs beside decoding: requests to S3 and DynamoDB one after another.
+const OBJECT_SECONDS: f64 = 0.3;
+/// GB of the parser and of the alerter, by the template.
+const PARSER_GB: f64 = 1.0;
+const ALERTER_GB: f64 = 0.25;
+/// Records of an interface's window come in so many objects: AWS aggregates for up to ten minutes.
+const PARTIALS_A_WINDOW: f64 = 2.0;
+/// Bytes of a partial with its attributes where there is little to say, and for each refused source of
+/// a window up to what the lists hold.
+const PARTIAL_BYTES: f64 = 900.0;
+const SOURCE_BYTES: f64 = 60.0;
+const LISTED: f64 = 32.0;
+/// Windows in which a refused source shows itself.
+const WINDOWS_OF_A_SOURCE: f64 = 1.5;
+/// Bytes of a summary of one interface and hour.
+const SUMMARY_BYTES: f64 = 6_000.0;
+/// Scope partials: views of VPC and account beside each object's interfaces.
+const SCOPES_AN_OBJECT: f64 = 2.0;
+const SCOPE_BYTES: f64 = 4_000.0;
+/// Days that partials and summaries are kept.
+const PARTIAL_DAYS: f64 = 35.0;
+const SUMMARY_DAYS: f64 = 400.0;
+/// Ledger: claim and completion. Queue: send, receive, delete, and an empty receive.
+const LEDGER_WRITES: f64 = 2.0;
+const QUEUE_REQUESTS: f64 = 4.0;
+/// Stream records in one invocation of the alerter, and its seconds for each.
+const STREAM_BATCH: f64 = 100.0;
+const ALERT_SECONDS: f64 = 0.005;
+/// Read units (4 KB, half for eventual consistency) of one look of the rules at one interface.
+const LOOK_BYTES: f64 = 4.0 * 4096.0;
+/// Alarms, metrics and bytes of log an invocation, by the observability template.
+const ALARMS: f64 = 14.0;
+const METRICS: f64 = 20.0;
+const LOG_BYTES: f64 = 1_000.0;
+/// How often somebody asks Athena about everything of a day.
+const SCANS_A_DAY: f64 = 4.0;
+
+/// Estimates the cost of a load.
+pub fn estimate(load: &Load) -> Estimate {
+    let flowlog = added(load);
+    let delivery = delivery(load);
+    let sum: f64 = flowlog.iter().map(|line| line.dollars).sum();
+    let delivered = delivery.first().map_or(0.0, |line| line.dollars);
+    let added_percent = if delivered > 0.0 { sum / delivered * 100.0 } else { 0.0 };
+    Estimate {
+        prices_of: PRICES_OF,
+        flowlog,
+        delivery,
+        instead: instead(load),
+        added: sum,
+        delivered,
+        added_percent,
+    }
+}
+
+/// Units of `unit` bytes that an item of `bytes` takes.
+fn units(bytes: f64, unit: f64) -> f64 {
+    (bytes / unit).ceil().max(1.0)
+}
+
+fn added(load: &Load) -> Vec<Line> {
+    let interfaces = as_f64(load.interfaces);
+    let gz_gb = load.gb_per_day * COMPRESSED;
+    let objects = (as_f64(load.flow_logs) * WINDOWS_A_DAY).max(gz_gb / OBJECT_GB);
+    let windows = interfaces * WINDOWS_A_DAY;
+    // An attacker makes partials longer, never more of them, and no longer than the lists are.
+    let sources = as_f64(load.attackers) * WINDOWS_OF_A_SOURCE / windows.max(1.0);
+    let partial_bytes = PARTIAL_BYTES + SOURCE_BYTES * sources.min(LISTED);
+    let partials = windows * PARTIALS_A_WINDOW;
+    let summaries = interfaces * 24.0;
+    let scopes = objects * SCOPES_AN_OBJECT;
+
+    let cpu = load.gb_per_day * CPU_SECONDS_A_GB * GB_A_VCPU;
+    let parser = cpu + objects * OBJECT_SECONDS * PARSER_GB;
+    let alerter = partials * ALERT_SECONDS * ALERTER_GB;
+    let invocations = objects + partials / STREAM_BATCH;
+    // What attackers add is an average over all partials, so that it is not rounded up in each.
+    let partial_writes =
+        partials * (units(PARTIAL_BYTES, 1024.0) + (partial_bytes - PARTIAL_BYTES) / 1024.0);
+    let other_writes =
+        scopes * units(SCOPE_BYTES, 1024.0) + objects * LEDGER_WRITES + interfaces * 2.0;
+    let compaction_writes = summaries * units(SUMMARY_BYTES, 1024.0);
+    let compaction_reads = partials * partial_bytes / 4096.0 / 2.0;
+    let looks = windows * units(LOOK_BYTES, 4096.0) / 2.0;
+    let stored = partials * partial_bytes * PARTIAL_DAYS
+        + summaries * SUMMARY_BYTES * SUMMARY_DAYS
+        + scopes * SCOPE_BYTES * PARTIAL_DAYS;
+    let stored_gb = stored / 1e9;
+    let line = |what, dollars, how| Line { what, dollars, how };
+    vec![
+        line(
+            "Lambda",
+            DAYS * ((parser + alerter) * LAMBDA_GB_SECOND + invocations / 1e6 * LAMBDA_MILLION),
+            format!("{:.0} GB-seconds, {invocations:.0} invocations a day", parser + alerter),
+        ),
+        line(
+            "DynamoDB writes",
+            DAYS * (partial_writes + other_writes) / 1e6 * WRITE_MILLION,
+            format!("{partials:.0} partials of {partial_bytes:.0} bytes a day, ledger, scopes"),
+        ),
+        line(
+            "DynamoDB compaction",
+            DAYS * (compaction_writes / 1e6 * WRITE_MILLION
+                + compaction_reads / 1e6 * READ_MILLION),
+            format!("{summaries:.0} summaries of hours a day, each partial read once"),
+        ),
+        line(
+            "DynamoDB reads",
+            DAYS * looks / 1e6 * READ_MILLION,
+            "rules look at an interface once a window".to_owned(),
+        ),
+        line(
+            "DynamoDB storage",
+            stored_gb * (TABLE_GB_MONTH + BACKUP_GB_MONTH),
+            format!("{stored_gb:.1} GB once it is full, with continuous backups"),
+        ),
+        line(
+            "S3 and SQS requests",
+            DAYS * objects / 1e6 * (S3_GET_MILLION * 2.0 + SQS_MILLION * QUEUE_REQUESTS),
+            format!("{objects:.0} objects a day"),
+        ),
+        line(
+            "CloudWatch",
+            ALARMS * ALARM_MONTH
+                + METRICS * METRIC_MONTH
+                + DAYS * invocations * LOG_BYTES / 1e9 * LOGS_GB,
+            "alarms, metrics, one line of log an invocation".to_owned(),
+        ),
+    ]
+}
+
+fn delivery(load: &Load) -> Vec<Line> {
+    let month = load.gb_per_day * DAYS;
+    let kept = month * COMPRESSED;
+    vec![
+        Line {
+            what: "Delivery to S3",
+            dollars: tiered(month, &DELIVERY_TIERS),
+            how: format!("{month:.0} GB of text a month"),
+        },
+        Line {
+            what: "As Parquet, on top",
+            dollars: month * PARQUET_GB,
+            how: "only if the flow logs are set to it".to_owned(),
+        },
+        Line {
+            what: "S3 storage",
+            dollars: kept * S3_GB_MONTH,
+            how: format!("{kept:.0} GB compressed, kept for a month"),
+        },
+    ]
+}
+
+fn instead(load: &Load) -> Vec<Line> {
+    let month = load.gb_per_day * DAYS;
+    vec![
+        Line {
+            what: "Athena, whole days",
+            dollars: month * COMPRESSED * SCANS_A_DAY / 1000.0 * ATHENA_TB,
+            how: format!("every row scanned {SCANS_A_DAY:.0} times, compressed text"),
+        },
+        Line {
+            what: "CloudWatch Logs",
+            dollars: tiered(month, &LOGS_TIERS),
+            how: "delivery there, before any query".to_owned(),
+        },
+        Line {
+            what: "A vended SIEM",
+            dollars: month * SIEM_GB,
+            how: format!("${SIEM_GB:.2} a GB, list price"),
+        },
+    ]
+}
+
+/// The price of an amount, each tier's part at its own price.
+fn tiered(mut amount: f64, tiers: &[(f64, f64)]) -> f64 {
+    let mut dollars = 0.0;
+    for (size, price) in tiers {
+        let part = amount.min(*size);
+        dollars += part * price;
+        amount -= part;
+    }
+    dollars
+}
+
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+fn as_f64(n: u64) -> f64 {
+    n as f64
+}
+
+/// The estimate as a table for people.
+pub fn to_text(estimate: &Estimate) -> String {
+    let mut text = String::new();
+    let mut section = |title: &str, lines: &[Line]| {
+        let _ = writeln!(text, "{title}");
+        for line in lines {
+            let _ = writeln!(text, "  {:<22} {:>12.2}  {}", line.what, line.dollars, line.how);
+        }
+    };
+    section("flowlog adds, $ for 30 days", &estimate.flowlog);
+    section("AWS charges anyway", &estimate.delivery);
+    section("others, for the same logs", &estimate.instead);
+    let _ = writeln!(
+        text,
+        "Added: ${:.2}, {:.1} % of the ${:.2} that AWS charges to deliver to S3.\n\
+         Prices of {}, without free tiers and discounts: a model, not a bill.",
+        estimate.added, estimate.added_percent, estimate.delivered, estimate.prices_of
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(gb_per_day: f64, interfaces: u64, flow_logs: u64, attackers: u64) -> Estimate {
+        estimate(&Load { gb_per_day, interfaces, flow_logs, attackers })
+    }
+
+    #[test]
+    fn tiers_are_charged_part_by_part() {
+        assert!((tiered(10_000.0, &DELIVERY_TIERS) - 2_500.0).abs() < 1e-9);
+        assert!((tiered(31_000.0, &DELIVERY_TIERS) - (2_500.0 + 3_000.0 + 75.0)).abs() < 1e-9);
+        assert!(tiered(0.0, &DELIVERY_TIERS).abs() < 1e-9);
+    }
+
+    #[test]
+    fn sums_are_those_of_the_lines() {
+        let e = of(100.0, 1_000, 10, 0);
+        let sum: f64 = e.flowlog.iter().map(|l| l.dollars).sum();
+        assert!((e.added - sum).abs() < 1e-9);
+        assert!((e.delivered - 100.0 * 30.0 * 0.25).abs() < 1e-9);
+        assert!((e.added_percent - e.added / e.delivered * 100.0).abs() < 1e-9);
+        for line in e.flowlog.iter().chain(&e.delivery).chain(&e.instead) {
+            assert!(line.dollars.is_finite() && line.dollars >= 0.0, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn grows_with_what_it_depends_on_and_attackers_are_bounded() {
+        let base = of(100.0, 1_000, 10, 0).added;
+        assert!(of(200.0, 1_000, 10, 0).added > base);
+        assert!(of(100.0, 2_000, 10, 0).added > base);
+        assert!(of(100.0, 1_000, 1_000, 0).added > base);
+        let attacked = of(100.0, 1_000, 10, 10_000_000).added;
+        let flooded = of(100.0, 1_000, 10, 1_000_000_000_000).added;
+        assert!(attacked > base);
+        // The lists are full: a flood of any size costs the same.
+        assert!((of(100.0, 1_000, 10, u64::MAX).added - flooded).abs() < 1e-6);
+        assert!(flooded < base * 5.0, "{flooded} against {base}");
+    }
+
+    #[test]
+    fn nothing_is_no_division_by_zero() {
+        let e = of(0.0, 0, 0, 5);
+        assert!(e.added.is_finite() && e.added_percent.abs() < 1e-9);
+        assert!(to_text(&e).contains("Added: $"));
+    }
+}
