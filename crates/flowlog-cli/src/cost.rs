@@ -1,15 +1,16 @@
 //! `flowlog cost`: what flowlog adds to the bill, beside what AWS charges to deliver the same logs.
 //!
 //! A model, not a bill: every assumption is a constant with its origin, every price stands in one dated
-//! table. Prices are list prices of us-east-1 in US dollars without free tiers or discounts; they were
-//! taken from public pages and could not be checked against an account.
+//! table. Prices are list prices of us-east-1 in US dollars without free tiers or discounts. Two of
+//! them (CloudWatch Logs and DynamoDB) were seen in secondary sources; the rest are from memory. None
+//! was checked against AWS's own pages or an account: check what matters to you.
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
-/// When the prices were last looked at.
-pub const PRICES_OF: &str = "2026-11-25, us-east-1";
+/// Of when and where the prices are, and what they are worth.
+pub const PRICES_OF: &str = "2026-11-25, us-east-1, mostly from memory and not checked";
 
 /// What is to be read.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -90,9 +91,9 @@ const ATHENA_TB: f64 = 5.0;
 /// A vended SIEM, a GB ingested: Microsoft Sentinel, pay as you go. Quotations differ (2.46 to 5.20).
 const SIEM_GB: f64 = 4.30;
 
-// ---- What the code does, by measurement or by the template -------------------------------------------
+// ---- What the code does: assumed, but for what the template sets -------------------------------------
 
-/// CPU seconds for a GB of text, inflating included, on one core: `make bench`, with slack for a
+/// CPU seconds for a GB of text, inflating included, on one core: assumed, with slack for a
 /// slower processor.
 const CPU_SECONDS_A_GB: f64 = 3.0;
 /// GB of memory for which Lambda gives one whole vCPU.
