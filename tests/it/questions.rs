@@ -7,8 +7,10 @@ use flowlog_cli::ask::{By, Period, Subject, hours, read, rejected, top, who, who
 use flowlog_cli::generate::Attack;
 use flowlog_core::compact::{self, compact_hour};
 use flowlog_core::decode::{Fallback, Limits};
-use flowlog_core::record::{Address, Window};
+use flowlog_core::record::{Address, BatchId, Source, Window};
+use flowlog_core::rollup::Rollup;
 use flowlog_core::store::memory::MemoryStore;
+use flowlog_core::store::{AggregateWriter as _, DirectoryEntry, PartialItem, Series};
 use flowlog_s3_parser::handle;
 
 use crate::support::{Day, START, generate, parser, sqs};
@@ -94,6 +96,35 @@ async fn scopes_answer_as_their_interfaces_do_and_so_do_summaries() {
     store.expire(START + 36 * 86_400);
     assert!(store.all_partials().iter().all(|p| p.ttl() > START + 36 * 86_400));
     assert_eq!(scopes(&store).await, by_vpc, "a year later");
+}
+
+#[tokio::test]
+async fn what_another_source_saw_is_named_and_not_added() {
+    let store = MemoryStore::default();
+    let window = Window::of(START).unwrap();
+    let rollup = Rollup { nodata: 3, ..Rollup::default() };
+    for (name, source) in [("a", "fl-1"), ("b", "fl-2"), ("c", "cw-1")] {
+        let series = Series::interface(Source::parse(source).unwrap(), "eni-1");
+        let partial = PartialItem {
+            series: series.clone(),
+            window,
+            batch: BatchId::of_object("b", name),
+            chunk: 0,
+            mapping: 2,
+            totals: rollup.totals(),
+            blob: rollup.encode(),
+        };
+        store.put_partials(&[partial]).await.unwrap();
+        let day = window.day();
+        let of_source = DirectoryEntry::Source { day: day.clone(), source: series.source.clone() };
+        store.put_directory(&[of_source, DirectoryEntry::Series { day, series }]).await.unwrap();
+    }
+    let period = Period { from: window, to: window };
+    let material = read(&store, &Subject::Everything, period).await.unwrap();
+    assert_eq!(material.answers.len(), 1);
+    assert_eq!(material.answers[0].1.totals().nodata, 3, "one source's");
+    let also = |source: &str| format!("eni-1 is also seen by {source}, which is not added");
+    assert_eq!(material.notes, [also("fl-2"), also("cw-1")]);
 }
 
 #[tokio::test]

@@ -36,10 +36,10 @@ pub struct AskArgs {
     /// One interface, or transit gateway attachment.
     #[arg(long, value_name = "ID", conflicts_with_all = ["vpc", "account"])]
     interface: Option<String>,
-    /// One VPC, as its own sums have it.
+    /// One VPC, as its own sums have it: those of one flow log, and the answer names the others.
     #[arg(long, value_name = "ID", conflicts_with = "account")]
     vpc: Option<String>,
-    /// One account, as its own sums have it.
+    /// One account, as its own sums have it: those of one flow log, and the answer names the others.
     #[arg(long, value_name = "ID")]
     account: Option<String>,
     /// Tables for people, or one JSON object for scripts.

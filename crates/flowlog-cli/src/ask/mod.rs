@@ -18,7 +18,7 @@ pub use text::{coverage_text, rejected_text, top_text, who_text};
 pub use top::{By, Top, top};
 pub use who::{Seen, Who, who};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use flowlog_core::record::{Source, Window};
 use flowlog_core::store::reader::{Answer, Coverage, Deliveries, answer};
@@ -110,17 +110,17 @@ pub async fn read<S: AggregateReader + LedgerReader>(
         Subject::Interface(name) | Subject::Scope(name) => name == id,
     };
     // Which sources saw a subject, the one with the most authority first.
-    let mut seen: BTreeMap<String, BTreeMap<u8, Source>> = BTreeMap::new();
+    let mut seen: BTreeMap<String, BTreeSet<(u8, Source)>> = BTreeMap::new();
     for (day, source) in store.sources(&period.from.day(), &period.to.day()).await? {
         for id in store.subjects(&source, view, &day).await? {
             if wanted(&id) {
-                seen.entry(id).or_default().entry(source.authority()).or_insert(source.clone());
+                seen.entry(id).or_default().insert((source.authority(), source.clone()));
             }
         }
     }
     let mut material = Material::default();
     for (id, sources) in seen {
-        let mut sources = sources.into_values();
+        let mut sources = sources.into_iter().map(|(_, source)| source);
         let Some(source) = sources.next() else { continue };
         material.notes.extend(
             sources.map(|other| format!("{id} is also seen by {other}, which is not added")),
