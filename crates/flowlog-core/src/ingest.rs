@@ -51,6 +51,18 @@ pub struct Lateness {
     pub horizon: i64,
 }
 
+impl Lateness {
+    /// Records before this epoch second are late.
+    ///
+    /// What waited in a queue is judged by its arrival, so that a backlog makes nothing late; but no
+    /// longer than the ledger remembers. Replayed from an archive after that, a delivery that was
+    /// done long ago would be claimed anew and could never be finished.
+    fn oldest(self) -> i64 {
+        let grace = (LEDGER_TTL - self.horizon).max(0);
+        self.arrived.max(self.now - grace) - self.horizon
+    }
+}
+
 /// Why an attempt stopped. The delivery must come again, unless the store says permanently no.
 #[derive(Debug, thiserror::Error)]
 pub enum IngestError {
@@ -169,7 +181,7 @@ impl Ingestor {
             mapping: self.mapping.number(),
             etag: delivery.etag.clone(),
             origin: delivery.origin.chars().take(1024).collect(),
-            horizon: lateness.map(|l| l.arrived - l.horizon),
+            horizon: lateness.map(Lateness::oldest),
             // Without a present nothing expires.
             ttl: lateness.map_or(i64::from(u32::MAX), |l| l.arrived.max(l.now) + LEDGER_TTL),
         };

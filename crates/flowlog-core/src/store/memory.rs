@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, ready};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::item::{AlertClaim, AlertState, Claim, ClaimOutcome, Completed, Completion};
+use super::item::{self, AlertClaim, AlertState, Claim, ClaimOutcome, Completed, Completion};
 use super::{
     AggregateReader, AggregateWriter, AlertStore, DirectoryEntry, Ledger, LedgerEntry,
     LedgerReader, LedgerState, PartialItem, Quarantine, Series, SeriesItems, StoreError,
@@ -83,13 +83,20 @@ impl MemoryStore {
     /// Deletes every item whose time to live has passed at `now`. DynamoDB does so at some time
     /// after it, never before.
     pub fn expire(&self, now: i64) {
+        self.expire_where(now, |_, _| true);
+    }
+
+    /// The same for those expired items alone whose partition and sort key `goes` chooses.
+    pub fn expire_where(&self, now: i64, mut goes: impl FnMut(&str, &str) -> bool) {
         let mut tables = self.tables();
-        tables.partials.retain(|_, partial| partial.ttl() > now);
-        tables.summaries.retain(|_, summary| summary.ttl() > now);
-        tables.directory.retain(|entry| entry.ttl() > now);
-        tables.ledger.retain(|_, e| e.ttl > now);
-        tables.alerts.retain(|_, e| e.ttl > now);
-        tables.budget.retain(|_, e| e.ttl > now);
+        let mut keep = |ttl: i64, pk: &str, sk: &str| ttl > now || !goes(pk, sk);
+        tables.partials.retain(|(pk, sk), partial| keep(partial.ttl(), pk, sk));
+        tables.summaries.retain(|_, s| keep(s.ttl(), &s.pk(), &s.sk()));
+        tables.directory.retain(|entry| keep(entry.ttl(), &entry.pk(), &entry.sk()));
+        let ledger_pk = item::ledger_pk;
+        tables.ledger.retain(|batch, e| keep(e.ttl, &ledger_pk(*batch), item::LEDGER_SK));
+        tables.alerts.retain(|key, e| keep(e.ttl, &item::alert_pk(key), item::ALERT_SK));
+        tables.budget.retain(|hour, e| keep(e.ttl, item::BUDGET_PK, &hour.to_string()));
     }
 
     /// A panic elsewhere leaves the maps whole: no call unwinds in the middle of a change.
