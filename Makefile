@@ -119,6 +119,20 @@ load: functions build $(EMULATOR)/.installed ## Thousands of objects through the
 	$(EMULATOR)/bin/python tests/dev/load.py --flowlog $(FLOWLOG) --database $(DATABASE) \
 		--parser target/lambda/flowlog-s3-parser/bootstrap $(if $(SOAK),--soak $(SOAK)) $(ARGS)
 
+.PHONY: simulate
+simulate: ## The handlers under every fault, on a model of AWS (SEEDS=0..10000; SEED=42 runs one and says what happened)
+	cargo build --locked --workspace --bins
+	$(CARGO_TARGET_DIR)/debug/simulate $(if $(SEED),"$(SEED)",$(or $(SEEDS),0..10000))
+
+.PHONY: simulate-long
+simulate-long: ## The same for a million seeds: about an hour of one processor
+	$(MAKE) --no-print-directory simulate SEEDS=0..1000000
+
+.PHONY: chaos
+chaos: ## Kill -9: workers and the database, on a network that breaks (RUNS=0..20 KILLS=8)
+	cargo build --locked --workspace --bins
+	$(CARGO_TARGET_DIR)/debug/chaos run $(or $(RUNS),0..20) $(or $(KILLS),8)
+
 .PHONY: memory
 memory: ## Peak memory of analyze on 5 M rows, and on an attack from 10 M invented sources
 	cargo build --locked --workspace
