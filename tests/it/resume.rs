@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::ops::Range;
 
 use flowlog_aws::{S3Objects, sdk};
+use flowlog_cli::generate::FileFormat;
 use flowlog_core::object::{ObjectBody, ObjectError, ObjectHead, ObjectRef, Objects};
 use flowlog_core::record::BatchId;
 use flowlog_core::store::memory::MemoryStore;
@@ -13,7 +14,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use crate::support::{Unlisted, generate, parser};
+use crate::support::{Unlisted, generate_as, parser};
 
 /// How a body stops before its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,11 +144,14 @@ async fn ingest<O: Objects>(objects: O, etag: &str) -> (Option<LedgerEntry>, Vec
 
 /// A generated object of about this many compressed bytes.
 fn content(rate: u32) -> Vec<u8> {
-    let day = generate(11, 5, rate, &[]);
-    let objects = day.objects();
-    let (_, path) =
-        objects.objects().max_by_key(|(_, path)| path.metadata().unwrap().len()).unwrap();
-    std::fs::read(path).unwrap()
+    content_as(FileFormat::PlainText, rate)
+}
+
+/// The same rows in lines or in columns.
+fn content_as(file_format: FileFormat, rate: u32) -> Vec<u8> {
+    let day = generate_as(file_format, 11, 5, rate, &[]);
+    let largest = day.truth.objects.iter().max_by_key(|object| object.read).unwrap();
+    std::fs::read(day.folder.path().join(&largest.key)).unwrap()
 }
 
 #[tokio::test]
@@ -217,6 +221,56 @@ async fn an_object_replaced_at_any_cut_is_quarantined_and_never_mixed() {
     let (entry, partials) = ingest(&Breaking::new(&content, &[], Break::End), "older").await;
     assert_eq!(entry.and_then(|e| e.reason).as_deref(), Some("object_replaced"));
     assert_eq!(partials, []);
+}
+
+#[tokio::test]
+async fn columns_cut_at_every_byte_give_the_roll_ups_of_lines() {
+    let lines = ingest(&Breaking::new(&content(20), &[], Break::End), "first").await;
+    let content = content_as(FileFormat::Parquet, 20);
+    let clean = ingest(&Breaking::new(&content, &[], Break::End), "first").await;
+    assert_eq!(clean.0.as_ref().map(|e| e.state), Some(LedgerState::Done));
+    assert_eq!(clean.1, lines.1);
+    assert_eq!(clean.0.map(|e| e.completion), lines.0.map(|e| e.completion), "counts, digest");
+    for how in [Break::Error, Break::End] {
+        for cut in 0..content.len() as u64 {
+            // Once where the object is recognised, once where its ranges are read.
+            let objects = Breaking::new(&content, &[cut, cut], how);
+            let got = ingest(&objects, "first").await;
+            assert_eq!(got.1, clean.1, "cut at {cut}, {how:?}");
+            assert!(!objects.pauses.borrow().is_empty(), "{cut} was never met");
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_columns_cut_now_and_then_give_the_roll_ups_of_lines() {
+    let lines = ingest(&Breaking::new(&content(30_000), &[], Break::End), "first").await;
+    let content = content_as(FileFormat::Parquet, 30_000);
+    let size = content.len() as u64;
+    assert!(size > 8 * 65_536, "{size} bytes");
+    for cut in (1..size).step_by(150_001) {
+        let objects = Breaking::new(&content, &[cut, cut], Break::Error);
+        assert_eq!(ingest(&objects, "first").await.1, lines.1, "cut at {cut}");
+        for range in objects.asked.borrow().iter().flatten() {
+            assert!(range.start < range.end && range.end <= size, "{range:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn columns_of_an_object_that_is_replaced_are_never_mixed() {
+    let content = content_as(FileFormat::Parquet, 20);
+    for cut in 0..content.len() as u64 {
+        let objects = Breaking {
+            successor: Some(content.clone()),
+            ..Breaking::new(&content, &[cut, cut], Break::Error)
+        };
+        let (entry, partials) = ingest(&objects, "first").await;
+        let entry = entry.unwrap();
+        assert_eq!(entry.state, LedgerState::Quarantined, "replaced at {cut}");
+        assert_eq!(entry.reason.as_deref(), Some("object_replaced"));
+        assert_eq!(partials, []);
+    }
 }
 
 /// A store that answers `get` whatever it is asked to match, as some emulators of S3 do.

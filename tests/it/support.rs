@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use flowlog_aws::telemetry::Metric;
 use flowlog_cli::folder::FolderObjects;
-use flowlog_cli::generate::{self, Attack, Layout, Plan, Truth};
+use flowlog_cli::generate::{self, Attack, FileFormat, Layout, Plan, Truth};
 use flowlog_core::decode::Limits;
 use flowlog_core::ingest::Ingestor;
 use flowlog_core::object::{Listing, ObjectError, ObjectHead, ObjectRef, Objects, Page};
@@ -30,9 +30,20 @@ pub(crate) struct Day {
 }
 
 pub(crate) fn generate(seed: u64, minutes: u32, rate: u32, attacks: &[Attack]) -> Day {
+    generate_as(FileFormat::PlainText, seed, minutes, rate, attacks)
+}
+
+/// The same traffic in lines or in columns.
+pub(crate) fn generate_as(
+    file_format: FileFormat,
+    seed: u64,
+    minutes: u32,
+    rate: u32,
+    attacks: &[Attack],
+) -> Day {
     let folder = tempfile::tempdir().unwrap();
-    let plan =
-        Plan { seed, start: START, minutes, rate, format: Layout::V5, attacks: attacks.to_vec() };
+    let attacks = attacks.to_vec();
+    let plan = Plan { seed, start: START, minutes, rate, format: Layout::V5, file_format, attacks };
     let truth = generate::write(&plan, folder.path()).unwrap();
     Day { folder, truth }
 }

@@ -1,11 +1,12 @@
 //! `flowlog analyze`: one pass over files, no store.
 
+use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use flowlog_core::decode::{
-    DecodeError, Decoded, Fallback, Limits, ObjectDecoder, QuickRow, RecordSink, RejectedLine,
-    Verdict,
+    DecodeError, Decoded, Encoding, Fallback, Limits, ObjectDecoder, QuickRow, RecordSink,
+    RejectedLine, Verdict,
 };
 use flowlog_core::detect::Rules;
 use flowlog_core::format::Format;
@@ -14,6 +15,7 @@ use flowlog_core::rollup::{Accumulator, BlobError, Budget, Chunk};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::input::{Input, expand};
+use crate::parquet;
 use crate::report::{Builder, FileReport, Report};
 
 /// How many rejected lines of one file are shown one by one.
@@ -90,8 +92,8 @@ fn read_input(
     let decoded = match input {
         Input::Unreadable(_, why) => return failed(why.clone()),
         Input::Stdin => decode(std::io::stdin().lock(), None, limits, fallback, progress),
-        Input::File(path) => match std::fs::File::open(path) {
-            Ok(file) => decode(file, input.size(), limits, fallback, progress),
+        Input::File(path) => match File::open(path) {
+            Ok(file) => decode(file, Some(path), limits, fallback, progress),
             Err(error) => return failed(error.to_string()),
         },
     };
@@ -99,7 +101,7 @@ fn read_input(
         Ok((decoded, mut builder)) => {
             let Decoded { sink, counts, format, encoding, .. } = decoded;
             let described = format.map_or_else(|| "unknown".to_owned(), |f| f.describe());
-            let complaints = sink.complaints(counts.rejected_total());
+            let complaints = sink.complaints(counts.rejected_total(), encoding);
             add(&mut builder, sink.accumulator.finish());
             ReadFile {
                 report: FileReport {
@@ -120,14 +122,19 @@ type DecodedFile = (Decoded<Watched>, Builder);
 
 fn decode(
     mut reader: impl Read,
-    size: Option<u64>,
+    path: Option<&Path>,
     limits: Limits,
     fallback: &Fallback,
     progress: &ProgressBar,
 ) -> Result<DecodedFile, String> {
     let sink = Watched::new();
+    let size = path.and_then(|path| std::fs::metadata(path).ok()).map(|m| m.len());
     let mut decoder = ObjectDecoder::new(limits, fallback.clone(), size, sink);
     let mut builder = Builder::default();
+    // The bytes that tell Parquet come in one piece, so that nothing else need be put back.
+    let mut first = Vec::new();
+    reader.by_ref().take(4).read_to_end(&mut first).map_err(|e| e.to_string())?;
+    let mut reader = first.as_slice().chain(reader);
     let mut buffer = vec![0; 256 << 10];
     let fail = |error: DecodeError| error.to_string();
     loop {
@@ -135,8 +142,20 @@ fn decode(
         if n == 0 {
             break;
         }
+        let pushed = decoder.push(&buffer[..n]);
+        if decoder.is_parquet() {
+            let spool = || parquet::spool(&buffer[..n], &mut reader);
+            let file = path.map_or_else(spool, File::open);
+            let file = file.map_err(|e| e.to_string())?;
+            let size = file.metadata().map_err(|e| e.to_string())?.len();
+            let decoder = decoder.into_parquet(size).map_err(fail)?;
+            let whole = parquet::decode(file, decoder, progress, |sink| {
+                add(&mut builder, sink.accumulator.take_ready());
+            });
+            return Ok((whole?, builder));
+        }
         progress.inc(n as u64);
-        decoder.push(&buffer[..n]).map_err(fail)?;
+        pushed.map_err(fail)?;
         if let Some(sink) = decoder.sink_mut() {
             let ready = sink.accumulator.take_ready();
             add(&mut builder, ready);
@@ -167,17 +186,16 @@ impl Watched {
         }
     }
 
-    fn complaints(&self, rejected: u64) -> Vec<Complaint> {
+    fn complaints(&self, rejected: u64, encoding: Encoding) -> Vec<Complaint> {
         let mut lines: Vec<Complaint> = self.unknown.clone();
         for line in &self.rejected {
             let column = line.column.map_or_else(String::new, |c| format!(", column {c}"));
-            lines.push(format!(
-                "line {}{column} (byte {}): {}: {}",
-                line.line,
-                line.offset,
-                line.reason.code(),
-                line.reason.explanation()
-            ));
+            let place = match encoding {
+                Encoding::Parquet => format!("row {}{column}", line.line),
+                _ => format!("line {}{column} (byte {})", line.line, line.offset),
+            };
+            let reason = line.reason;
+            lines.push(format!("{place}: {}: {}", reason.code(), reason.explanation()));
         }
         let more = rejected.saturating_sub(self.rejected.len() as u64);
         if more > 0 {

@@ -12,5 +12,6 @@ pub mod folder;
 pub mod generate;
 pub mod input;
 pub mod local;
+mod parquet;
 pub mod report;
 pub mod requeue;

@@ -16,7 +16,7 @@ use flowlog_cli::ask::{self, CoverageArgs, Question, RejectedArgs, TopArgs, WhoA
 use flowlog_cli::cost::{self, Load};
 use flowlog_cli::embedded::{EmbeddedDb, Location};
 use flowlog_cli::folder::FolderObjects;
-use flowlog_cli::generate::{self, Attack, Layout, Plan};
+use flowlog_cli::generate::{self, Attack, FileFormat, Layout, Plan};
 use flowlog_cli::report::{self, Report};
 use flowlog_cli::requeue::{self, Selection};
 use flowlog_cli::{analyze, local};
@@ -188,6 +188,9 @@ struct GenerateArgs {
     /// Fields of the records.
     #[arg(long, default_value = "v5")]
     format: Layout,
+    /// How objects are stored: plain-text (gzip) or parquet.
+    #[arg(long, default_value = "plain-text")]
+    file_format: FileFormat,
     /// Folder to write to.
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
@@ -328,6 +331,7 @@ fn run_generate(args: GenerateArgs) -> Fallible {
         minutes: args.minutes,
         rate: args.rate,
         format: args.format,
+        file_format: args.file_format,
         attacks: args.attack,
     };
     let truth = generate::write(&plan, &args.output)?;

@@ -232,3 +232,52 @@ fn requeue_lists_and_brings_back_from_a_local_store() {
         assert!(!output.stderr.is_empty());
     }
 }
+
+#[test]
+fn columns_say_what_lines_say_wherever_they_come_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let generate = |name: &str, file_format: &str| {
+        let args = ["generate", "--minutes", "15", "--attack", "port-scan", "-o", name];
+        let output = flowlog(folder.path(), &[&args[..], &["--file-format", file_format]].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+    };
+    generate("lines", "plain-text");
+    generate("columns", "parquet");
+    let analyze = |name: &str| {
+        let output = flowlog(folder.path(), &["analyze", name, "--format", "json"]);
+        assert_eq!((text(&output.stderr), output.status.code()), (String::new(), Some(0)));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let (mut lines, mut columns) = (analyze("lines"), analyze("columns"));
+    assert!(lines["totals"]["parsed"].as_u64().unwrap() > 1_000);
+    let files = |json: &mut Value| json.as_object_mut().unwrap().remove("files").unwrap();
+    let (of_lines, of_columns) = (files(&mut lines), files(&mut columns));
+    assert_eq!(lines, columns);
+    let both = of_lines.as_array().unwrap().iter().zip(of_columns.as_array().unwrap());
+    for (line, column) in both {
+        assert_eq!((&line["read"], &line["parsed"]), (&column["read"], &column["parsed"]));
+        assert_eq!(
+            (&line["format"], &column["format"]),
+            (&"gzip v5 (29 fields)".into(), &"parquet v5 (29 fields)".into())
+        );
+    }
+    // A stream has no end to begin with: it is put aside first.
+    let path = of_columns[0]["path"].as_str().unwrap();
+    let file = std::fs::File::open(folder.path().join(path)).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_flowlog"))
+        .args(["analyze", "-", "--format", "json"])
+        .stdin(file)
+        .output()
+        .unwrap();
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["totals"]["read"], of_columns[0]["read"]);
+    // The pipeline reads ranges of objects, and its ledger balances.
+    let totals = |name: &str| {
+        let output = flowlog(folder.path(), &["local", name, "--format", "json"]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()
+    };
+    let (lines, columns) = (totals("lines"), totals("columns"));
+    assert_eq!(lines["totals"], columns["totals"]);
+    assert_eq!(lines["interfaces"], columns["interfaces"]);
+}

@@ -2,7 +2,7 @@
 
 use flowlog_aws::telemetry::Metric;
 use flowlog_core::decode::{MessageDecoder, Reason, RecordSink, RejectedLine, Verdict};
-use flowlog_core::event::{LogsPayload, Message, decode_logs};
+use flowlog_core::event::{LogEvent, LogsPayload, Message, decode_logs};
 use flowlog_core::format::Format;
 use flowlog_core::ingest::{Begun, Delivery, IngestError, Lateness, Outcome};
 use flowlog_core::record::{BatchId, Record, Source};
@@ -62,7 +62,8 @@ pub async fn ingest_payload<S: Ledger + AggregateWriter>(
     let mut decoder = MessageDecoder::new(app.limits, app.formats.clone());
     let mut sink = Logged(attempt.accumulator());
     for (position, event) in (1..).zip(log_events) {
-        decoder.push(position, &event.message, &mut sink);
+        let LogEvent { message, extracted_fields, .. } = event;
+        decoder.push_named(position, message, extracted_fields, &mut sink);
     }
     let counts = decoder.counts().clone();
     if counts.read > 0 && counts.rejected_total() == counts.read {

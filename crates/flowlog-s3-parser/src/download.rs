@@ -1,5 +1,7 @@
 //! One object's bytes, in order, from as many requests as it takes.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use flowlog_core::object::{ObjectBody, ObjectError, ObjectHead, ObjectRef, Objects};
 
@@ -16,8 +18,9 @@ pub(crate) struct Download<'a, O: Objects> {
     at: &'a ObjectRef,
     head: ObjectHead,
     body: O::Body,
-    /// Bytes given so far.
+    /// Where the next piece begins, and where the last one ends.
     offset: u64,
+    end: u64,
     resumes: u32,
 }
 
@@ -33,12 +36,28 @@ impl<'a, O: Objects> Download<'a, O> {
         if head.etag != etag {
             return Err(ObjectError::Replaced);
         }
-        Ok(Self { objects, at, head, body, offset: 0, resumes: 0 })
+        let end = head.size;
+        Ok(Self { objects, at, head, body, offset: 0, end, resumes: 0 })
     }
 
-    /// The whole object's size in bytes.
-    pub(crate) fn size(&self) -> u64 {
-        self.head.size
+    /// Opens a range of an object that has been opened before, if it is still the same.
+    pub(crate) async fn part(
+        objects: &'a O,
+        at: &'a ObjectRef,
+        head: &ObjectHead,
+        range: Range<u64>,
+    ) -> Result<Self, ObjectError> {
+        let Range { start: offset, end } = range.clone();
+        let (found, body) = objects.get(at, Some(range), Some(&head.etag)).await?;
+        if found != *head {
+            return Err(ObjectError::Replaced);
+        }
+        Ok(Self { objects, at, head: found, body, offset, end, resumes: 0 })
+    }
+
+    /// Size and ETag of the whole object.
+    pub(crate) fn head(&self) -> &ObjectHead {
+        &self.head
     }
 
     /// The next piece, `None` after the last byte.
@@ -47,18 +66,18 @@ impl<'a, O: Objects> Download<'a, O> {
             let cause = match self.body.next().await {
                 Ok(Some(piece)) => {
                     self.offset += piece.len() as u64;
-                    if self.offset > self.head.size {
-                        let more = format!("the body goes on after its {} bytes", self.head.size);
+                    if self.offset > self.end {
+                        let more = format!("the body goes on after byte {}", self.end);
                         return Err(ObjectError::Retryable(more.into()));
                     }
                     return Ok(Some(piece));
                 }
-                Ok(None) if self.offset == self.head.size => return Ok(None),
-                Ok(None) => format!("ended after {} of {} bytes", self.offset, self.head.size),
+                Ok(None) if self.offset == self.end => return Ok(None),
+                Ok(None) => format!("ended at byte {} of {}", self.offset, self.end),
                 // Nothing is missing, so the bytes are not what their checksum says: there is no
                 // place to go on from, and the object must be read anew.
-                Err(ObjectError::Retryable(cause)) if self.offset < self.head.size => {
-                    format!("broke after {} of {} bytes: {cause}", self.offset, self.head.size)
+                Err(ObjectError::Retryable(cause)) if self.offset < self.end => {
+                    format!("broke at byte {} of {}: {cause}", self.offset, self.end)
                 }
                 Err(error) => return Err(error),
             };
@@ -68,7 +87,7 @@ impl<'a, O: Objects> Download<'a, O> {
 
     /// Asks for the rest. A request that fails for now counts as a resumption that broke at once.
     async fn resume(&mut self, mut cause: String) -> Result<(), ObjectError> {
-        let rest = self.offset..self.head.size;
+        let rest = self.offset..self.end;
         loop {
             if self.resumes == RESUMES {
                 let given_up = format!("the body {cause}, after {RESUMES} resumptions");

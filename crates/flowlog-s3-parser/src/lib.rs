@@ -11,6 +11,7 @@ mod download;
 mod error;
 mod handler;
 mod object;
+mod parquet;
 mod reconcile;
 
 pub use config::{Config, ConfigError};

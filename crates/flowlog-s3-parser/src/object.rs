@@ -5,6 +5,7 @@ use flowlog_core::object::{ObjectError, ObjectRef, Objects};
 use flowlog_core::rollup::{Accumulator, Chunk};
 
 use crate::download::Download;
+use crate::parquet;
 
 /// Why an object yielded nothing.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ pub(crate) async fn read<O: Objects, E>(
         Ok(download) => download,
         Err(error) => return Ok(Err(ReadError::Object(error))),
     };
-    let size = Some(download.size());
+    let size = Some(download.head().size);
     let mut decoder = ObjectDecoder::new(limits, Fallback::Default, size, accumulator);
     loop {
         let piece = match download.next().await {
@@ -38,7 +39,17 @@ pub(crate) async fn read<O: Objects, E>(
             Err(error) => return Ok(Err(ReadError::Object(error))),
         };
         if let Err(error) = decoder.push(&piece) {
-            return Ok(Err(ReadError::Decode(error)));
+            if !decoder.is_parquet() {
+                return Ok(Err(ReadError::Decode(error)));
+            }
+            let head = download.head().clone();
+            // What it has not given yet is not wanted in this order.
+            drop(download);
+            return match decoder.into_parquet(head.size) {
+                // In a box, so that it takes no room where it is not needed.
+                Ok(decoder) => Box::pin(parquet::read(objects, at, &head, decoder, on_chunk)).await,
+                Err(error) => Ok(Err(ReadError::Decode(error))),
+            };
         }
         for chunk in decoder.sink_mut().map(Accumulator::take_ready).unwrap_or_default() {
             on_chunk(chunk).await?;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use flowlog_aws::{DynamoDbStore, Tables, sdk};
-use flowlog_cli::generate::{self, Attack, Layout, Plan, Truth};
+use flowlog_cli::generate::{self, Attack, FileFormat, Layout, Plan, Truth};
 use flowlog_core::record::{BatchId, Source, Window};
 use flowlog_core::rollup::{ActionTotals, Mapping};
 use flowlog_core::store::memory::MemoryStore;
@@ -57,6 +57,7 @@ fn run(seed: u64, kills: u64) -> Result<String, Trouble> {
         minutes: MINUTES,
         rate: 60,
         format: Layout::V5,
+        file_format: FileFormat::PlainText,
         attacks: Vec::<Attack>::new(),
     };
     let truth = generate::write(&plan, folder.path())?;

@@ -4,7 +4,7 @@
 //! while it is written, so that memory depends neither on the rate nor on the length of the recording.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::write::GzEncoder;
@@ -13,9 +13,10 @@ use jiff::Timestamp;
 use jiff::tz::Offset;
 
 use super::clock::{WINDOW, window_of};
+use super::columns::Columns;
 use super::draw::hash;
 use super::network::{ACCOUNT, COUNT, Eni, Network, REGION};
-use super::plan::{GenerateError, Layout, Plan};
+use super::plan::{FileFormat, GenerateError, Layout, Plan};
 use super::row::{Gap, Row, Scribe};
 use super::truth::{ObjectTruth, Tally, Totals};
 
@@ -29,6 +30,7 @@ pub(super) struct Delivery<'a> {
     /// Stands for the plan in the objects' names.
     plan_hash: u64,
     layout: Layout,
+    file_format: FileFormat,
     scribe: Scribe,
     open: Vec<Object>,
     closed: Vec<ObjectTruth>,
@@ -44,8 +46,14 @@ struct Object {
     key: String,
     path: PathBuf,
     text: Vec<u8>,
-    gzip: GzEncoder<File>,
+    stored: Stored,
     counts: Totals,
+}
+
+/// Where the text of an object goes.
+enum Stored {
+    Lines(Box<GzEncoder<File>>),
+    Columns(Box<Columns>),
 }
 
 impl<'a> Delivery<'a> {
@@ -56,6 +64,7 @@ impl<'a> Delivery<'a> {
             out,
             plan_hash: plan.hash(),
             layout: plan.format,
+            file_format: plan.file_format,
             scribe: Scribe::new(plan.format, network),
             open: Vec::new(),
             closed: Vec::new(),
@@ -137,35 +146,54 @@ impl<'a> Delivery<'a> {
             return Ok(nth);
         }
         let id = &self.network.flow_log_ids[flow_log];
-        let key = key(id, slot, hash(format!("{}/{id}/{slot}", self.plan_hash).as_bytes()));
-        self.open.push(Object::create(self.out.join(&key), key, self.layout, flow_log, slot)?);
+        let name = hash(format!("{}/{id}/{slot}", self.plan_hash).as_bytes());
+        let key = key(id, slot, name, self.file_format);
+        let path = self.out.join(&key);
+        let stored = Stored::create(&path, self.layout, self.file_format)
+            .map_err(|source| GenerateError::io(&path, source))?;
+        let text = Vec::with_capacity(BUFFER + 1024);
+        let counts = Totals::default();
+        self.open.push(Object { flow_log, slot, key, path, text, stored, counts });
         Ok(self.open.len() - 1)
     }
 }
 
-impl Object {
-    fn create(
-        path: PathBuf,
-        key: String,
-        layout: Layout,
-        flow_log: usize,
-        slot: i64,
-    ) -> Result<Self, GenerateError> {
-        let created =
-            path.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| File::create(&path));
-        let file = created.map_err(|source| GenerateError::io(&path, source))?;
+impl Stored {
+    /// Creates the file, with what stands at its beginning.
+    fn create(path: &Path, layout: Layout, format: FileFormat) -> io::Result<Self> {
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        let file = File::create(path)?;
+        if format == FileFormat::Parquet {
+            return Columns::new(file, layout).map(|columns| Self::Columns(Box::new(columns)));
+        }
         // Neither a time nor an operating system in the header: both would make equal plans differ.
-        let gzip = GzBuilder::new().mtime(0).operating_system(255).write(file, Compression::new(6));
-        let mut text = Vec::with_capacity(BUFFER + 1024);
-        text.extend_from_slice(layout.header().as_bytes());
-        text.push(b'\n');
-        Ok(Self { flow_log, slot, key, path, text, gzip, counts: Totals::default() })
+        let mut gzip =
+            GzBuilder::new().mtime(0).operating_system(255).write(file, Compression::new(6));
+        gzip.write_all(layout.header().as_bytes())?;
+        gzip.write_all(b"\n")?;
+        Ok(Self::Lines(Box::new(gzip)))
     }
 
+    fn write(&mut self, text: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Lines(gzip) => gzip.write_all(text),
+            Self::Columns(columns) => columns.write(text),
+        }
+    }
+
+    fn finish(self) -> io::Result<()> {
+        match self {
+            Self::Lines(gzip) => gzip.finish().map(drop),
+            Self::Columns(columns) => columns.finish(),
+        }
+    }
+}
+
+impl Object {
     fn flush_above(&mut self, limit: usize) -> Result<(), GenerateError> {
         if self.text.len() > limit {
-            self.gzip
-                .write_all(&self.text)
+            self.stored
+                .write(&self.text)
                 .map_err(|source| GenerateError::io(&self.path, source))?;
             self.text.clear();
         }
@@ -174,20 +202,24 @@ impl Object {
 
     fn close(mut self) -> Result<ObjectTruth, GenerateError> {
         self.flush_above(0)?;
-        self.gzip.finish().map_err(|source| GenerateError::io(&self.path, source))?;
+        self.stored.finish().map_err(|source| GenerateError::io(&self.path, source))?;
         let Totals { read, parsed, nodata, skipdata } = self.counts;
         Ok(ObjectTruth { key: self.key, read, parsed, nodata, skipdata })
     }
 }
 
 /// The S3 key under which AWS delivers the slot's object; the last part tells several of one slot apart.
-fn key(flow_log_id: &str, slot: i64, hash: u64) -> String {
+fn key(flow_log_id: &str, slot: i64, hash: u64, format: FileFormat) -> String {
     let at = Offset::UTC.to_datetime(Timestamp::from_second(slot).unwrap_or_default());
     let (year, month, day) = (at.year(), at.month(), at.day());
     let (hour, minute) = (at.hour(), at.minute());
     let hash = (hash >> 32) ^ (hash & 0xffff_ffff);
+    let ending = match format {
+        FileFormat::PlainText => "log.gz",
+        FileFormat::Parquet => "log.parquet",
+    };
     format!(
         "AWSLogs/{ACCOUNT}/vpcflowlogs/{REGION}/{year:04}/{month:02}/{day:02}/\
-         {ACCOUNT}_vpcflowlogs_{REGION}_{flow_log_id}_{year:04}{month:02}{day:02}T{hour:02}{minute:02}Z_{hash:08x}.log.gz"
+         {ACCOUNT}_vpcflowlogs_{REGION}_{flow_log_id}_{year:04}{month:02}{day:02}T{hour:02}{minute:02}Z_{hash:08x}.{ending}"
     )
 }

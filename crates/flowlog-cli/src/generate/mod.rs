@@ -20,6 +20,7 @@ mod attack;
 mod benign;
 mod cast;
 mod clock;
+mod columns;
 mod delivery;
 mod draw;
 mod network;
@@ -37,7 +38,7 @@ use std::fs;
 use std::path::Path;
 
 pub use attack::{Attack, UnknownName};
-pub use plan::{GenerateError, Layout, Plan};
+pub use plan::{FileFormat, GenerateError, Layout, Plan};
 pub use truth::{AttackTruth, InterfaceName, InterfaceWindow, ObjectTruth, Sums, Totals, Truth};
 
 use benign::Benign;

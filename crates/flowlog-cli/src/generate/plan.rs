@@ -36,8 +36,54 @@ pub struct Plan {
     pub rate: u32,
     /// The columns of the objects.
     pub format: Layout,
+    /// How the objects are stored.
+    #[serde(skip_serializing_if = "FileFormat::is_plain_text")]
+    pub file_format: FileFormat,
     /// What is hidden in the traffic. Attacks leave the benign rows as they are.
     pub attacks: Vec<Attack>,
+}
+
+/// How objects are stored, by the names of a flow log's `DestinationOptions`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileFormat {
+    /// Lines, compressed by gzip.
+    #[default]
+    PlainText,
+    /// Columns, compressed by gzip each.
+    Parquet,
+}
+
+impl FileFormat {
+    /// Every one, in the order of a help text.
+    pub const ALL: [Self; 2] = [Self::PlainText, Self::Parquet];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::PlainText => "plain-text",
+            Self::Parquet => "parquet",
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+    fn is_plain_text(&self) -> bool {
+        *self == Self::PlainText
+    }
+}
+
+impl fmt::Display for FileFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for FileFormat {
+    type Err = UnknownName;
+
+    fn from_str(text: &str) -> Result<Self, UnknownName> {
+        let known = Self::ALL.into_iter().find(|format| format.name() == text);
+        known.ok_or_else(|| UnknownName::new("file format", text, &Self::ALL))
+    }
 }
 
 /// Which columns a row has.
@@ -133,7 +179,11 @@ impl Plan {
     pub(super) fn hash(&self) -> u64 {
         let attacks: Vec<String> = self.attacks.iter().map(ToString::to_string).collect();
         let Self { seed, start, minutes, rate, format, .. } = self;
-        hash(format!("{seed} {start} {minutes} {rate} {format} {}", attacks.join(",")).as_bytes())
+        let mut text = format!("{seed} {start} {minutes} {rate} {format} {}", attacks.join(","));
+        if self.file_format == FileFormat::Parquet {
+            text.push_str(" parquet");
+        }
+        hash(text.as_bytes())
     }
 
     /// The second after the last one.

@@ -4,6 +4,7 @@
 //! bytes ─► ObjectDecoder ─(1f 8b)─► gzip, every member, capped ─► LineDecoder ─► row ─► RecordSink
 //!                        └─────────── plain text ───────────────►      │
 //!                                                                      └─► Counts, rejected lines
+//! ranges of a file ─► ParquetDecoder ─► values ─► the same judgement ─► RecordSink
 //! ```
 //!
 //! *Architecture invariants*: any split of the input gives the same output; every truncation of a
@@ -16,6 +17,7 @@ mod gzip;
 mod lines;
 mod messages;
 mod object;
+mod parquet;
 mod quick;
 mod row;
 mod values;
@@ -23,8 +25,9 @@ mod values;
 pub use counts::{Counts, Reason};
 pub use gzip::{GzipError, Inflater};
 pub use lines::LineDecoder;
-pub use messages::MessageDecoder;
+pub use messages::{MessageDecoder, NamedColumn};
 pub use object::{Decoded, Encoding, ObjectDecoder};
+pub use parquet::{ParquetDecoder, Step};
 pub use quick::{QuickRow, Spelled};
 pub use row::{Rejection, parse_row};
 
@@ -46,11 +49,29 @@ pub struct Limits {
     pub ratio: u64,
     /// … beyond this many free ones.
     pub ratio_slack: u64,
+    /// Most bytes of a Parquet row group in memory: the columns that are used as they are stored,
+    /// and their pages as they are decoded. AWS's files are 75 MB at most.
+    pub row_group: u64,
+}
+
+impl Limits {
+    /// Most bytes that `input` bytes may inflate to.
+    fn output_of(&self, input: u64) -> u64 {
+        let by_ratio = input.saturating_mul(self.ratio).saturating_add(self.ratio_slack);
+        self.output.min(by_ratio)
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { line: 32 * 1024, columns: 64, output: 4 << 30, ratio: 200, ratio_slack: 1 << 20 }
+        Self {
+            line: 32 * 1024,
+            columns: 64,
+            output: 4 << 30,
+            ratio: 200,
+            ratio_slack: 1 << 20,
+            row_group: 144 << 20,
+        }
     }
 }
 
@@ -73,12 +94,12 @@ pub enum Verdict {
     Late,
 }
 
-/// A line that is no record. Positions are those of the inflated text.
+/// A line (or a row of a Parquet file) that is no record. Positions are those of the inflated text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RejectedLine {
-    /// Line number, from 1, blank and header lines included.
+    /// Line number, from 1, blank and header lines included; in Parquet, row number.
     pub line: u64,
-    /// Byte offset of the line's first byte.
+    /// Byte offset of the line's first byte; 0 in Parquet and in CloudWatch Logs.
     pub offset: u64,
     /// Why.
     pub reason: Reason,
@@ -165,8 +186,28 @@ pub enum DecodeError {
         /// The bound that was passed.
         limit: u64,
     },
-    /// A file format that this decoder does not read.
-    #[error("{0} objects are not read")]
+    /// Column names that make no format.
+    #[error("bad columns: {source}")]
+    BadColumns {
+        /// What is wrong with them.
+        source: FormatError,
+    },
+    /// A Parquet file that contradicts itself, or is damaged.
+    #[error("corrupt Parquet: {reason}")]
+    CorruptParquet {
+        /// Where and what, in printable ASCII.
+        reason: String,
+    },
+    /// A Parquet row group that takes more memory than the limits allow.
+    #[error("a Parquet row group takes {bytes} bytes of memory or more, of {limit} at most")]
+    ParquetTooLarge {
+        /// What it takes as far as it was read.
+        bytes: u64,
+        /// The bound that was passed.
+        limit: u64,
+    },
+    /// Something that this decoder does not read.
+    #[error("not read: {0}")]
     Unsupported(&'static str),
 }
 
@@ -176,10 +217,12 @@ impl DecodeError {
         match self {
             Self::Empty => "empty",
             Self::NotAFlowLog { .. } => "not_a_flow_log",
-            Self::BadHeader { .. } => "bad_header",
+            Self::BadHeader { .. } | Self::BadColumns { .. } => "bad_header",
             Self::CorruptGzip { .. } => "corrupt_gzip",
             Self::TruncatedGzip { .. } => "truncated_gzip",
             Self::Bomb { .. } => "decompression_bomb",
+            Self::CorruptParquet { .. } => "corrupt_parquet",
+            Self::ParquetTooLarge { .. } => "parquet_too_large",
             Self::Unsupported(_) => "unsupported_encoding",
         }
     }

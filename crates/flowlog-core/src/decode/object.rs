@@ -1,5 +1,6 @@
 //! One object: told apart by its first bytes, inflated with bounds, cut into lines.
 
+use super::parquet::{MAGIC, ParquetDecoder};
 use super::{Counts, DecodeError, Fallback, GzipError, Inflater, Limits, LineDecoder, RecordSink};
 use crate::format::Format;
 
@@ -10,14 +11,17 @@ pub enum Encoding {
     Plain,
     /// gzip, one member or several.
     Gzip,
+    /// Parquet, which is read by ranges.
+    Parquet,
 }
 
 impl Encoding {
-    /// `plain` or `gzip`.
+    /// `plain`, `gzip` or `parquet`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
             Self::Gzip => "gzip",
+            Self::Parquet => "parquet",
         }
     }
 }
@@ -54,12 +58,17 @@ enum Stage<S: RecordSink> {
     },
     Plain(Box<Lines<S>>),
     Gzip(Box<(Inflater, Lines<S>)>),
+    /// Parquet is not read from its beginning on: what has arrived is put aside.
+    Parquet(Box<Lines<S>>),
     /// After an error, nothing more is taken in: the error is said again.
     Failed(DecodeError),
 }
 
 /// The first bytes that tell an encoding: `1f 8b` and `PAR1`.
-const SNIFF: usize = 4;
+const SNIFF: usize = MAGIC.len();
+
+/// What stands at the end of a Parquet file is needed first.
+const AS_A_STREAM: DecodeError = DecodeError::Unsupported("Parquet as a stream");
 
 impl<S: RecordSink> ObjectDecoder<S> {
     /// A decoder that has seen nothing. `size` is the object's length where it is known; without
@@ -80,7 +89,9 @@ impl<S: RecordSink> ObjectDecoder<S> {
     pub fn push(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
         self.input += bytes.len() as u64;
         let result = self.advance(bytes);
-        if let Err(error) = &result {
+        if let Err(error) = &result
+            && !self.is_parquet()
+        {
             self.stage = Stage::Failed(error.clone());
         }
         result
@@ -97,6 +108,7 @@ impl<S: RecordSink> ObjectDecoder<S> {
                 let (inflater, lines) = &mut **gzip;
                 inflate(inflater, lines, bytes)
             }
+            Stage::Parquet(_) => Err(AS_A_STREAM),
             Stage::Failed(error) => Err(error.clone()),
         }
     }
@@ -112,8 +124,9 @@ impl<S: RecordSink> ObjectDecoder<S> {
             let result = inflate(&mut gzip.0, &mut gzip.1, &head);
             self.stage = Stage::Gzip(gzip);
             result
-        } else if head.starts_with(b"PAR1") {
-            Err(DecodeError::Unsupported("Parquet"))
+        } else if head.starts_with(MAGIC) {
+            self.stage = Stage::Parquet(lines);
+            Err(AS_A_STREAM)
         } else {
             let result = lines.text(&head);
             self.stage = Stage::Plain(lines);
@@ -126,7 +139,21 @@ impl<S: RecordSink> ObjectDecoder<S> {
         match &mut self.stage {
             Stage::Sniff { lines, .. } | Stage::Plain(lines) => Some(&mut lines.sink),
             Stage::Gzip(gzip) => Some(&mut gzip.1.sink),
-            Stage::Failed(_) => None,
+            Stage::Parquet(_) | Stage::Failed(_) => None,
+        }
+    }
+
+    /// Whether the object has turned out to be Parquet, after which nothing more can be pushed.
+    pub fn is_parquet(&self) -> bool {
+        matches!(self.stage, Stage::Parquet(_))
+    }
+
+    /// Goes on by ranges, if the object has turned out to be Parquet. `size` is its length.
+    pub fn into_parquet(self, size: u64) -> Result<ParquetDecoder<S>, DecodeError> {
+        match self.stage {
+            Stage::Parquet(lines) => Ok(ParquetDecoder::new(lines.limits, size, lines.sink)),
+            Stage::Failed(error) => Err(error),
+            _ => Err(DecodeError::Empty),
         }
     }
 
@@ -144,6 +171,7 @@ impl<S: RecordSink> ObjectDecoder<S> {
                 (lines, Encoding::Gzip)
             }
             Stage::Failed(error) => return Err(error),
+            Stage::Parquet(_) => return Err(AS_A_STREAM),
             Stage::Sniff { .. } => return Err(DecodeError::Empty),
         };
         let Lines { mut decoder, mut sink, .. } = lines;
@@ -214,9 +242,7 @@ impl<S: RecordSink> Lines<S> {
     /// within it is that, however the input was cut.
     fn inflated(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
         let input = self.size.unwrap_or(0).max(self.input);
-        let by_ratio =
-            input.saturating_mul(self.limits.ratio).saturating_add(self.limits.ratio_slack);
-        let limit = self.limits.output.min(by_ratio);
+        let limit = self.limits.output_of(input);
         let room = usize::try_from(limit.saturating_sub(self.output)).unwrap_or(usize::MAX);
         self.output += bytes.len() as u64;
         match bytes.get(..room) {

@@ -39,7 +39,12 @@ pub fn parse_row<'a>(line: &'a str, format: &Format) -> Result<Record<'a>, Rejec
     if found < format.len() {
         return Err(Reason::TooFewFields.into());
     }
-    let row = Row { tokens: &tokens[..found], format };
+    record_of(&tokens[..found], format)
+}
+
+/// Makes a record of the tokens of a format's columns, in their order.
+pub(super) fn record_of<'a>(tokens: &[&'a str], format: &Format) -> Result<Record<'a>, Rejection> {
+    let row = Row { tokens, format };
     values::record(&row).map_err(|Blame { field, reason }| Rejection {
         reason,
         column: field.and_then(|f| format.position(f)).map(|at| at + 1),

@@ -25,6 +25,51 @@ pub(super) trait Values<'a> {
     fn word(&self, field: Field) -> Result<Option<&'a str>, Reason>;
 }
 
+/// What kind of value a field has that [`Record`] uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Number,
+    Address,
+    Identifier,
+    Word,
+}
+
+/// The kind of a field; `None` for those that no roll-up uses.
+pub(super) fn kind(field: Field) -> Option<Kind> {
+    Some(match field {
+        Field::Srcport
+        | Field::Dstport
+        | Field::Protocol
+        | Field::Packets
+        | Field::Bytes
+        | Field::Start
+        | Field::End
+        | Field::TcpFlags
+        | Field::TrafficPath
+        | Field::EncryptionStatus
+        | Field::PacketsLostNoRoute
+        | Field::PacketsLostBlackhole
+        | Field::PacketsLostMtuExceeded
+        | Field::PacketsLostTtlExpired => Kind::Number,
+        Field::Srcaddr | Field::Dstaddr | Field::PktSrcaddr | Field::PktDstaddr => Kind::Address,
+        Field::AccountId
+        | Field::InterfaceId
+        | Field::TgwAttachmentId
+        | Field::ResourceId
+        | Field::VpcId
+        | Field::TgwSrcVpcId
+        | Field::SubnetId
+        | Field::InstanceId
+        | Field::RejectReason => Kind::Identifier,
+        Field::Action
+        | Field::LogStatus
+        | Field::FlowDirection
+        | Field::InterfaceTag
+        | Field::InstanceTag => Kind::Word,
+        _ => return None,
+    })
+}
+
 /// Judges the values and makes a record of them.
 pub(super) fn record<'a>(values: &impl Values<'a>) -> Result<Record<'a>, Blame> {
     let log_status = log_status(values)?;
@@ -173,4 +218,52 @@ pub(super) fn decimal(digits: &[u8]) -> Option<u64> {
         value = value * 10 + u64::from(digit);
     }
     (value <= i64::MAX.cast_unsigned()).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Holds each question against the kind of the field.
+    #[derive(Default)]
+    struct Asked(RefCell<BTreeSet<&'static str>>);
+
+    impl Asked {
+        fn note<T>(&self, field: Field, as_kind: Kind) -> Option<T> {
+            assert_eq!(kind(field), Some(as_kind), "{}", field.name());
+            self.0.borrow_mut().insert(field.name());
+            None
+        }
+    }
+
+    impl<'a> Values<'a> for Asked {
+        fn number(&self, field: Field) -> Result<Option<u64>, Reason> {
+            let asked = self.note(field, Kind::Number);
+            // Without a time it would end early.
+            Ok(if field == Field::Start { Some(1) } else { asked })
+        }
+
+        fn address(&self, field: Field) -> Result<Option<Address>, Reason> {
+            Ok(self.note(field, Kind::Address))
+        }
+
+        fn identifier(&self, field: Field) -> Result<Option<&'a str>, Reason> {
+            Ok(self.note(field, Kind::Identifier))
+        }
+
+        fn word(&self, field: Field) -> Result<Option<&'a str>, Reason> {
+            Ok(self.note(field, Kind::Word))
+        }
+    }
+
+    #[test]
+    fn a_record_is_made_of_the_fields_that_have_a_kind() {
+        let asked = Asked::default();
+        record(&asked).unwrap();
+        let kinds = Field::ALL.iter().filter(|f| kind(**f).is_some()).map(|f| f.name());
+        assert_eq!(asked.0.into_inner(), kinds.collect());
+    }
 }

@@ -2,9 +2,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use crate::decode::{GzipError, Inflater};
+use crate::record::Field;
 
 /// What CloudWatch Logs sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,11 +34,15 @@ pub struct LogsPayload {
 
 /// One log event: one flow log record, without a header.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct LogEvent {
     /// Unique id of the event.
     pub id: String,
     /// The record.
     pub message: String,
+    /// What the subscription filter's pattern named after a flow log field, if it names columns.
+    #[serde(default, deserialize_with = "extracted_fields")]
+    pub extracted_fields: Vec<(Field, Box<str>)>,
 }
 
 /// Why a payload is unusable. All of these are permanent.
@@ -89,6 +95,20 @@ pub fn decode_logs(data: &str, limit: usize) -> Result<Message, LogsError> {
         "DATA_MESSAGE" => serde_json::from_slice(&json).map(Message::Data).map_err(json_error),
         other => Err(LogsError::MessageType(other.chars().take(64).collect())),
     }
+}
+
+/// Of `extractedFields`, an object of texts whose names the author of the filter has chosen, what is
+/// named after a flow log field. Anything else that may stand there, now or later, is no reason to
+/// lose the message beside it.
+fn extracted_fields<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Vec<(Field, Box<str>)>, D::Error> {
+    let Value::Object(columns) = Value::deserialize(from)? else { return Ok(Vec::new()) };
+    let known = columns.into_iter().filter_map(|(name, value)| match value {
+        Value::String(text) => Some((Field::from_name(&name)?, text.into_boxed_str())),
+        _ => None,
+    });
+    Ok(known.collect())
 }
 
 fn inflate(compressed: &[u8], limit: usize) -> Result<Vec<u8>, LogsError> {

@@ -13,6 +13,8 @@
 )]
 
 mod alerts;
+mod broken_columns;
+mod columns;
 mod damage;
 mod envelopes;
 mod fields;

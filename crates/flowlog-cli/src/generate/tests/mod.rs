@@ -8,13 +8,21 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use super::{Attack, GenerateError, Layout, Plan, Truth, write};
+use super::{Attack, FileFormat, GenerateError, Layout, Plan, Truth, write};
 use reading::{Recording, folder_bytes};
 
 /// 2023-11-14, 22:15 UTC.
 const START: i64 = 1_700_000_100;
 fn plan(seed: u64, minutes: u32, rate: u32) -> Plan {
-    Plan { seed, start: START, minutes, rate, format: Layout::V2, attacks: Vec::new() }
+    Plan {
+        seed,
+        start: START,
+        minutes,
+        rate,
+        format: Layout::V2,
+        file_format: FileFormat::PlainText,
+        attacks: Vec::new(),
+    }
 }
 
 fn generate(plan: &Plan) -> (Truth, Recording) {
