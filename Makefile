@@ -30,6 +30,7 @@ SAM := .venv/sam
 EMULATOR := .venv/emulator
 MOTO := .venv/moto
 SCAN := .venv/scan
+OCSF := .venv/ocsf
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flowlog-tools
 DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY)/bin/cargo-deny
 GUARD := $(TOOLS)/cfn-guard-$(CFN_GUARD)/bin/cfn-guard
@@ -61,7 +62,7 @@ endif
 test: test-rust test-tools test-infra e2e ## All tests
 
 .PHONY: test-rust
-test-rust:
+test-rust: $(if $(shell command -v $(PYTHON)),$(OCSF)/.installed)
 	$(STEP) "Rust tests" -- cargo test --workspace --locked
 
 .PHONY: test-tools
@@ -132,6 +133,11 @@ simulate-long: ## The same for a million seeds: about an hour of one processor
 chaos: ## Kill -9: workers and the database, on a network that breaks (RUNS=0..20 KILLS=8)
 	cargo build --locked --workspace --bins
 	$(CARGO_TARGET_DIR)/debug/chaos run $(or $(RUNS),0..20) $(or $(KILLS),8)
+
+.PHONY: evaluate
+evaluate: ## The rules on captured and generated traffic, beside four baselines (EVAL_DATA=folder; SEEDS=100)
+	cargo build --locked --workspace
+	$(PYTHON) tests/dev/evaluate.py $(FLOWLOG) --seeds $(or $(SEEDS),100)
 
 .PHONY: memory
 memory: ## Peak memory of analyze on 5 M rows, and on an attack from 10 M invented sources

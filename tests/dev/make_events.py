@@ -294,6 +294,16 @@ def stream_insert():
     }
 
 
+def sweep():
+    """What the alerter's schedule sends."""
+    return {"flowlog": "sweep"}
+
+
+def compact():
+    """What the alerter's other schedule sends."""
+    return {"flowlog": "compact"}
+
+
 def payloads(body):
     direct = {"Records": [s3_record(body)]}
     return {
@@ -306,6 +316,8 @@ def payloads(body):
         "cwl-subscriber/data-message.json": data_message(),
         "cwl-subscriber/control-message.json": control_message(),
         "anomaly-alerter/dynamodb-stream-insert.json": stream_insert(),
+        "anomaly-alerter/sweep.json": sweep(),
+        "anomaly-alerter/compact.json": compact(),
     }
 
 

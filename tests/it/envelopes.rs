@@ -6,7 +6,7 @@ use flowlog_anomaly_alerter as alerter;
 use flowlog_cli::folder::{FileBody, FolderObjects};
 use flowlog_core::alert::{Notification, Notifier, NotifyError, Policy};
 use flowlog_core::decode::Limits;
-use flowlog_core::detect::Rules;
+use flowlog_core::detect::RuleSet;
 use flowlog_core::format::Format;
 use flowlog_core::ingest::Ingestor;
 use flowlog_core::object::{Listed, Listing, ObjectError, ObjectHead, ObjectRef, Objects, Page};
@@ -179,9 +179,10 @@ async fn the_stream_rings_and_a_person_is_told_once() {
     let app = alerter::App {
         store: ingested.store,
         notifier: Inbox::default(),
-        rules: Rules::default(),
+        rules: RefCell::new(RuleSet::default()),
+        rules_text: None,
         policy: Policy { stale_after: None, ..Policy::default() },
-        now: None,
+        clock: alerter::Clock::event(),
         metrics: no_metrics,
     };
     for _ in 0..2 {

@@ -7,11 +7,14 @@
     reason = "a test that cannot go on says so by panicking, and what it skips it says aloud"
 )]
 
+mod alerting;
+mod compaction;
 mod contract;
 mod deadline;
 mod envelopes;
 mod evaluation;
 mod exactly_once;
+mod ocsf;
 mod permissions;
 mod questions;
 mod reconcile;

@@ -3,6 +3,7 @@
 use flowlog_cli::embedded::Location;
 use flowlog_cli::generate::Attack;
 use flowlog_cli::{analyze, local, report};
+use flowlog_core::alert::Notification;
 use flowlog_core::decode::{Fallback, Limits};
 use flowlog_core::detect::Severity;
 use serde_json::Value;
@@ -81,16 +82,16 @@ async fn the_pipeline_equals_analyze_and_alerts_on_what_was_planted() {
         .iter()
         .map(|attack| (attack.expected.to_owned(), attack.interface_id.clone().unwrap()))
         .collect();
+    let attribute = |alert: &Notification, name: &str| {
+        let found = alert.attributes.iter().find(|(n, _)| *n == name);
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
+    };
+    let loud = |alert: &&Notification| attribute(alert, "severity") != "digest";
     let mut sent: Vec<(String, String)> = first
         .alerts
         .iter()
-        .map(|alert| {
-            let finding = &serde_json::from_str::<Value>(&alert.json).unwrap()["finding"];
-            (
-                finding["type"].as_str().unwrap().to_owned(),
-                finding["interface_id"].as_str().unwrap().to_owned(),
-            )
-        })
+        .filter(loud)
+        .map(|alert| (attribute(alert, "rule"), attribute(alert, "interface_id")))
         .collect();
     expected.sort();
     sent.sort();

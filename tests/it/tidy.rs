@@ -111,3 +111,12 @@ fn inflating_is_zlib_rs_with_the_processors_own_checksums() {
     let flate2 = manifest.lines().find(|line| line.starts_with("flate2 = ")).unwrap();
     assert!(flate2.contains("\"runtime_detection\""), "{flate2}");
 }
+
+#[test]
+fn the_sample_alert_is_one_that_is_sent() {
+    let snapshots = "crates/flowlog-core/src/alert/snapshots";
+    let name = "flowlog_core__alert__snapshots__the_email_about_a_misconfiguration.snap";
+    let snapshot = read(&format!("{snapshots}/{name}"));
+    let sent = snapshot.splitn(3, "---\n").nth(2).unwrap();
+    assert!(read("README.md").contains(&format!("```text\n{}\n```", sent.trim_end())));
+}

@@ -6,7 +6,9 @@
 //! | `CONTROL_TABLE` | – | name of the table FlowControl |
 //! | `TOPIC_ARN` | – | SNS topic for alerts |
 //! | `ALERT_COOLDOWN_SECONDS` | 3600 | the same alert is not repeated for so long |
-//! | `ALERT_BUDGET_PER_HOUR` | 20 | notifications per hour |
+//! | `ALERT_BUDGET_PER_HOUR` | 20 | notifications per hour; a quarter is kept for high severity |
+//! | `ALERT_CHAT` | `no` | `yes`: HTTPS subscribers are a chat, and get its custom notifications |
+//! | `RULES` | – | a rules file (TOML); without it the one that `flowlog rules put` stored |
 
 use flowlog_aws::Tables;
 use flowlog_core::alert::Policy;
@@ -20,6 +22,10 @@ pub struct Config {
     pub topic_arn: String,
     /// How often.
     pub policy: Policy,
+    /// HTTPS subscribers are a chat.
+    pub chat: bool,
+    /// A rules file.
+    pub rules: Option<String>,
 }
 
 /// A setting that is missing or wrong.
@@ -43,7 +49,7 @@ impl Config {
                 text.parse().ok().filter(|n| *n <= 1_000_000).ok_or(ConfigError::Number(name, text))
             }
         };
-        let default = Policy::default();
+        let budget = number("ALERT_BUDGET_PER_HOUR", Policy::default().budget_per_hour)?;
         Ok(Self {
             tables: Tables {
                 aggregates: required("AGGREGATES_TABLE")?,
@@ -52,9 +58,12 @@ impl Config {
             topic_arn: required("TOPIC_ARN")?,
             policy: Policy {
                 cooldown: i64::from(number("ALERT_COOLDOWN_SECONDS", 3600)?),
-                budget_per_hour: number("ALERT_BUDGET_PER_HOUR", default.budget_per_hour)?,
-                ..default
+                budget_per_hour: budget,
+                reserved_for_high: budget / 4,
+                ..Policy::default()
             },
+            chat: lookup("ALERT_CHAT").is_some_and(|text| text == "yes"),
+            rules: lookup("RULES").filter(|text| !text.trim().is_empty()),
         })
     }
 }
@@ -73,9 +82,11 @@ mod tests {
         let config = config.unwrap();
         assert_eq!((config.policy.cooldown, config.policy.budget_per_hour), (60, 20));
         assert_eq!(config.topic_arn, "topic_arn");
+        assert_eq!(config.policy.reserved_for_high, 5);
+        assert_eq!((config.chat, config.rules.as_deref()), (false, Some("rules")));
         assert_eq!(
             Config::from_lookup(&|_| Some("-1".to_owned())).unwrap_err(),
-            ConfigError::Number("ALERT_COOLDOWN_SECONDS", "-1".to_owned())
+            ConfigError::Number("ALERT_BUDGET_PER_HOUR", "-1".to_owned())
         );
     }
 }

@@ -7,12 +7,21 @@ use lambda_runtime::Diagnostic;
 /// Why a stream batch could not be dealt with whole.
 #[derive(Debug, thiserror::Error)]
 pub enum HandlerError {
-    /// The payload is no DynamoDB stream event.
-    #[error("unusable event: {0}")]
+    /// The payload is no event of ours, or a state that is no JSON.
+    #[error("unusable event or state: {0}")]
     Event(#[from] serde_json::Error),
+    /// An event of ours that asks for what this function does not do.
+    #[error("the alerter has no task {0}")]
+    Task(String),
+    /// A request for a day that is none.
+    #[error("{0:?} is no day of the form 2026-11-01")]
+    Day(String),
     /// The windows could not be read.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Somebody else stored another rules file at the same time.
+    #[error("somebody else stored another rules file at the same time: look at it, and try again")]
+    RulesRace,
     /// A finding could not be raised.
     #[error(transparent)]
     Raise(#[from] RaiseError),
@@ -21,9 +30,12 @@ pub enum HandlerError {
 impl From<HandlerError> for Diagnostic {
     fn from(error: HandlerError) -> Self {
         let error_type = match &error {
-            HandlerError::Event(_) => "Permanent.Event",
+            HandlerError::Event(_) | HandlerError::Task(_) | HandlerError::Day(_) => {
+                "Permanent.Event"
+            }
             HandlerError::Store(error) if error.is_retryable() => "Retryable.Store",
             HandlerError::Store(_) => "Permanent.Store",
+            HandlerError::RulesRace => "Retryable.Rules",
             HandlerError::Raise(_) => "Retryable.Notify",
         };
         Self { error_type: error_type.to_owned(), error_message: error.to_string() }

@@ -1,18 +1,23 @@
-//! Invocations: batches of a DynamoDB stream.
+//! Invocations: batches of a DynamoDB stream, and the schedule.
 
 use std::collections::BTreeMap;
 
 use aws_lambda_events::dynamodb::Event as StreamEvent;
+use flowlog_aws::deadline::Deadline;
 use flowlog_aws::telemetry::Metric;
-use flowlog_core::alert::{Notifier, Raised, raise};
-use flowlog_core::detect::{Finding, Rules};
+use flowlog_core::alert::{Notifier, Raised, STATE_TTL, raise};
+use flowlog_core::detect::{Baseline, Finding, History, Known, OPEN, Rules};
 use flowlog_core::record::{Source, Window};
 use flowlog_core::store::reader::history;
-use flowlog_core::store::{AggregateReader, AlertStore, PartialItem, Series, View};
+use flowlog_core::store::{
+    AggregateReader, AlertStore, LedgerReader, PartialItem, Series, StateItem, StoreError,
+    SummaryWriter, View,
+};
 use lambda_runtime::LambdaEvent;
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use crate::{App, HandlerError};
+use crate::{App, HandlerError, compact, schedule};
 
 /// What a stream record names: the roll-up of an interface and window has changed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,12 +39,24 @@ pub struct Sent {
     pub raised: Raised,
 }
 
-/// Deals with one stream batch. Answers with the sequence number from which the stream must come
-/// again, if any: a later record may be judged twice, which changes nothing.
-pub async fn handle<S: AggregateReader + AlertStore, N: Notifier>(
-    app: &App<S, N>,
-    event: LambdaEvent<Value>,
-) -> Result<Value, HandlerError> {
+/// Deals with one stream batch, or with a schedule. Answers a stream with the sequence number
+/// from which it must come again, if any: a later record may be judged twice, which changes nothing.
+pub async fn handle<S, N>(app: &App<S, N>, event: LambdaEvent<Value>) -> Result<Value, HandlerError>
+where
+    S: AggregateReader + AlertStore + LedgerReader + SummaryWriter,
+    N: Notifier,
+{
+    if let Some(task) = event.payload.get("flowlog") {
+        return match task.as_str() {
+            Some("sweep") => schedule(app, app.clock.now()).await,
+            Some("compact") => {
+                let deadline = Deadline::of(event.context.deadline, app.clock.now());
+                let request = compact::Request::deserialize(&event.payload)?;
+                Ok(serde_json::to_value(compact::compact(app, request, deadline).await?)?)
+            }
+            _ => Err(HandlerError::Task(task.to_string())),
+        };
+    }
     let event: StreamEvent = serde_json::from_value(event.payload)?;
     // Several records may ring for the same window; it is judged once, and fails at the first.
     let mut bells: BTreeMap<Bell, usize> = BTreeMap::new();
@@ -74,26 +91,96 @@ pub async fn handle<S: AggregateReader + AlertStore, N: Notifier>(
     Ok(json!({ "batchItemFailures": failures }))
 }
 
-/// Judges every window that a changed one can affect, itself first, and raises what is found.
+/// Judges every window that a changed one can affect, itself first, raises what is found, and
+/// learns what is usual from the windows that are closed by now.
 pub async fn ring<S: AggregateReader + AlertStore, N: Notifier>(
     app: &App<S, N>,
     bell: &Bell,
 ) -> Result<Vec<Sent>, HandlerError> {
+    app.clock.at(bell.window.end());
     let reach = Rules::LOOKBACK - 1;
-    let (from, to) = (bell.window.back(reach), bell.window.forward(reach));
+    // The hour before the latest closed window is looked at as well, to learn from.
+    let (from, to) = (bell.window.back(reach + OPEN), bell.window.forward(reach));
     let series = Series::interface(bell.source.clone(), &bell.interface_id);
     let (history, _) = history(&app.store, &series, from, to).await?;
+    let (version, known) = baseline(&app.store, &bell.interface_id).await?;
+    let baseline = known.map_or_else(Baseline::default, |known| known.baseline);
     let affected: Vec<Window> = history.windows.range(bell.window..=to).map(|(w, _)| *w).collect();
     let mut sent = Vec::new();
     for window in affected {
-        for finding in app.rules.evaluate(&history, window) {
-            let now = app.now.map_or(finding.window.end(), |now| now());
-            let raised = raise(&app.store, &app.notifier, &app.policy, &finding, now).await?;
-            report(app, &finding, raised);
-            sent.push(Sent { finding, raised });
-        }
+        let usual = baseline.before(&history, window);
+        let findings = app.rules.borrow().evaluate(&history, &usual, window);
+        sent.extend(raise_all(app, findings, None).await?);
+    }
+    let mut learned = baseline;
+    learned.advance(&history, bell.window.back(OPEN));
+    if learned.last != baseline.last {
+        remember(app, &history, version, learned).await?;
     }
     Ok(sent)
+}
+
+/// Raises findings at `now`, or each at the present.
+pub(crate) async fn raise_all<S: AlertStore, N: Notifier>(
+    app: &App<S, N>,
+    findings: Vec<Finding>,
+    now: Option<i64>,
+) -> Result<Vec<Sent>, HandlerError> {
+    let mut sent = Vec::with_capacity(findings.len());
+    for finding in findings {
+        let now = now.unwrap_or_else(|| app.clock.of(finding.window.end()));
+        let raised = raise(&app.store, &app.notifier, &app.policy, &finding, now).await?;
+        report(app, &finding, raised);
+        sent.push(Sent { finding, raised });
+    }
+    Ok(sent)
+}
+
+/// Where baselines are in the alerter's state.
+pub(crate) const BASELINE: &str = "baseline";
+
+/// What is usual at an interface, and the version of what was read.
+async fn baseline<S: AlertStore>(
+    store: &S,
+    interface_id: &str,
+) -> Result<(Option<i64>, Option<Known>), HandlerError> {
+    let Some(item) = store.state(BASELINE, interface_id).await? else { return Ok((None, None)) };
+    Ok((Some(item.version), Some(known(&item)?)))
+}
+
+/// Reads a stored baseline.
+pub(crate) fn known(item: &StateItem) -> Result<Known, HandlerError> {
+    serde_json::from_str(&item.body).map_err(|error| {
+        let key = format!("A#{}/{}", item.kind, item.subject);
+        StoreError::Corrupt { key, reason: error.to_string() }.into()
+    })
+}
+
+/// Stores what was learned, if nobody else learned meanwhile: a version is the last window that was
+/// taken in, so a redelivered window is never taken in twice.
+async fn remember<S: AlertStore, N>(
+    app: &App<S, N>,
+    history: &History,
+    version: Option<i64>,
+    learned: Baseline,
+) -> Result<(), HandlerError> {
+    let Some(last) = learned.last else { return Ok(()) };
+    let names = history.windows.values().next_back();
+    let known = Known {
+        interface_id: history.interface_id.clone(),
+        vpc_id: names.map(|r| r.vpc_id.clone()).unwrap_or_default(),
+        account_id: names.map(|r| r.account_id.clone()).unwrap_or_default(),
+        baseline: learned,
+    };
+    let item = StateItem {
+        kind: BASELINE.to_owned(),
+        subject: history.interface_id.clone(),
+        version: last.start(),
+        body: serde_json::to_string(&known)?,
+        ttl: last.end() + STATE_TTL,
+    };
+    let _faster = app.store.swap_state(&item, version).await?;
+    Ok(())
 }
 
 fn report<S, N>(app: &App<S, N>, finding: &Finding, raised: Raised) {
@@ -101,6 +188,6 @@ fn report<S, N>(app: &App<S, N>, finding: &Finding, raised: Raised) {
     match raised {
         Raised::Sent(_) => (app.metrics)("anomaly-alerter", &[(Metric::AlertsPublished, 1)]),
         Raised::OverBudget => (app.metrics)("anomaly-alerter", &[(Metric::AlertsSuppressed, 1)]),
-        Raised::BelowNotify | Raised::Stale | Raised::Held => {}
+        Raised::Recorded | Raised::Noted | Raised::Held => {}
     }
 }

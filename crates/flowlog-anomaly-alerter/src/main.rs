@@ -1,8 +1,10 @@
 //! The Lambda function `flowlog-anomaly-alerter`.
 
-use flowlog_anomaly_alerter::{App, Config, handle};
+use std::cell::RefCell;
+
+use flowlog_anomaly_alerter::{App, Clock, Config, handle};
 use flowlog_aws::{DynamoDbStore, SnsNotifier, env, sdk, telemetry};
-use flowlog_core::detect::Rules;
+use flowlog_core::detect::RuleSet;
 use lambda_runtime::{Error, run, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
@@ -12,11 +14,14 @@ async fn main() -> Result<(), Error> {
     let sdk = sdk::from_lookup(&env::process);
     let app = App {
         store: DynamoDbStore::new(&sdk, config.tables),
-        notifier: SnsNotifier::new(&sdk, config.topic_arn),
-        rules: Rules::default(),
+        notifier: SnsNotifier::new(&sdk, config.topic_arn).chat(config.chat),
+        rules: RefCell::new(RuleSet::default()),
+        rules_text: config.rules,
         policy: config.policy,
-        now: Some(env::now),
+        clock: Clock::Wall(env::now),
         metrics: telemetry::emit,
     };
+    // A cold start goes on with the stored rules; what is wrong with them, the schedule says.
+    app.load_rules().await?;
     run(service_fn(|event| handle(&app, event))).await
 }

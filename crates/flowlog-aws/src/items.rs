@@ -5,12 +5,12 @@
 
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use flowlog_core::record::Window;
 use flowlog_core::rollup::{ActionTotals, Sums};
-use flowlog_core::store::item::{self, AlertState, Claim, Completion};
+use flowlog_core::store::item::{self, Claim, Completion};
 use flowlog_core::store::summary::SummaryError;
 use flowlog_core::store::{
-    DirectoryEntry, LedgerEntry, LedgerState, PartialItem, Series, StoreError, SummaryItem,
+    DirectoryEntry, LedgerEntry, LedgerState, PartialItem, Series, StateItem, StoreError,
+    SummaryItem,
 };
 
 /// An item, as the SDK has it.
@@ -173,15 +173,23 @@ fn to_completion(reader: &mut Reader) -> Result<Completion, StoreError> {
     })
 }
 
-pub(crate) fn to_alert(item: Item) -> Result<AlertState, StoreError> {
+pub(crate) fn of_state(state: &StateItem) -> Item {
+    with(
+        key(item::state_pk(&state.kind), &state.subject),
+        [("v", n(state.version)), ("b", s(&state.body)), ("ttl", n(state.ttl))],
+    )
+}
+
+pub(crate) fn to_state(item: Item) -> Result<StateItem, StoreError> {
     let mut reader = Reader::new(item);
-    let since: i64 = reader.number("ep")?;
-    Ok(AlertState {
-        seq: reader.number("n")?,
-        published: reader.optional_number("pub")?.unwrap_or(0),
-        next: reader.number("nxt")?,
-        severity: reader.number("sev")?,
-        since: Window::of(since).ok_or_else(|| reader.corrupt("ep is no window"))?,
+    let pk = reader.text("pk")?;
+    let kind = pk.strip_prefix("A#").ok_or_else(|| reader.corrupt("no key of a state"))?;
+    Ok(StateItem {
+        kind: kind.to_owned(),
+        subject: reader.text("sk")?,
+        version: reader.number("v")?,
+        body: reader.text("b")?,
+        ttl: reader.number("ttl")?,
     })
 }
 

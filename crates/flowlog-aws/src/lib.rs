@@ -6,6 +6,7 @@
 
 mod backoff;
 pub mod capacity;
+pub mod deadline;
 pub mod dynamodb;
 pub mod env;
 mod error;

@@ -18,12 +18,62 @@ const MOST_ATTRIBUTES: usize = 10;
 pub struct SnsNotifier {
     client: Client,
     topic_arn: String,
+    chat: bool,
 }
 
 impl SnsNotifier {
     /// Notifications to this topic.
     pub fn new(config: &SdkConfig, topic_arn: impl Into<String>) -> Self {
-        Self { client: Client::new(config), topic_arn: topic_arn.into() }
+        Self { client: Client::new(config), topic_arn: topic_arn.into(), chat: false }
+    }
+
+    /// Whether HTTPS subscribers are a chat (Amazon Q Developer in chat applications, once AWS
+    /// Chatbot), which takes custom notifications only; otherwise they get the OCSF document.
+    #[must_use]
+    pub fn chat(self, chat: bool) -> Self {
+        Self { chat, ..self }
+    }
+}
+
+/// Who receives a topic's messages, or would once confirmed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subscription {
+    /// `email`, `sqs`, `https`, ….
+    pub protocol: String,
+    /// Address, ARN or URL.
+    pub endpoint: String,
+    /// Whether it has been confirmed: an e-mail address gets nothing before.
+    pub confirmed: bool,
+}
+
+impl SnsNotifier {
+    /// Every subscription of the topic.
+    pub async fn subscriptions(&self) -> Result<Vec<Subscription>, NotifyError> {
+        let mut found = Vec::new();
+        let mut next = None;
+        loop {
+            let page = self
+                .client
+                .list_subscriptions_by_topic()
+                .topic_arn(&self.topic_arn)
+                .set_next_token(next)
+                .send()
+                .await
+                .map_err(|e| error::notify("ListSubscriptionsByTopic", &e))?;
+            for one in page.subscriptions.unwrap_or_default() {
+                let arn = one.subscription_arn.unwrap_or_default();
+                found.push(Subscription {
+                    protocol: one.protocol.unwrap_or_default(),
+                    endpoint: one.endpoint.unwrap_or_default(),
+                    // Before it is confirmed, SNS says so in place of the ARN.
+                    confirmed: arn.starts_with("arn:"),
+                });
+            }
+            next = page.next_token.filter(|token| !token.is_empty());
+            if next.is_none() {
+                return Ok(found);
+            }
+        }
     }
 }
 
@@ -35,7 +85,7 @@ impl Notifier for SnsNotifier {
             .topic_arn(&self.topic_arn)
             .subject(subject(&notification.subject))
             .message_structure("json")
-            .message(message(notification));
+            .message(message(notification, self.chat));
         for (name, value) in attributes(notification) {
             let value = MessageAttributeValue::builder().data_type("String").string_value(value);
             let value = value.build().map_err(|e| NotifyError::Permanent(Box::new(e)))?;
@@ -47,14 +97,15 @@ impl Notifier for SnsNotifier {
 }
 
 /// People (e-mail, and whatever protocol is not named) get the text, programs the JSON.
-fn message(notification: &Notification) -> String {
-    let Notification { text, json, .. } = notification;
+fn message(notification: &Notification, to_chat: bool) -> String {
+    let Notification { text, json, chat, .. } = notification;
+    let https = if to_chat { chat } else { json };
     json!({
         "default": text,
         "email": text,
         "sqs": json,
         "http": json,
-        "https": json,
+        "https": https,
         "lambda": json,
     })
     .to_string()
@@ -101,6 +152,7 @@ mod tests {
             subject: "[high] rejected scan on eni-0a".to_owned(),
             text: "Somebody knocks.\nLook here.".to_owned(),
             json: "{\"class_uid\":2004}".to_owned(),
+            chat: "{\"source\":\"custom\"}".to_owned(),
             attributes: vec![("severity", "high".to_owned()), ("vpc", String::new())],
             dedupe_id: "D1#eni-0a#3".to_owned(),
         }
@@ -186,5 +238,31 @@ mod tests {
             assert_eq!(subject(wanted), expected);
         }
         assert_eq!(subject(&"x".repeat(300)).len(), LONGEST_SUBJECT);
+    }
+
+    #[tokio::test]
+    async fn subscriptions_say_whether_they_are_confirmed() {
+        let member = |arn: &str, protocol: &str, endpoint: &str| {
+            format!(
+                "<member><SubscriptionArn>{arn}</SubscriptionArn><Protocol>{protocol}</Protocol><Endpoint>{endpoint}</Endpoint></member>"
+            )
+        };
+        let page = |members: &str, next: &str| {
+            let body = format!(
+                "<ListSubscriptionsByTopicResponse><ListSubscriptionsByTopicResult><Subscriptions>{members}</Subscriptions>{next}</ListSubscriptionsByTopicResult></ListSubscriptionsByTopicResponse>"
+            );
+            (200, Vec::new(), body)
+        };
+        let wire = Wire::new([
+            page(
+                &member("PendingConfirmation", "email", "a@example.com"),
+                "<NextToken>t</NextToken>",
+            ),
+            page(&member(&format!("{TOPIC}:1"), "sqs", "arn:aws:sqs:eu-west-1:1:q"), ""),
+        ]);
+        let found = SnsNotifier::new(&wire.config(), TOPIC).subscriptions().await.unwrap();
+        let found: Vec<_> = found.iter().map(|s| (s.protocol.as_str(), s.confirmed)).collect();
+        assert_eq!(found, [("email", false), ("sqs", true)]);
+        assert_eq!(form(&wire.asked()[1].body)["NextToken"], "t");
     }
 }

@@ -77,6 +77,9 @@ metrics! {
     AlertsPublished Count "Notifications sent.",
     AlertsSuppressed Count "Notifications held back by the budget.",
     AlertsRepeated Count "Notifications sent by the sweeper, since nobody marked them.",
+    HoursCompacted Count "Summaries written.",
+    HoursLeft Count "Hours of a series that compaction had no time for, or that it could not fold whole.",
+    RulesRefused Count "Rules files that are wrong: the last good one stays in force.",
 }
 
 /// Writes metrics of one function as one line. The caller sums up first: a line costs the same

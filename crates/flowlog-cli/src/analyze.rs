@@ -8,7 +8,7 @@ use flowlog_core::decode::{
     DecodeError, Decoded, Encoding, Fallback, Limits, ObjectDecoder, QuickRow, RecordSink,
     RejectedLine, Verdict,
 };
-use flowlog_core::detect::Rules;
+use flowlog_core::detect::RuleSet;
 use flowlog_core::format::Format;
 use flowlog_core::record::Record;
 use flowlog_core::rollup::{Accumulator, BlobError, Budget, Chunk};
@@ -31,6 +31,17 @@ pub fn analyze(
     fallback: &Fallback,
     complain: &mut dyn FnMut(Complaint),
 ) -> Result<Report, BlobError> {
+    let (builder, files) = read(paths, limits, fallback, complain);
+    builder.finish(files, &RuleSet::default())
+}
+
+/// Reads everything into roll-ups, with what became of each file.
+pub(crate) fn read(
+    paths: &[PathBuf],
+    limits: Limits,
+    fallback: &Fallback,
+    complain: &mut dyn FnMut(Complaint),
+) -> (Builder, Vec<FileReport>) {
     let inputs = expand(paths);
     let progress = progress(inputs.iter().filter_map(Input::size).sum());
     let mut builder = Builder::default();
@@ -49,7 +60,7 @@ pub fn analyze(
         files.push(read.report);
     }
     progress.finish_and_clear();
-    builder.finish(files, &Rules::default())
+    (builder, files)
 }
 
 /// Counts objects; drawn only where standard error is a terminal.

@@ -130,11 +130,17 @@ const QUEUE_REQUESTS: f64 = 4.0;
 /// Stream records in one invocation of the alerter, and its seconds for each.
 const STREAM_BATCH: f64 = 100.0;
 const ALERT_SECONDS: f64 = 0.005;
-/// Read units (4 KB, half for eventual consistency) of one look of the rules at one interface.
-const LOOK_BYTES: f64 = 4.0 * 4096.0;
+/// Windows that the rules read when a partial rings: an hour, and the windows that are still open. And
+/// once an hour, a day.
+const LOOK_WINDOWS: f64 = 15.0;
+/// Runs of compaction that read a partial: three while it is fresh, three when its day settles.
+const COMPACTION_READS: f64 = 6.0;
+/// Sweeps a day, and the bytes of what is known of an interface, which each of them reads.
+const SWEEPS: f64 = 288.0;
+const BASELINE_BYTES: f64 = 500.0;
 /// Alarms, metrics and bytes of log an invocation, by the observability template.
-const ALARMS: f64 = 14.0;
-const METRICS: f64 = 20.0;
+const ALARMS: f64 = 16.0;
+const METRICS: f64 = 23.0;
 const LOG_BYTES: f64 = 1_000.0;
 /// How often somebody asks Athena about everything of a day.
 const SCANS_A_DAY: f64 = 4.0;
@@ -184,8 +190,12 @@ fn added(load: &Load) -> Vec<Line> {
     let other_writes =
         scopes * units(SCOPE_BYTES, 1024.0) + objects * LEDGER_WRITES + interfaces * 2.0;
     let compaction_writes = summaries * units(SUMMARY_BYTES, 1024.0);
-    let compaction_reads = partials * partial_bytes / 4096.0 / 2.0;
-    let looks = windows * units(LOOK_BYTES, 4096.0) / 2.0;
+    // Every read is consistent: a unit for each 4 KB.
+    let compaction_reads = partials * partial_bytes / 4096.0 * COMPACTION_READS;
+    let window_bytes = PARTIALS_A_WINDOW * partial_bytes;
+    let day_looks = interfaces * 24.0 * WINDOWS_A_DAY * window_bytes / 4096.0;
+    let sweeps = interfaces * SWEEPS * BASELINE_BYTES / 4096.0;
+    let looks = partials * units(LOOK_WINDOWS * window_bytes, 4096.0) + day_looks + sweeps;
     let stored = partials * partial_bytes * PARTIAL_DAYS
         + summaries * SUMMARY_BYTES * SUMMARY_DAYS
         + scopes * SCOPE_BYTES * PARTIAL_DAYS;
@@ -206,12 +216,16 @@ fn added(load: &Load) -> Vec<Line> {
             "DynamoDB compaction",
             DAYS * (compaction_writes / 1e6 * WRITE_MILLION
                 + compaction_reads / 1e6 * READ_MILLION),
-            format!("{summaries:.0} summaries of hours a day, each partial read once"),
+            format!(
+                "{summaries:.0} summaries of hours a day, each partial read {COMPACTION_READS:.0} times"
+            ),
         ),
         line(
             "DynamoDB reads",
             DAYS * looks / 1e6 * READ_MILLION,
-            "rules look at an interface once a window".to_owned(),
+            format!(
+                "rules read {LOOK_WINDOWS:.0} windows for each partial, and a day once an hour"
+            ),
         ),
         line(
             "DynamoDB storage",

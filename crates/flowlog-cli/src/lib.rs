@@ -4,6 +4,7 @@
 //! stand in for buckets, an embedded DynamoDB for the tables, a printed notification for SNS. [`ask`]
 //! puts questions to a store, a local one or the deployed tables.
 
+pub mod alerting;
 pub mod analyze;
 pub mod ask;
 pub mod cost;
@@ -13,5 +14,6 @@ pub mod generate;
 pub mod input;
 pub mod local;
 mod parquet;
+pub mod replay;
 pub mod report;
 pub mod requeue;

@@ -18,14 +18,15 @@ use flowlog_aws::streams::{StreamKeys, StreamReader};
 use flowlog_aws::telemetry::Metric;
 use flowlog_core::alert::{Notification, Notifier, NotifyError, Policy};
 use flowlog_core::decode::{Counts, Limits};
-use flowlog_core::detect::Rules;
+use flowlog_core::detect::RuleSet;
 use flowlog_core::ingest::Ingestor;
 use flowlog_core::object::{ObjectRef, Objects as _};
 use flowlog_core::record::{BatchId, Source, Window};
 use flowlog_core::rollup::BlobError;
 use flowlog_core::store::reader::history;
 use flowlog_core::store::{
-    AggregateReader as _, LedgerEntry, LedgerReader as _, LedgerState, Series, StoreError, View,
+    AggregateReader as _, LedgerEntry, LedgerReader as _, LedgerState, PartialItem, Series,
+    StoreError, View,
 };
 use flowlog_s3_parser as parser;
 use lambda_runtime::{Context, LambdaEvent};
@@ -38,6 +39,10 @@ use crate::report::{Builder, FileReport, Report};
 
 /// How many objects are ingested before the stream is read.
 const OBJECTS_PER_POLL: usize = 32;
+/// Seconds between two runs of the alerter's schedule.
+const EVERY: i64 = 300;
+/// Runs of the schedule after the last record: an hour and a bit.
+const SETTLING: i64 = 13;
 /// How many stream records an invocation of the alerter gets.
 const STREAM_BATCH: usize = 100;
 
@@ -96,6 +101,8 @@ struct Pipeline {
     parser: Parser,
     alerter: Alerter,
     stream: StreamReader,
+    /// When the schedule last ran, in the records' time.
+    scheduled: i64,
     store: DynamoDbStore,
     // Dropped last: everything above talks to it.
     _database: EmbeddedDb,
@@ -141,6 +148,8 @@ pub async fn run(
         progress.inc(1);
     }
     pipeline.ring().await?;
+    pipeline.settle().await?;
+    pipeline.compact().await?;
     progress.finish_and_clear();
     for report in &reports {
         if let Some(error) = &report.error {
@@ -183,12 +192,14 @@ impl Pipeline {
             alerter: Alerter {
                 store: store.clone(),
                 notifier: PrintedNotifier::default(),
-                rules: Rules::default(),
+                rules: RefCell::new(RuleSet::default()),
+                rules_text: None,
                 policy: Policy { stale_after: None, ..Policy::default() },
-                now: None,
+                clock: alerter::Clock::event(),
                 metrics: no_metrics,
             },
             stream,
+            scheduled: 0,
             store,
             _database: database,
         })
@@ -219,10 +230,55 @@ impl Pipeline {
                 return Ok(());
             }
             for batch in keys.chunks(STREAM_BATCH) {
+                if self.scheduled == 0 {
+                    let first =
+                        batch.iter().find_map(|keys| PartialItem::parse_key(&keys.pk, &keys.sk));
+                    self.scheduled = first.map_or(0, |(_, window)| window.start());
+                }
                 let event = LambdaEvent::new(stream_event(batch), Context::default());
                 alerter::handle(&self.alerter, event).await?;
+                self.tick().await?;
             }
         }
+    }
+
+    /// Runs the alerter's schedule each time that, by the records' clock, it was time: a batch may be
+    /// of more than five minutes, and which windows are in one must not matter.
+    async fn tick(&mut self) -> Result<(), LocalError> {
+        // Between two recordings there is nothing to look at.
+        let yesterday = self.alerter.clock.now() - 86_400;
+        self.scheduled = self.scheduled.max(yesterday - yesterday.rem_euclid(EVERY));
+        while self.scheduled + EVERY <= self.alerter.clock.now() {
+            self.scheduled += EVERY;
+            alerter::schedule(&self.alerter, self.scheduled).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets the time pass in which late records may come, so that what is over is over, and the
+    /// last digest is sent.
+    async fn settle(&mut self) -> Result<(), LocalError> {
+        let last = self.alerter.clock.now();
+        if last == 0 {
+            return Ok(());
+        }
+        for run in 1..=SETTLING {
+            let now = self.alerter.clock.at(last + run * EVERY);
+            // Not the whole schedule: after the last record of a recording everything is silent.
+            alerter::tidy(&self.alerter, now).await?;
+        }
+        Ok(())
+    }
+
+    /// Folds every hour of what is stored, as the schedule does it in AWS hour by hour.
+    async fn compact(&self) -> Result<(), LocalError> {
+        let sources = self.store.sources("00000000", "99999999").await?;
+        let days: BTreeSet<String> = sources.into_iter().map(|(day, _)| day).collect();
+        if !days.is_empty() {
+            let request = json!({ "flowlog": "compact", "days": days });
+            alerter::handle(&self.alerter, LambdaEvent::new(request, Context::default())).await?;
+        }
+        Ok(())
     }
 }
 
@@ -335,7 +391,7 @@ async fn report(
             }
         }
     }
-    let mut report = builder.finish(files, &Rules::default())?;
+    let mut report = builder.finish(files, &RuleSet::default())?;
     report.notes = notes;
     // The totals are the ledger's: of everything in the store, each delivery once.
     report.totals = Counts::default();

@@ -12,6 +12,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use flowlog_aws::{DynamoDbStore, S3Objects, env, sdk};
+use flowlog_cli::alerting::{ReplayArgs, RulesCommand, Said, TestAlertArgs};
 use flowlog_cli::ask::{self, CoverageArgs, Question, RejectedArgs, TopArgs, WhoArgs};
 use flowlog_cli::cost::{self, Load};
 use flowlog_cli::embedded::{EmbeddedDb, Location};
@@ -19,7 +20,7 @@ use flowlog_cli::folder::FolderObjects;
 use flowlog_cli::generate::{self, Attack, FileFormat, Layout, Plan};
 use flowlog_cli::report::{self, Report};
 use flowlog_cli::requeue::{self, Selection};
-use flowlog_cli::{analyze, local};
+use flowlog_cli::{alerting, analyze, local};
 use flowlog_core::decode::{Fallback, Limits};
 use flowlog_core::format::Format;
 use flowlog_core::object::Objects;
@@ -74,6 +75,19 @@ enum Command {
     ///
     /// Exit status: 0 everything chosen counts now; 1 something does not; 2 the command line is wrong.
     Requeue(RequeueArgs),
+    /// Say what rules would have sent over a recording: notifications by rule, the noisiest subjects.
+    ///
+    /// Every finding goes through the deployed function's own lifecycle (cooldown, escalation,
+    /// budget, digest) by the records' own clock. With --against, also which messages one rules file
+    /// would have sent and the other not. Exit status as for analyze.
+    Replay(ReplayArgs),
+    /// Check, store or show rules files.
+    #[command(subcommand)]
+    Rules(RulesCommand),
+    /// Send a test message through the deployed topic, and say which subscriptions are confirmed.
+    ///
+    /// Region and credentials come from the environment (AWS_REGION, AWS_ACCESS_KEY_ID, …).
+    TestAlert(TestAlertArgs),
     /// Write deterministic flow log objects of two peered VPCs, and the truth about them.
     Generate(GenerateArgs),
     /// Estimate what flowlog adds to the AWS bill, beside what AWS charges to deliver the same logs.
@@ -206,6 +220,9 @@ async fn main() -> ExitCode {
         Command::Who(args) => run_ask(Question::Who(args)).await,
         Command::Coverage(args) => run_ask(Question::Coverage(args)).await,
         Command::Requeue(args) => run_requeue(args).await,
+        Command::Replay(args) => say(alerting::replay(&args, &mut complain).await),
+        Command::Rules(command) => say(alerting::rules(command).await),
+        Command::TestAlert(args) => say(alerting::test_alert(&args).await),
         Command::Generate(args) => run_generate(args),
         Command::Cost(args) => run_cost(&args),
     };
@@ -219,6 +236,13 @@ async fn main() -> ExitCode {
 }
 
 type Fallible = Result<ExitCode, Box<dyn std::error::Error>>;
+
+/// Prints what a command has to say.
+fn say(said: Result<Said, Box<dyn std::error::Error>>) -> Fallible {
+    let said = said?;
+    print(&said.text)?;
+    Ok(if said.well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
 
 fn run_analyze(args: &AnalyzeArgs) -> Fallible {
     let fallback = match &args.log_format {

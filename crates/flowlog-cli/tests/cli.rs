@@ -281,3 +281,54 @@ fn columns_say_what_lines_say_wherever_they_come_from() {
     assert_eq!(lines["totals"], columns["totals"]);
     assert_eq!(lines["interfaces"], columns["interfaces"]);
 }
+
+#[test]
+fn replay_says_what_rules_would_send_and_what_another_file_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| flowlog(folder.path(), args);
+    let day =
+        run(&["generate", "--minutes", "60", "--rate", "60", "--attack", "port-scan", "-o", "day"]);
+    assert!(day.status.success());
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("off.toml", "[rules.port-scan]\nenabled = false\n");
+    write("wrong.toml", "[rules.port-scan]\nenabled = 7\n");
+
+    let output = run(&["replay", "day", "--format", "json", "--against", "off.toml"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["rules"]["port-scan"]["high"], 1);
+    assert_eq!(json["against"]["rules"].get("port-scan"), None);
+    let difference = json["difference"].as_array().unwrap();
+    let gone = difference.iter().filter_map(Value::as_str).find(|line| line.starts_with("- "));
+    assert!(gone.unwrap().contains(" high port-scan on eni-"), "{difference:?}");
+
+    let output = run(&["replay", "day", "--rules", "off.toml"]);
+    assert!(!text(&output.stdout).contains("port-scan"), "{}", text(&output.stdout));
+    for args in [&["replay", "day", "--rules", "wrong.toml"][..], &["rules", "check", "wrong.toml"]]
+    {
+        let output = run(args);
+        assert_eq!(output.status.code(), Some(1));
+        let said = text(&output.stderr);
+        assert!(said.contains("wrong.toml: line 2, column 11: invalid type"), "{said}");
+    }
+    assert_eq!(run(&["rules", "check", "off.toml"]).status.code(), Some(0));
+}
+
+/// What `flowlog rules defaults` prints is a rules file, and the table of docs/detection.md.
+#[test]
+fn the_defaults_are_a_rules_file_and_as_documented() {
+    let folder = tempfile::tempdir().unwrap();
+    let defaults = text(&flowlog(folder.path(), &["rules", "defaults"]).stdout);
+    std::fs::write(folder.path().join("all.toml"), &defaults).unwrap();
+    assert_eq!(flowlog(folder.path(), &["rules", "check", "all.toml"]).status.code(), Some(0));
+    assert_eq!(defaults.matches("[rules.").count(), 15);
+    let project = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let document = std::fs::read_to_string(project.join("docs/detection.md")).unwrap();
+    for rule in defaults.split("\n\n") {
+        let mut lines = rule.lines();
+        let name = lines.next().unwrap().trim_matches(['[', ']']).trim_start_matches("rules.");
+        let thresholds: Vec<String> = lines.map(|line| format!("`{line}`")).collect();
+        let row = format!("| `{name}` | {} |", thresholds.join(" · "));
+        assert!(document.contains(&row), "docs/detection.md lacks {row}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Invocations: which objects, what became of them, what is acknowledged.
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
+use flowlog_aws::deadline::Deadline;
 use flowlog_aws::telemetry::Metric;
 use flowlog_core::event::{Notification, Notifications, parse_notifications};
 use flowlog_core::ingest::{Begun, Delivery, IngestError, Lateness, Outcome};
@@ -10,7 +11,6 @@ use flowlog_core::store::{AggregateWriter, Ledger, LedgerReader};
 use lambda_runtime::LambdaEvent;
 use serde_json::{Value, json};
 
-use crate::deadline::Deadline;
 use crate::object::{ReadError, read};
 use crate::reconcile::{Request, reconcile};
 use crate::{App, HandlerError};
@@ -32,7 +32,7 @@ where
     S: Ledger + LedgerReader + AggregateWriter,
 {
     let LambdaEvent { payload, context } = event;
-    let deadline = Deadline::of(&context, (app.now)());
+    let deadline = Deadline::of(context.deadline, (app.now)());
     if let Some(request) = Request::of(&payload)? {
         let summary = reconcile(app, &request, deadline).await?;
         return Ok(serde_json::to_value(summary).unwrap_or_default());

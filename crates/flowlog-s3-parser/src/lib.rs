@@ -6,7 +6,6 @@
 //! private subnets with only their gateway endpoints.
 
 mod config;
-mod deadline;
 mod download;
 mod error;
 mod handler;

@@ -4,6 +4,7 @@
 //! Nothing is remembered from one run to the next: what a run did not get to is still missing in
 //! the next one, which begins with another folder.
 
+use flowlog_aws::deadline::Deadline;
 use flowlog_aws::telemetry::Metric;
 use flowlog_core::event::{EventError, Notification};
 use flowlog_core::object::{Listed, Listing, Objects};
@@ -13,7 +14,6 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::deadline::Deadline;
 use crate::handler::{ingest_object, not_a_flow_log};
 use crate::{App, HandlerError};
 

@@ -6,13 +6,12 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use flowlog_core::alert::{Notification, Notifier, NotifyError};
+use flowlog_core::alert::{Alert, Notification, Notifier, NotifyError};
 use flowlog_core::record::{BatchId, Source, Window};
-use flowlog_core::store::item::AlertClaim;
 use flowlog_core::store::{
-    AggregateReader, AggregateWriter, AlertState, AlertStore, Claim, ClaimOutcome, Completed,
-    Completion, DirectoryEntry, Ledger, LedgerEntry, LedgerReader, PartialItem, Series,
-    SeriesItems, StoreError, SummaryItem, SummaryWriter, View,
+    AggregateReader, AggregateWriter, AlertStore, Claim, ClaimOutcome, Completed, Completion,
+    DirectoryEntry, Ledger, LedgerEntry, LedgerReader, PartialItem, Series, SeriesItems, StateItem,
+    StoreError, SummaryItem, SummaryWriter, View,
 };
 
 use crate::executor::alone;
@@ -313,28 +312,28 @@ impl AggregateReader for Process {
 }
 
 impl AlertStore for Process {
-    async fn claim_alert(
-        &self,
-        key: &str,
-        claim: &AlertClaim,
-    ) -> Result<Result<AlertState, AlertState>, StoreError> {
-        let (asked, claim) = (key.to_owned(), claim.clone());
-        let claimed =
-            self.world.call("alert", move |world| alone(world.tables.claim_alert(&asked, &claim)));
-        let mut claimed = claimed.await?;
-        match (self.alert_mutant, &mut claimed) {
-            (Some(AlertMutant::MarkFirst), Ok(state)) => {
-                self.mark_published(key, state.seq).await?;
-            }
-            (Some(AlertMutant::ClaimIsTold), Err(state)) => state.published = state.seq,
-            _ => {}
-        }
-        Ok(claimed)
+    async fn state(&self, kind: &str, subject: &str) -> Result<Option<StateItem>, StoreError> {
+        let (kind, subject) = (kind.to_owned(), subject.to_owned());
+        let got = self.world.call("state", move |world| alone(world.tables.state(&kind, &subject)));
+        let got = got.await?;
+        Ok(if self.alert_mutant == Some(AlertMutant::ClaimIsTold) { got.map(told) } else { got })
     }
 
-    async fn mark_published(&self, key: &str, seq: u64) -> Result<(), StoreError> {
-        let key = key.to_owned();
-        self.world.call("mark", move |world| alone(world.tables.mark_published(&key, seq))).await
+    async fn states(&self, kind: &str) -> Result<Vec<StateItem>, StoreError> {
+        let kind = kind.to_owned();
+        self.world.call("query", move |world| alone(world.tables.states(&kind))).await
+    }
+
+    async fn swap_state(
+        &self,
+        item: &StateItem,
+        expected: Option<i64>,
+    ) -> Result<bool, StoreError> {
+        let mut item = item.clone();
+        if self.alert_mutant == Some(AlertMutant::MarkFirst) {
+            item = told(item);
+        }
+        self.world.call("swap", move |world| alone(world.tables.swap_state(&item, expected))).await
     }
 
     async fn spend_budget(
@@ -354,6 +353,14 @@ impl AlertStore for Process {
             })
             .await
     }
+}
+
+/// The state of an alert as it is once its claim has been marked.
+fn told(item: StateItem) -> StateItem {
+    let Ok(alert) = serde_json::from_str::<Alert>(&item.body) else { return item };
+    let seq = alert.seq;
+    let body = serde_json::to_string(&alert.marked(seq)).unwrap_or_default();
+    StateItem { body, ..item }
 }
 
 /// The topic, through a client of one process.

@@ -1,56 +1,41 @@
-//! The state of alerts: claim (n) → publish → mark, and a budget of notifications per hour.
+//! The alerter's state, changed by compare-and-swap, and a budget of notifications per hour.
 
-use flowlog_core::store::item::{self, AlertClaim};
-use flowlog_core::store::{AlertState, AlertStore, StoreError};
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure as OnRefusal};
+use flowlog_core::store::item;
+use flowlog_core::store::{AlertStore, StateItem, StoreError};
 
-use super::ledger::refused_without_item;
+use super::patience::patiently;
 use super::{DynamoDbStore, Outcome, Update};
+use crate::error;
 use crate::items::{self, n, s};
-use aws_sdk_dynamodb::types::AttributeValue;
 
 impl AlertStore for DynamoDbStore {
-    async fn claim_alert(
-        &self,
-        key: &str,
-        claim: &AlertClaim,
-    ) -> Result<Result<AlertState, AlertState>, StoreError> {
-        let outcome = self
-            .update(Update {
-                pk: item::alert_pk(key),
-                sk: item::ALERT_SK,
-                expression: "SET sev = :sev, nxt = :next, ep = if_not_exists(ep, :window), \
-                             #ttl = :ttl ADD n :one",
-                condition: Some("attribute_not_exists(pk) OR nxt <= :now OR sev < :sev"),
-                values: vec![
-                    (":sev", n(claim.severity)),
-                    (":next", n(claim.next)),
-                    (":now", n(claim.now)),
-                    (":window", n(claim.window.start())),
-                    (":ttl", n(claim.ttl)),
-                    (":one", n(1)),
-                ],
-            })
-            .await?;
-        match outcome {
-            Outcome::Updated(item) => Ok(Ok(items::to_alert(item)?)),
-            Outcome::Refused(Some(item)) => Ok(Err(items::to_alert(item)?)),
-            Outcome::Refused(None) => Err(refused_without_item("UpdateItem")),
-        }
+    async fn state(&self, kind: &str, subject: &str) -> Result<Option<StateItem>, StoreError> {
+        let request = self
+            .client
+            .get_item()
+            .table_name(&self.tables.control)
+            .set_key(Some(items::key(item::state_pk(kind), subject)))
+            .consistent_read(true);
+        let got = patiently("GetItem", async || {
+            request.clone().send().await.map_err(|e| error::store("GetItem", &e))
+        });
+        got.await?.item.map(items::to_state).transpose()
     }
 
-    async fn mark_published(&self, key: &str, seq: u64) -> Result<(), StoreError> {
-        let outcome = self
-            .update(Update {
-                pk: item::alert_pk(key),
-                sk: item::ALERT_SK,
-                expression: "SET pub = :seq",
-                condition: Some("n >= :seq AND (attribute_not_exists(pub) OR pub < :seq)"),
-                values: vec![(":seq", n(seq))],
-            })
-            .await?;
-        // Refused: it was marked before, or was never claimed.
-        let (Outcome::Updated(_) | Outcome::Refused(_)) = outcome;
-        Ok(())
+    async fn states(&self, kind: &str) -> Result<Vec<StateItem>, StoreError> {
+        let found = self.query(&self.tables.control, item::state_pk(kind), " ", "~").await?;
+        found.into_iter().map(items::to_state).collect()
+    }
+
+    async fn swap_state(
+        &self,
+        item: &StateItem,
+        expected: Option<i64>,
+    ) -> Result<bool, StoreError> {
+        patiently("PutItem", async || self.swap_once(item, expected).await).await
     }
 
     async fn spend_budget(
@@ -93,5 +78,76 @@ impl AlertStore for DynamoDbStore {
         })
         .await?;
         Ok(false)
+    }
+}
+
+impl DynamoDbStore {
+    /// One attempt at a swap.
+    async fn swap_once(&self, item: &StateItem, expected: Option<i64>) -> Result<bool, StoreError> {
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.tables.control)
+            .set_item(Some(items::of_state(item)))
+            .return_values_on_condition_check_failure(OnRefusal::AllOld);
+        let put = match expected {
+            None => put.condition_expression("attribute_not_exists(pk)"),
+            Some(version) => put
+                .condition_expression("v = :expected")
+                .expression_attribute_values(":expected", n(version)),
+        };
+        match put.send().await {
+            Ok(_) => Ok(true),
+            Err(SdkError::ServiceError(e)) if e.err().is_conditional_check_failed_exception() => {
+                let there = match e.into_err() {
+                    PutItemError::ConditionalCheckFailedException(e) => e.item,
+                    _ => None,
+                };
+                // A second attempt finds what the first one wrote: the same item is ours.
+                Ok(there.map(items::to_state).transpose()?.as_ref() == Some(item))
+            }
+            Err(e) => Err(error::store("PutItem", &e)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flowlog_core::store::{AlertStore as _, contract};
+    use serde_json::json;
+
+    use super::super::tests::{refused, store};
+    use crate::replay::{self, Wire};
+
+    #[tokio::test]
+    async fn a_state_is_swapped_by_one_conditional_put() {
+        let item = contract::a_state("port-scan", "eni-0a", 4);
+        let mine = json!({
+            "pk": { "S": "A#port-scan" }, "sk": { "S": "eni-0a" }, "v": { "N": "4" },
+            "b": { "S": item.body }, "ttl": { "N": item.ttl.to_string() },
+        });
+        let mut theirs = mine.clone();
+        theirs["b"] = json!({ "S": "{\"seq\":1}" });
+        // Done; refused because somebody was faster; refused because the first attempt's answer was lost.
+        let wire = Wire::new([replay::json(200, json!({})), refused(&theirs), refused(&mine)]);
+        let store = store(&wire);
+        assert!(store.swap_state(&item, Some(3)).await.unwrap());
+        assert!(!store.swap_state(&item, Some(3)).await.unwrap());
+        assert!(
+            store.swap_state(&item, None).await.unwrap(),
+            "what is there is what was to be put"
+        );
+        let asked = wire.asked();
+        assert_eq!(
+            asked[0].json(),
+            json!({
+                "TableName": "FlowControl",
+                "Item": mine,
+                "ConditionExpression": "v = :expected",
+                "ExpressionAttributeValues": { ":expected": { "N": "3" } },
+                "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            })
+        );
+        assert_eq!(asked[2].json()["ConditionExpression"], "attribute_not_exists(pk)");
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use flowlog_core::store::contract;
-use flowlog_core::store::item::{AlertClaim, ClaimOutcome, Completed};
+use flowlog_core::store::item::{ClaimOutcome, Completed};
 use flowlog_core::store::{
     AggregateReader as _, AggregateWriter as _, AlertStore as _, Ledger as _, LedgerReader as _,
     Quarantine as _, SummaryWriter as _,
@@ -15,12 +15,12 @@ use super::patience::{BUSY, LOST};
 use super::*;
 use crate::replay::{self, Canned, Wire};
 
-fn store(wire: &Wire) -> DynamoDbStore {
+pub(super) fn store(wire: &Wire) -> DynamoDbStore {
     DynamoDbStore::new(&wire.config(), Tables::default())
 }
 
 /// A condition that was false, of this item or of none.
-fn refused(item: &Value) -> Canned {
+pub(super) fn refused(item: &Value) -> Canned {
     let kind = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException";
     let message = "The conditional request failed";
     replay::json(400, json!({ "__type": kind, "message": message, "Item": item }))
@@ -358,8 +358,14 @@ async fn a_throttled_call_is_repeated_until_it_is_answered() {
     let wire = storm(json!({ "Attributes": entry("D", json!({})) }));
     let completed = store(&wire).complete(batch, "etag-1", &contract::completion('a')).await;
     assert_eq!(completed.unwrap(), Completed::Done);
-    let wire = storm(json!({ "Attributes": entry("Q", json!({})) }));
-    store(&wire).mark_published("D1#eni", 1).await.unwrap();
+    let wire = storm(json!({}));
+    assert!(
+        store(&wire).swap_state(&contract::a_state("port-scan", "eni-0a", 4), None).await.unwrap()
+    );
+    let wire = storm(json!({}));
+    assert_eq!(store(&wire).state("port-scan", "eni-0a").await.unwrap(), None);
+    let wire = storm(json!({}));
+    assert!(store(&wire).spend_budget(1, 20, "token", 9).await.unwrap());
     let wire = storm(json!({ "Responses": { "FlowControl": [entry("C", json!({}))] } }));
     assert!(store(&wire).entries(&[batch]).await.unwrap()[0].is_some());
     let wire = storm(json!({ "Items": [] }));
@@ -423,38 +429,6 @@ async fn the_ledger_is_read_consistently_and_to_the_end() {
     let asked = wire.asked();
     assert_eq!(asked.len(), 2);
     assert_eq!(asked[0].json()["RequestItems"]["FlowControl"]["ConsistentRead"], true);
-}
-
-#[tokio::test]
-async fn an_alert_is_claimed_by_one_conditional_update() {
-    let there = json!({
-        "n": { "N": "4" }, "pub": { "N": "3" }, "nxt": { "N": "1793492100" },
-        "sev": { "N": "2" }, "ep": { "N": "1793490000" },
-    });
-    let wire =
-        Wire::new([replay::json(200, json!({ "Attributes": there.clone() })), refused(&there)]);
-    let window = contract::partial("eni", 0, "wire", 0).window;
-    let claim = AlertClaim { now: 1_793_491_200, next: 1_793_492_100, severity: 2, window, ttl: 9 };
-    let state = store(&wire).claim_alert("D1#eni", &claim).await.unwrap().unwrap();
-    assert_eq!((state.seq, state.published, state.severity), (4, 3, 2));
-    assert_eq!(store(&wire).claim_alert("D1#eni", &claim).await.unwrap(), Err(state));
-    assert_eq!(
-        wire.asked()[0].json(),
-        json!({
-            "TableName": "FlowControl",
-            "Key": { "pk": { "S": "A#D1#eni" }, "sk": { "S": "EP" } },
-            "UpdateExpression":
-                "SET sev = :sev, nxt = :next, ep = if_not_exists(ep, :window), #ttl = :ttl ADD n :one",
-            "ConditionExpression": "attribute_not_exists(pk) OR nxt <= :now OR sev < :sev",
-            "ExpressionAttributeNames": { "#ttl": "ttl" },
-            "ExpressionAttributeValues": {
-                ":sev": { "N": "2" }, ":next": { "N": "1793492100" }, ":now": { "N": "1793491200" },
-                ":window": { "N": "1793491200" }, ":ttl": { "N": "9" }, ":one": { "N": "1" },
-            },
-            "ReturnValues": "ALL_NEW",
-            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
-        })
-    );
 }
 
 #[tokio::test]

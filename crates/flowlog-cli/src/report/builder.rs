@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use flowlog_core::detect::{History, Rules};
+use flowlog_core::detect::{Finding, History, RuleSet, review};
 use flowlog_core::record::{Address, Window};
 use flowlog_core::rollup::{
     BlobError, Lacking, PortKey, RejectedSource, Rollup, Talker, Tally, Weigh,
@@ -24,6 +24,8 @@ pub struct Builder {
     sources: Tops<Address, RejectedSource>,
     ports: Tops<PortKey, Tally>,
     lacking: Lacking,
+    accepted: bool,
+    rejected: bool,
 }
 
 impl Builder {
@@ -42,6 +44,9 @@ impl Builder {
         }
         self.ports.error = self.ports.error.saturating_add(rollup.rejected_ports.error());
         self.lacking.add(rollup.lacking);
+        let totals = rollup.totals();
+        self.accepted |= !totals.accept.is_zero();
+        self.rejected |= !totals.reject.is_zero();
         let windows = self.cells.entry(interface_id.to_owned()).or_default();
         windows.entry(window).or_default().push(rollup.encode());
     }
@@ -52,6 +57,8 @@ impl Builder {
         self.sources.absorb(other.sources);
         self.ports.absorb(other.ports);
         self.lacking.add(other.lacking);
+        self.accepted |= other.accepted;
+        self.rejected |= other.rejected;
         for (interface_id, windows) in other.cells {
             let mine = self.cells.entry(interface_id).or_default();
             for (window, mut blobs) in windows {
@@ -60,8 +67,74 @@ impl Builder {
         }
     }
 
+    /// Everything that the rules find, the loudest first.
+    pub fn findings(&self, rules: &RuleSet) -> Result<Vec<Finding>, BlobError> {
+        let mut findings = Vec::new();
+        for interface_id in self.cells.keys() {
+            findings.extend(review::of_interface(rules, &self.history(interface_id)?));
+        }
+        let mut windows: BTreeMap<Window, Vec<&str>> = BTreeMap::new();
+        for (interface_id, cells) in &self.cells {
+            for window in cells.keys() {
+                windows.entry(*window).or_default().push(interface_id);
+            }
+        }
+        let mut across = review::AcrossInterfaces::default();
+        let (first, last) = (windows.keys().next().copied(), windows.keys().next_back().copied());
+        // Every window of the recording: silence is seen in those that have nothing.
+        let mut next = first;
+        while let Some(window) = next {
+            let mut rollups = Vec::new();
+            for interface_id in windows.remove(&window).unwrap_or_default() {
+                let blobs = self.cells.get(interface_id).and_then(|cells| cells.get(&window));
+                let blobs = blobs.map(Vec::as_slice).unwrap_or_default();
+                rollups.push((interface_id.to_owned(), folded(blobs)?));
+            }
+            findings.extend(across.step(rules, window, rollups));
+            next = (Some(window) < last).then(|| window.forward(1));
+        }
+        findings.sort_by(|a, b| {
+            let order =
+                |f: &Finding| (f.window, f.rule, f.interface_id.clone(), f.source, f.target);
+            b.severity.cmp(&a.severity).then_with(|| order(a).cmp(&order(b)))
+        });
+        Ok(findings)
+    }
+
+    /// What the formats of the files lack, taken together.
+    pub fn lacking(&self) -> Lacking {
+        self.lacking
+    }
+
+    /// Whether any accepted, and any rejected record was seen.
+    pub fn seen(&self) -> (bool, bool) {
+        (self.accepted, self.rejected)
+    }
+
+    /// Every window that has records, in order.
+    pub fn windows(&self) -> Vec<Window> {
+        let all: std::collections::BTreeSet<Window> =
+            self.cells.values().flat_map(|windows| windows.keys().copied()).collect();
+        all.into_iter().collect()
+    }
+
+    /// How many interfaces there are, and how many interface-windows.
+    pub fn interface_windows(&self) -> (u64, u64) {
+        let windows = self.cells.values().map(|windows| windows.len() as u64).sum();
+        (self.cells.len() as u64, windows)
+    }
+
+    /// The windows of one interface.
+    fn history(&self, interface_id: &str) -> Result<History, BlobError> {
+        let mut history = History { interface_id: interface_id.to_owned(), ..History::default() };
+        for (window, blobs) in self.cells.get(interface_id).into_iter().flatten() {
+            history.add(*window, &folded(blobs)?);
+        }
+        Ok(history)
+    }
+
     /// Evaluates the rules and sums everything up.
-    pub fn finish(self, files: Vec<FileReport>, rules: &Rules) -> Result<Report, BlobError> {
+    pub fn finish(self, files: Vec<FileReport>, rules: &RuleSet) -> Result<Report, BlobError> {
         let mut report = Report { files, ..Report::default() };
         for file in &report.files {
             report.totals.add(&file.counts);
@@ -73,30 +146,19 @@ impl Builder {
             ports_error: self.ports.error,
             ..Coverage::default()
         };
+        report.findings = self.findings(rules)?;
         for (interface_id, windows) in self.cells {
-            let mut history = History { interface_id, ..History::default() };
             for (window, blobs) in windows {
-                for blob in blobs {
-                    history.add(window, &Rollup::decode(&blob)?);
-                }
-            }
-            for (window, rollup) in &history.windows {
-                coverage.add(*window, rollup);
+                let rollup = folded(&blobs)?;
+                coverage.add(window, &rollup);
                 report.interfaces.push(InterfaceWindow {
                     account_id: rollup.account_id.clone(),
-                    interface_id: history.interface_id.clone(),
-                    window: *window,
+                    interface_id: interface_id.clone(),
+                    window,
                     totals: rollup.totals(),
                 });
-                report.findings.extend(rules.evaluate(&history, *window));
             }
         }
-        report.findings.sort_by(|a, b| {
-            let order = |f: &flowlog_core::detect::Finding| {
-                (f.window, f.rule, f.interface_id.clone(), f.source)
-            };
-            b.severity.cmp(&a.severity).then_with(|| order(a).cmp(&order(b)))
-        });
         report.coverage = coverage;
         report.top_talkers = self.talkers.heaviest().into_iter().map(talker_row).collect();
         report.rejected_sources = self.sources.heaviest().into_iter().map(source_row).collect();
@@ -108,6 +170,15 @@ impl Builder {
             .collect();
         Ok(report)
     }
+}
+
+/// The roll-ups of one interface and window as one.
+fn folded(blobs: &[Vec<u8>]) -> Result<Rollup, BlobError> {
+    let mut folded = Rollup::default();
+    for blob in blobs {
+        folded.merge(&Rollup::decode(blob)?);
+    }
+    Ok(folded)
 }
 
 impl Coverage {

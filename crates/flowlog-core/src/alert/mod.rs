@@ -1,26 +1,39 @@
-//! From findings to notifications: claim → publish → mark.
+//! From findings to notifications: claim → publish → mark, and a sweeper that repairs what died on
+//! the way. [`state`] draws the machine; `docs/detection.md` explains it to users.
 //!
-//! ```text
-//!             claim (n+1, cooldown)            publish (dedupe id)          mark (pub = n)
-//!  finding ──────────────────────────► claimed ─────────────────► published ─────────────► quiet
-//!     │  cooldown holds, pub = n          │ crash: pub < n             │ crash: pub < n      │
-//!     └──────────────► held               └── the retry publishes n again, same dedupe id     │
-//!                                                                      cooldown over ◄────────┘
-//! ```
-//!
-//! A crash between publish and mark sends a second copy, with the same dedupe id; a crash anywhere
-//! else sends none twice and loses none, because the stream's batch is retried. An alert's key leaves
-//! the source of the records out, so two paths that see the same thing make one alert.
+//! Every change of an alert is a compare-and-swap on its item, so two workers never both win. A
+//! crash between claim and publish is repaired by the sweeper (or by the retry of the same batch); a
+//! crash between publish and mark sends a second copy with the same dedupe id; nothing is lost. An
+//! alert's key leaves the flow log out, so two paths that see the same thing make one alert, and it
+//! holds no address: what strangers send cannot make items without bound.
 
+mod digest;
+mod document;
+mod key;
+mod policy;
 mod render;
+#[cfg(test)]
+mod schedules;
+mod silence;
+#[cfg(test)]
+mod snapshots;
+mod state;
+mod sweep;
+#[cfg(test)]
+mod tests;
+mod text;
 
-pub use render::render;
+pub use digest::{Digest, Line};
+pub use key::AlertKey;
+pub use policy::Policy;
+pub use render::{render, render_digest, render_refused_rules, render_test};
+pub use state::{Alert, Decision, decide};
+pub use sweep::{Swept, sweep};
 
 use std::future::Future;
 
 use crate::detect::{Finding, Severity};
-use crate::store::item::{ALERT_TTL, AlertClaim};
-use crate::store::{AlertStore, StoreError};
+use crate::store::{AlertStore, StateItem, StoreError};
 
 /// One message for people and programs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +42,10 @@ pub struct Notification {
     pub subject: String,
     /// For people (e-mail).
     pub text: String,
-    /// For programs (queues, HTTPS): a JSON document.
+    /// For programs (queues, HTTPS): an OCSF Detection Finding as JSON.
     pub json: String,
+    /// For a chat: a custom notification of Amazon Q Developer in chat applications (AWS Chatbot).
+    pub chat: String,
     /// Message attributes for filter policies: (name, value), at most ten.
     pub attributes: Vec<(&'static str, String)>,
     /// The same for every attempt to send the same message.
@@ -55,33 +70,16 @@ pub trait Notifier {
     -> impl Future<Output = Result<(), NotifyError>>;
 }
 
-/// How often people may be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Policy {
-    /// The same alert is not repeated for so many seconds, unless it gets more severe.
-    pub cooldown: i64,
-    /// Notifications per hour and topic.
-    pub budget_per_hour: u32,
-    /// Findings whose window ended more than this many seconds ago notify nobody.
-    pub stale_after: Option<i64>,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self { cooldown: 3600, budget_per_hour: 20, stale_after: Some(3600) }
-    }
-}
-
 /// What became of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Raised {
-    /// Not loud enough for a notification.
-    BelowNotify,
-    /// Too old to disturb anybody.
-    Stale,
-    /// The same alert was sent within its cooldown.
+    /// Recorded only: nobody is told.
+    Recorded,
+    /// Remembered: in the next digest, or as part of an open alert.
+    Noted,
+    /// Seen before, or the same alert was told within its cooldown.
     Held,
-    /// This hour's budget is spent; counted.
+    /// This hour's budget is spent; in the next digest.
     OverBudget,
     /// Sent, as this number of the alert's notifications.
     Sent(u64),
@@ -96,16 +94,23 @@ pub enum RaiseError {
     /// The notification could not be sent.
     #[error(transparent)]
     Notify(#[from] NotifyError),
+    /// Others changed the same alert again and again.
+    #[error("the alert {0} changed at every attempt")]
+    Contended(String),
+    /// The stored state cannot be read.
+    #[error("the state of alert {key} cannot be read: {reason}")]
+    Corrupt {
+        /// The alert's key.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
 }
 
-/// The key of an alert: rule, interface and, where it is one source's doing, that source.
-pub fn key(finding: &Finding) -> String {
-    let subject = match finding.source {
-        Some(source) => format!("{}#{source}", finding.interface_id),
-        None => finding.interface_id.clone(),
-    };
-    format!("A#{}#{subject}", finding.rule)
-}
+/// Attempts at one compare-and-swap before the batch is left to come again.
+const ATTEMPTS: usize = 8;
+/// Alert state is kept so many seconds after its last change.
+pub const STATE_TTL: i64 = 35 * 86_400;
 
 /// Raises one finding at `now` (epoch seconds; in local runs the records' own clock).
 pub async fn raise<S: AlertStore, N: Notifier>(
@@ -115,34 +120,109 @@ pub async fn raise<S: AlertStore, N: Notifier>(
     finding: &Finding,
     now: i64,
 ) -> Result<Raised, RaiseError> {
-    if finding.severity < Severity::Notify {
-        return Ok(Raised::BelowNotify);
+    let key = AlertKey::of(finding);
+    for _ in 0..ATTEMPTS {
+        let old = load(store, &key).await?;
+        if let Some((item, alert)) = &old
+            && let Some(at) = alert.claimed_at
+            && (alert.told == Some(finding.window) || now - at > Policy::REPAIR_AFTER)
+        {
+            // Claimed before and never published: a crash came between. First that, then this.
+            finish(store, notifier, policy, &key, item.version, alert.clone(), now).await?;
+            continue;
+        }
+        let decision = decide(old.as_ref().map(|(_, alert)| alert), finding, policy, now);
+        let (alert, claimed) = match decision {
+            Decision::Nothing if finding.severity == Severity::Recorded => {
+                return Ok(Raised::Recorded);
+            }
+            Decision::Nothing => return Ok(Raised::Held),
+            Decision::Note(alert) => (alert, false),
+            Decision::Claim(alert) => (alert, true),
+        };
+        let expected = old.as_ref().map(|(item, _)| item.version);
+        if !swap(store, &key, expected, &alert, now).await? {
+            continue;
+        }
+        if !claimed {
+            let noted = alert.told_times == 0 || alert.held;
+            return Ok(if noted { Raised::Noted } else { Raised::Held });
+        }
+        let version = expected.unwrap_or(0) + 1;
+        return finish(store, notifier, policy, &key, version, *alert, now).await;
     }
-    if policy.stale_after.is_some_and(|age| now - finding.window.end() > age) {
-        return Ok(Raised::Stale);
-    }
-    let key = key(finding);
-    let claim = AlertClaim {
-        now,
-        next: now + policy.cooldown,
-        severity: finding.severity.level(),
-        window: finding.window,
-        ttl: now + ALERT_TTL,
-    };
-    let state = match store.claim_alert(&key, &claim).await? {
-        Ok(claimed) => claimed,
-        // Claimed before and published: the cooldown holds. Not published: a crash came between.
-        Err(state) if state.published >= state.seq => return Ok(Raised::Held),
-        Err(state) => state,
-    };
-    let notification = render(finding, &key, &state);
+    Err(RaiseError::Contended(key.to_string()))
+}
+
+/// Publishes a claim and marks it, or notes that the budget held it back.
+async fn finish<S: AlertStore, N: Notifier>(
+    store: &S,
+    notifier: &N,
+    policy: &Policy,
+    key: &AlertKey,
+    version: i64,
+    alert: Alert,
+    now: i64,
+) -> Result<Raised, RaiseError> {
+    let notification = render(&alert, key);
+    let seq = alert.seq;
+    let limit = policy.limit(alert.severity == Severity::High);
     let hour = now.div_euclid(3600);
     let expires = now + 2 * 86_400;
-    let granted =
-        store.spend_budget(hour, policy.budget_per_hour, &notification.dedupe_id, expires).await?;
+    let granted = store.spend_budget(hour, limit, &notification.dedupe_id, expires).await?;
     if granted {
         notifier.publish(&notification).await?;
     }
-    store.mark_published(&key, state.seq).await?;
-    Ok(if granted { Raised::Sent(state.seq) } else { Raised::OverBudget })
+    let done = |alert: Alert| {
+        if granted { alert.marked(seq) } else { alert.held_back(seq, now) }
+    };
+    let (mut version, mut alert) = (version, alert);
+    for _ in 0..ATTEMPTS {
+        if swap(store, key, Some(version), &done(alert.clone()), now).await? {
+            return Ok(if granted { Raised::Sent(seq) } else { Raised::OverBudget });
+        }
+        match load(store, key).await? {
+            // Somebody else published or marked the same claim.
+            Some((_, there)) if there.published >= seq => break,
+            Some((item, there)) => (version, alert) = (item.version, there),
+            // Expired between two calls.
+            None => break,
+        }
+    }
+    Ok(if granted { Raised::Sent(seq) } else { Raised::OverBudget })
+}
+
+async fn load<S: AlertStore>(
+    store: &S,
+    key: &AlertKey,
+) -> Result<Option<(StateItem, Alert)>, RaiseError> {
+    let Some(item) = store.state(&key.kind, &key.subject).await? else { return Ok(None) };
+    let alert = read(&item)?;
+    Ok(Some((item, alert)))
+}
+
+/// Reads what a state item holds.
+pub(crate) fn read<T: serde::de::DeserializeOwned>(item: &StateItem) -> Result<T, RaiseError> {
+    serde_json::from_str(&item.body).map_err(|error| RaiseError::Corrupt {
+        key: format!("{}#{}", item.kind, item.subject),
+        reason: error.to_string(),
+    })
+}
+
+async fn swap<S: AlertStore>(
+    store: &S,
+    key: &AlertKey,
+    expected: Option<i64>,
+    alert: &Alert,
+    now: i64,
+) -> Result<bool, RaiseError> {
+    let item = StateItem {
+        kind: key.kind.clone(),
+        subject: key.subject.clone(),
+        version: expected.unwrap_or(0) + 1,
+        // Nothing in it can fail to become JSON.
+        body: serde_json::to_string(alert).unwrap_or_default(),
+        ttl: now + STATE_TTL,
+    };
+    Ok(store.swap_state(&item, expected).await?)
 }

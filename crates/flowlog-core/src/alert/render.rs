@@ -2,34 +2,40 @@
 //!
 //! Everything in a record is chosen by strangers. What is shown of one is an address, a number or
 //! an id, and decoding lets only letters, digits and hyphens into an id. What is shown comes out of
-//! a table, though, so ids are made printable here once more.
+//! a table, though, so ids are made printable here once more; and names (tags) are free text, which
+//! never gets into a subject or an attribute.
 
 use std::fmt::Write as _;
 
-use serde_json::json;
+use percent_encoding::percent_decode_str;
 
-use super::Notification;
-use crate::detect::{Finding, Rule, Why};
-use crate::record::{Action, Address};
-use crate::rollup::Evidence;
-use crate::store::AlertState;
+use super::{Alert, AlertKey, Digest, Notification, document, text};
+use crate::detect::{Finding, RulesError};
+use crate::rollup::About;
 
 /// Longest subject that SNS takes, less one.
 const SUBJECT: usize = 99;
-
 /// Longest id that is shown.
-const ID: usize = 128;
+pub(super) const ID: usize = 128;
 
-/// Renders notification number `state.seq` of an alert.
-pub fn render(finding: &Finding, key: &str, state: &AlertState) -> Notification {
-    let finding = &finding.printable();
-    let key = printable(key, 2 * ID);
-    let dedupe_id = format!("{key}#{}#{}", state.since.start(), state.seq);
+/// Renders the latest claim of an alert.
+pub fn render(alert: &Alert, key: &AlertKey) -> Notification {
+    let finding = &alert.finding.printable();
+    let dedupe_id = printable(&format!("{key}#{}#{}", alert.since.start(), alert.seq), 4 * ID);
+    let loud = finding.severity.name().to_uppercase();
+    let update = if alert.told_times > 1 { " (update)" } else { "" };
+    let subject = printable(
+        &format!("flowlog {loud}: {} on {}{update}", finding.rule, finding.interface_id),
+        SUBJECT,
+    );
+    let text = text::alert(finding, alert, &dedupe_id);
+    let thread = key.to_string();
     let severity = finding.severity.name();
     Notification {
-        subject: subject(finding),
-        text: text(finding, state, &dedupe_id),
-        json: document(finding, state, &dedupe_id).to_string(),
+        json: document::ocsf(finding, alert, key, &dedupe_id).to_string(),
+        chat: document::chat(&subject, &text, severity, &thread, &dedupe_id).to_string(),
+        subject,
+        text,
         attributes: vec![
             ("severity", severity.to_owned()),
             ("rule", finding.rule.name().to_owned()),
@@ -41,8 +47,61 @@ pub fn render(finding: &Finding, key: &str, state: &AlertState) -> Notification 
     }
 }
 
+/// Renders a digest.
+pub fn render_digest(digest: &Digest) -> Notification {
+    let dedupe_id = format!("digest#{}", digest.seq);
+    let subject =
+        format!("flowlog digest: {} alerts noted, {} held back", digest.noted, digest.held);
+    let text = text::digest(digest, &dedupe_id);
+    Notification {
+        json: document::ocsf_digest(digest, &dedupe_id).to_string(),
+        chat: document::chat(&subject, &text, "digest", "digest", &dedupe_id).to_string(),
+        subject: printable(&subject, SUBJECT),
+        text,
+        attributes: vec![("severity", "digest".to_owned()), ("rule", "digest".to_owned())],
+        dedupe_id,
+    }
+}
+
+/// A message that shows whether notifications arrive; `now` in epoch seconds.
+pub fn render_test(now: i64) -> Notification {
+    let dedupe_id = format!("test#{now}");
+    let subject = "flowlog TEST: alerts reach you".to_owned();
+    let text = format!(
+        "This is a test by `flowlog test-alert`. Whoever reads it receives flowlog's alerts.\n\nid {dedupe_id}\n"
+    );
+    let digest = Digest { seq: 0, to: now, ..Digest::default() };
+    Notification {
+        json: document::ocsf_digest(&digest, &dedupe_id).to_string(),
+        chat: document::chat(&subject, &text, "test", "test", &dedupe_id).to_string(),
+        subject,
+        text,
+        attributes: vec![("severity", "test".to_owned()), ("rule", "test".to_owned())],
+        dedupe_id,
+    }
+}
+
+/// Says once that a rules file is not used; `now` in epoch seconds.
+pub fn render_refused_rules(error: &RulesError, now: i64) -> Notification {
+    let place = printable(&error.to_string(), 4 * ID);
+    let dedupe_id = format!("rules#{now}");
+    let subject = "flowlog: the rules file is wrong and not used".to_owned();
+    let text = format!(
+        "The rules file cannot be used as it is:\n\n  {place}\n\nThe last good one stays in force (the defaults, if there was none). Check a file before you deploy it:\n\n  flowlog rules check FILE\n\nid {dedupe_id}\n"
+    );
+    let digest = Digest { seq: 0, to: now, ..Digest::default() };
+    Notification {
+        json: document::ocsf_digest(&digest, &dedupe_id).to_string(),
+        chat: document::chat(&subject, &text, "notify", "rules", &dedupe_id).to_string(),
+        subject,
+        text,
+        attributes: vec![("severity", "notify".to_owned()), ("rule", "rules".to_owned())],
+        dedupe_id,
+    }
+}
+
 /// Printable ASCII, with `?` for everything else.
-fn printable(text: &str, longest: usize) -> String {
+pub(super) fn printable(text: &str, longest: usize) -> String {
     text.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).take(longest).collect()
 }
 
@@ -51,209 +110,40 @@ fn or_unknown(text: &str) -> String {
     if text.is_empty() { "unknown".to_owned() } else { text.to_owned() }
 }
 
-/// Rule, severity and interface only.
-fn subject(finding: &Finding) -> String {
-    let loud = finding.severity.name().to_uppercase();
-    let subject = format!("flowlog {loud}: {} on {}", finding.rule, finding.interface_id);
-    printable(&subject, SUBJECT)
-}
-
-fn text(finding: &Finding, state: &AlertState, dedupe_id: &str) -> String {
-    let why = &finding.evidence;
-    let mut out = String::new();
-    // Writing to a String cannot fail.
-    let _ = writeln!(out, "{}\n", headline(finding));
-    let _ = writeln!(
-        out,
-        "When       {} UTC, 5-minute window; first notified for {} UTC",
-        finding.window, state.since
-    );
-    let _ = writeln!(out, "Interface  {}", place(finding));
-    let _ = writeln!(
-        out,
-        "Why        {} {} in {} minutes; the threshold is {}",
-        why.value,
-        why.measure,
-        why.seconds / 60,
-        why.threshold
-    );
-    let _ = writeln!(
-        out,
-        "Refused    {} records in this window, from {} source(s)",
-        why.rejected, why.sources
-    );
-    if !why.ports.is_empty() {
-        let ports: Vec<String> = why.ports.iter().map(u16::to_string).collect();
-        let _ = writeln!(out, "Ports      {}", ports.join(" "));
-    }
-    let _ = writeln!(out, "Complete   {}", completeness(why));
-    if !why.records.is_empty() {
-        out.push_str("\nRecords that show it\n");
-        for record in &why.records {
-            let _ = writeln!(out, "  {}", row(record));
-        }
-    }
-    let _ = writeln!(out, "\nLikely     {}", likely(finding));
-    let _ = writeln!(out, "Next       {}", next_step(finding));
-    let _ = writeln!(out, "\nid {dedupe_id}");
-    out
-}
-
-fn headline(finding: &Finding) -> String {
-    match (finding.rule, finding.source) {
-        (Rule::PortScan, Some(source)) => {
-            format!(
-                "{source} ({}) is scanning through interface {}.",
-                side(&source),
-                finding.interface_id
-            )
-        }
-        (Rule::PortScan, None) => format!("Interface {} is being scanned.", finding.interface_id),
-        (Rule::RejectBurst, Some(source)) => format!(
-            "Interface {} refuses a burst of traffic, nearly all of it from {source} ({}).",
-            finding.interface_id,
-            side(&source)
-        ),
-        (Rule::RejectBurst, None) => {
-            format!(
-                "Interface {} refuses a burst of traffic from many sources.",
-                finding.interface_id
-            )
-        }
-    }
-}
-
-fn side(address: &Address) -> &'static str {
-    match address.scope() {
-        crate::record::Scope::Private => "inside",
-        _ => "Internet",
-    }
-}
-
-fn place(finding: &Finding) -> String {
+/// Interface, instance, name, subnet, VPC, account: what people call it; of a printable finding.
+pub(super) fn owner(finding: &Finding) -> String {
+    let About { subnet_id, instance_id, name } = &finding.about;
     let mut place = finding.interface_id.clone();
-    for (name, value) in [("VPC", &finding.vpc_id), ("account", &finding.account_id)] {
-        if !value.is_empty() {
-            let _ = write!(place, ", {name} {value}");
+    if !name.is_empty() {
+        let _ = write!(place, " named \"{name}\"");
+    }
+    for (label, value) in [
+        ("instance", instance_id),
+        ("subnet", subnet_id),
+        ("VPC", &finding.vpc_id),
+        ("account", &finding.account_id),
+    ] {
+        if !value.is_empty() && value != &finding.interface_id {
+            let _ = write!(place, ", {label} {value}");
         }
     }
     place
 }
 
-fn completeness(why: &Why) -> String {
-    if why.skipdata == 0 {
-        "AWS reported no skipped records for these windows".to_owned()
-    } else {
-        format!("AWS skipped records ({} SKIPDATA rows): there may have been more", why.skipdata)
-    }
-}
-
-fn likely(finding: &Finding) -> &'static str {
-    match finding.rule {
-        Rule::PortScan if finding.source.is_some_and(|s| side(&s) == "inside") => {
-            "a host of yours is looking for open ports: an inventory scanner, or an intruder moving on"
-        }
-        Rule::PortScan => "an Internet scanner; refused, so nothing got through by these records",
-        Rule::RejectBurst => {
-            "a flood or botnet from outside, or a security group or network ACL that refuses what it used to accept"
-        }
-    }
-}
-
-fn next_step(finding: &Finding) -> String {
-    match (finding.rule, finding.source) {
-        (Rule::PortScan, Some(source)) if side(&source) == "inside" => format!(
-            "find the owner of {source}; if it is no approved scanner, isolate it and look for ACCEPT records from it"
-        ),
-        _ => "compare the ports above with what the interface should serve, and with recent changes of its security groups".to_owned(),
-    }
-}
-
-fn row(e: &Evidence) -> String {
-    let address = |a: Option<Address>| a.map_or_else(|| "-".to_owned(), |a| a.to_string());
-    let action = match e.action {
-        Action::Accept => "ACCEPT",
-        Action::Reject => "REJECT",
-        Action::Other => "-",
-    };
-    format!(
-        "{} port {} -> {} port {}, protocol {}, {} packets, {} bytes, {}",
-        address(e.srcaddr),
-        e.srcport,
-        address(e.dstaddr),
-        e.dstport,
-        e.protocol,
-        e.packets,
-        e.bytes,
-        action
-    )
-}
-
-fn document(finding: &Finding, state: &AlertState, dedupe_id: &str) -> serde_json::Value {
-    json!({
-        "schema": "flowlog.alert/1",
-        "dedupe_id": dedupe_id,
-        "sequence": state.seq,
-        "since": state.since.start(),
-        "finding": finding.to_json(),
-    })
-}
-
 impl Finding {
-    /// The same finding with ids that can be shown anywhere.
+    /// The same finding with ids and names that can be shown anywhere.
     fn printable(&self) -> Self {
+        let name = percent_decode_str(&self.about.name).decode_utf8_lossy().replace('"', "'");
         Self {
             interface_id: printable(&self.interface_id, ID),
             account_id: printable(&self.account_id, ID),
             vpc_id: printable(&self.vpc_id, ID),
+            about: About {
+                subnet_id: printable(&self.about.subnet_id, ID),
+                instance_id: printable(&self.about.instance_id, ID),
+                name: printable(&name, ID),
+            },
             ..self.clone()
         }
     }
-
-    /// The finding as `flowlog analyze --format json` lists it.
-    pub fn to_json(&self) -> serde_json::Value {
-        let why = &self.evidence;
-        let mut value = json!({
-            "type": self.rule.name(),
-            "severity": self.severity.name(),
-            "account_id": printable(&self.account_id, ID),
-            "vpc_id": printable(&self.vpc_id, ID),
-            "interface_id": printable(&self.interface_id, ID),
-            "window": self.window.start(),
-            "evidence": {
-                "measure": why.measure,
-                "value": why.value,
-                "threshold": why.threshold,
-                "seconds": why.seconds,
-                "sources": why.sources,
-                "ports": why.ports,
-                "rejected_records": why.rejected,
-                "skipdata": why.skipdata,
-                "records": why.records.iter().map(record_json).collect::<Vec<_>>(),
-            },
-        });
-        if let (Some(source), Some(object)) = (self.source, value.as_object_mut()) {
-            object.insert("source".to_owned(), json!(source.to_string()));
-        }
-        value
-    }
-}
-
-fn record_json(e: &Evidence) -> serde_json::Value {
-    json!({
-        "start": e.start,
-        "end": e.end,
-        "srcaddr": e.srcaddr.map(|a| a.to_string()),
-        "dstaddr": e.dstaddr.map(|a| a.to_string()),
-        "srcport": e.srcport,
-        "dstport": e.dstport,
-        "protocol": e.protocol,
-        "packets": e.packets,
-        "bytes": e.bytes,
-        "action": match e.action {
-            Action::Accept => "ACCEPT",
-            Action::Reject => "REJECT",
-            Action::Other => "-",
-        },
-    })
 }

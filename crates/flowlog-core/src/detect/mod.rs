@@ -1,198 +1,272 @@
 //! Rules: pure functions from folded windows to findings. IPv4 and IPv6 alike.
 //!
-//! A rule looks at one interface: the window in question and the ones before it. It holds no state
-//! and sees no clock, so the same windows give the same findings in a function, in a local run and
-//! in a test. One file per rule; [`Rules`] is the table of every default.
+//! A rule sees windows and what is usual there; it holds no state and sees no clock, so the same
+//! windows give the same findings in a function, in a local run and in a test. One file per rule;
+//! [`Rules`] is the table of every default. Rules look at
+//!
+//! - one interface and the hour before a window, whenever that window changes ([`Rules::evaluate`]),
+//! - one interface and the day before a window, on the schedule ([`Rules::evaluate_day`]),
+//! - all interfaces of a VPC and the hour before a window, on the schedule ([`Rules::evaluate_scope`]),
+//! - what is known of every interface, on the schedule ([`Rules::evaluate_silence`]).
 
+mod asymmetric_path;
+mod baseline;
+mod beacon;
+mod block_public_access;
+mod brute_force;
+mod data_gap;
+mod east_west_reject;
+mod egress_volume;
+mod finding;
+mod history;
+mod host_sweep;
+mod needs;
 mod port_scan;
+mod reject_anomaly;
 mod reject_burst;
+mod rejected_then_accepted;
+pub mod review;
+mod rules_file;
+mod sensitive_port_exposed;
+mod slow_scan;
+mod thresholds;
+mod unencrypted;
+mod walk;
 
-pub use port_scan::PortScan;
-pub use reject_burst::RejectBurst;
+pub use baseline::{Baseline, Counts, KNOWN, OPEN, Volume};
+pub use data_gap::Known;
+pub(crate) use finding::is_internal;
+pub use finding::{
+    Cause, Finding, PORTS_SHOWN, RECORDS_SHOWN, Rule, SOURCES_SHOWN, Severity, Target, Why,
+};
+pub use history::History;
+pub use needs::Traffic;
+pub use rules_file::{RuleSet, RulesError};
+pub use thresholds::{
+    AsymmetricPath, Beacon, BlockPublicAccess, BruteForce, DataGap, EastWestReject, EgressVolume,
+    HostSweep, PortScan, RejectAnomaly, RejectBurst, RejectedThenAccepted, Rules,
+    SensitivePortExposed, SlowScan, Unencrypted,
+};
+pub use walk::Walk;
 
-use std::collections::BTreeMap;
-use std::fmt;
-
-use serde::Serialize;
-
-use crate::record::{Address, Scope, Window};
-use crate::rollup::{Evidence, Rollup};
-
-/// How loud a finding is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// Kept for whoever looks; nobody is told.
-    Recorded,
-    /// One line in a summary.
-    Digest,
-    /// A notification.
-    Notify,
-    /// A notification with its own share of the budget.
-    High,
-}
-
-impl Severity {
-    /// 0 recorded … 3 high: what the alert's item stores.
-    pub fn level(self) -> u8 {
-        self as u8
-    }
-
-    /// `recorded`, `digest`, `notify` or `high`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Recorded => "recorded",
-            Self::Digest => "digest",
-            Self::Notify => "notify",
-            Self::High => "high",
-        }
-    }
-}
-
-/// The kind of a finding, which is the name of the rule that made it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Rule {
-    /// Many refused records at once.
-    RejectBurst,
-    /// One source tries many ports or hosts.
-    PortScan,
-}
-
-impl Rule {
-    /// The stable name, in kebab case.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::RejectBurst => "reject-burst",
-            Self::PortScan => "port-scan",
-        }
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// What a rule has found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// Which rule.
-    pub rule: Rule,
-    /// How loud.
-    pub severity: Severity,
-    /// On which interface.
-    pub interface_id: String,
-    /// Its owner; empty where unknown.
-    pub account_id: String,
-    /// Its VPC; empty where unknown.
-    pub vpc_id: String,
-    /// Who did it, where it is one.
-    pub source: Option<Address>,
-    /// In which window it showed.
-    pub window: Window,
-    /// Why it fired.
-    pub evidence: Why,
-}
-
-/// Why a rule fired: value against threshold, and what shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Why {
-    /// What was measured, in words: `rejected records`, `contacts`.
-    pub measure: &'static str,
-    /// How much there was.
-    pub value: u64,
-    /// How much would have been enough.
-    pub threshold: u64,
-    /// Over how many seconds, ending with the finding's window.
-    pub seconds: i64,
-    /// How many sources took part.
-    pub sources: u64,
-    /// Destination ports, at most [`PORTS_SHOWN`].
-    pub ports: Vec<u16>,
-    /// Rejected records in the window.
-    pub rejected: u64,
-    /// SKIPDATA records in the windows looked at: AWS lost records, so there may have been more.
-    pub skipdata: u64,
-    /// Whole records.
-    pub records: Vec<Evidence>,
-}
-
-/// How many ports evidence lists.
-pub const PORTS_SHOWN: usize = 16;
-/// How many whole records evidence lists.
-pub const RECORDS_SHOWN: usize = 5;
-
-/// The folded windows of one interface, as far back as the rules look.
-#[derive(Debug, Clone, Default)]
-pub struct History {
-    /// The interface.
-    pub interface_id: String,
-    /// Its windows; one without records is absent.
-    pub windows: BTreeMap<Window, Rollup>,
-}
-
-impl History {
-    /// The windows from `count - 1` windows before `at` up to and with `at`.
-    pub fn last(&self, at: Window, count: i64) -> impl Iterator<Item = (&Window, &Rollup)> {
-        self.windows.range(at.back(count - 1)..=at)
-    }
-
-    /// Adds a roll-up to a window.
-    pub fn add(&mut self, window: Window, rollup: &Rollup) {
-        self.windows.entry(window).or_default().merge(rollup);
-    }
-}
-
-/// Every rule with its thresholds: the one table of defaults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Rules {
-    /// D1.
-    pub reject_burst: RejectBurst,
-    /// D2.
-    pub port_scan: PortScan,
-}
+use crate::record::{Address, Window};
+use crate::rollup::{Evidence, Rollup, TalkerKey};
 
 impl Rules {
-    /// How many windows, the one in question included, the rules look at.
+    /// How many windows, the one in question included, the rules look at when a window changes.
     pub const LOOKBACK: i64 = 12;
+    /// How many windows the rules look at that judge a day.
+    pub const DAY: i64 = slow_scan::DAY;
 
-    /// What every rule finds in one window, loudest first.
-    pub fn evaluate(&self, history: &History, at: Window) -> Vec<Finding> {
-        let Some(now) = history.windows.get(&at) else { return Vec::new() };
+    /// What is found in one window of an interface, loudest first. `baseline` is what was usual
+    /// before it ([`Baseline::before`]).
+    pub fn evaluate(&self, history: &History, baseline: &Baseline, at: Window) -> Vec<Finding> {
+        self.evaluate_but(history, baseline, at, &|_, _, _| false)
+    }
+
+    /// The same, leaving out what `allowed` (rule, source, port) lets pass.
+    pub fn evaluate_but(
+        &self,
+        history: &History,
+        baseline: &Baseline,
+        at: Window,
+        allowed: &dyn Fn(Rule, &Address, u16) -> bool,
+    ) -> Vec<Finding> {
+        if !history.windows.contains_key(&at) {
+            return Vec::new();
+        }
         let mut findings = self.port_scan.evaluate(history, at);
-        // What a scan explains is no burst of its own.
+        // What a scan explains is no burst, no anomaly and no forgotten rule of its own; allowed
+        // scanners explain as much as others.
         let scanners: Vec<Address> = findings
             .iter()
             .filter(|f| f.severity > Severity::Recorded)
             .filter_map(|f| f.source)
             .collect();
-        findings.extend(self.reject_burst.evaluate(history, at, &scanners));
-        for finding in &mut findings {
-            finding.account_id.clone_from(&now.account_id);
-            finding.vpc_id.clone_from(&now.vpc_id);
+        let burst = self.reject_burst.evaluate(history, baseline, at, &scanners);
+        if burst.as_ref().is_none_or(|burst| burst.severity == Severity::Recorded) {
+            findings.extend(self.reject_anomaly.evaluate(history, baseline, at, &scanners));
         }
+        findings.extend(burst);
+        findings.extend(self.brute_force.evaluate(history, at));
+        findings.extend(self.rejected_then_accepted.evaluate(history, at));
+        findings.extend(self.east_west_reject.evaluate(history, at, &scanners));
+        findings.extend(self.asymmetric_path.evaluate(history, at));
+        findings.extend(self.sensitive_port_exposed.evaluate(history, at, &|source, port| {
+            allowed(Rule::SensitivePortExposed, source, port)
+        }));
+        findings.extend(self.data_gap.evaluate(history, at));
+        findings.extend(self.unencrypted.evaluate(history, at));
+        findings.extend(self.block_public_access.evaluate(history, at));
+        settle(findings, history, at, allowed)
+    }
+
+    /// What is found on one interface over the day that ends with `at`.
+    pub fn evaluate_day(&self, history: &History, baseline: &Baseline, at: Window) -> Vec<Finding> {
+        self.evaluate_day_but(history, baseline, at, &|_, _, _| false)
+    }
+
+    /// The same, leaving out what `allowed` lets pass.
+    pub fn evaluate_day_but(
+        &self,
+        history: &History,
+        baseline: &Baseline,
+        at: Window,
+        allowed: &dyn Fn(Rule, &Address, u16) -> bool,
+    ) -> Vec<Finding> {
+        let mut findings: Vec<Finding> = self.slow_scan.evaluate(history, at).into_iter().collect();
+        // Every window of the last hour: the day is looked at once an hour.
+        for (window, _) in history.last(at, Self::LOOKBACK) {
+            findings.extend(self.rejected_then_accepted.evaluate_day(history, *window));
+            findings.extend(self.beacon.evaluate(history, *window));
+        }
+        findings.extend(self.egress_volume.evaluate(history, baseline, at));
+        settle(findings, history, at, allowed)
+    }
+
+    /// What is found across the interfaces of `scope_id` (a VPC or account) in the hour that ends
+    /// with `at`: one history per interface, or one folded from the scope's own partials.
+    pub fn evaluate_scope(&self, scope: &[History], scope_id: &str, at: Window) -> Vec<Finding> {
+        let mut findings = self.host_sweep.evaluate(scope, scope_id, at);
+        findings.extend(self.east_west_reject.evaluate_scope(scope, scope_id, at));
+        let known = scope.iter().flat_map(|h| h.last(at, Self::LOOKBACK)).map(|(_, r)| r);
+        for rollup in known {
+            for finding in &mut findings {
+                name(finding, rollup);
+            }
+        }
+        sort(&mut findings);
         findings
-            .sort_by(|a, b| (b.severity, a.rule, a.source).cmp(&(a.severity, b.rule, b.source)));
-        findings
+    }
+
+    /// Which of the known interfaces are silent at `now` (epoch seconds) that never were.
+    pub fn evaluate_silence(&self, known: &[Known], now: i64) -> Vec<Finding> {
+        self.data_gap.evaluate_silence(known, now)
     }
 }
 
-/// Whether an address is one of ours, as far as the address tells.
-fn is_internal(address: &Address) -> bool {
-    address.scope() == Scope::Private
+/// Leaves out what is allowed, names owner and VPC, and sorts.
+fn settle(
+    mut findings: Vec<Finding>,
+    history: &History,
+    at: Window,
+    allowed: &dyn Fn(Rule, &Address, u16) -> bool,
+) -> Vec<Finding> {
+    findings.retain(|finding| {
+        let port = finding.target.and_then(|t| t.port);
+        let ports = port.map_or_else(|| finding.evidence.ports.clone(), |port| vec![port]);
+        !finding.source.is_some_and(|source| {
+            // Allowed only if each of its ports is; a finding without ports has port 0.
+            let ports = if ports.is_empty() { vec![0] } else { ports };
+            ports.iter().all(|port| allowed(finding.rule, &source, *port))
+        })
+    });
+    if let Some(now) = history.windows.get(&at) {
+        for finding in &mut findings {
+            name(finding, now);
+            finding.about.clone_from(&now.about);
+        }
+    }
+    sort(&mut findings);
+    findings
+}
+
+fn name(finding: &mut Finding, rollup: &Rollup) {
+    if finding.account_id.is_empty() {
+        finding.account_id.clone_from(&rollup.account_id);
+    }
+    if finding.vpc_id.is_empty() {
+        finding.vpc_id.clone_from(&rollup.vpc_id);
+    }
+}
+
+fn sort(findings: &mut [Finding]) {
+    let order = |f: &Finding| (f.rule, f.window, f.source, f.target);
+    findings.sort_by(|a, b| b.severity.cmp(&a.severity).then_with(|| order(a).cmp(&order(b))));
+}
+
+/// Whether a service is the interface's own. Below 1024 none of our connections begins. Above, the
+/// port may be the one that ours was given (of a NAT gateway any); but then the talker's port, the
+/// lower one, is the remote's. One that the list of talkers has no room for is not judged.
+fn is_own_service(rollup: &Rollup, key: &TalkerKey) -> bool {
+    key.port < 1024 || rollup.talkers.get(key).is_some()
+}
+
+/// Whole records that show it, the ones that `wanted` picks.
+fn shown(rollup: &Rollup, wanted: impl Fn(&Evidence) -> bool) -> Vec<Evidence> {
+    rollup.evidence.iter().filter(|row| wanted(row)).take(RECORDS_SHOWN).copied().collect()
+}
+
+/// Records of one source over several interfaces and the last hour.
+fn shown_of(scope: &[History], at: Window, source: &Address) -> Vec<Evidence> {
+    let rollups = scope.iter().flat_map(|h| h.last(at, Rules::LOOKBACK)).map(|(_, r)| r);
+    let own = |row: &&Evidence| row.srcaddr.as_ref() == Some(source);
+    rollups.flat_map(|r| r.evidence.iter().filter(own)).take(RECORDS_SHOWN).copied().collect()
+}
+
+/// Refused records of one source over several interfaces and the last hour.
+fn rejected_of(scope: &[History], at: Window, source: &Address) -> u64 {
+    let rollups = scope.iter().flat_map(|h| h.last(at, Rules::LOOKBACK)).map(|(_, r)| r);
+    rollups.filter_map(|r| r.rejected_sources.get(source)).map(|s| s.records).sum()
+}
+
+/// The ports that were refused most.
+fn ports(rollup: &Rollup) -> Vec<u16> {
+    let heaviest = rollup.rejected_ports.heaviest().into_iter();
+    heaviest.take(PORTS_SHOWN).map(|(key, _)| key.port).collect()
+}
+
+/// Who was refused most, scanners left out.
+fn named(rollup: &Rollup, scanners: &[Address]) -> Vec<Address> {
+    let heaviest = rollup.rejected_sources.heaviest().into_iter().map(|(source, _)| *source);
+    heaviest.filter(|source| !scanners.contains(source)).take(SOURCES_SHOWN).collect()
+}
+
+/// A figure for people.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the conversion saturates, and means are not negative"
+)]
+fn rounded(x: f64) -> u64 {
+    x.round() as u64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::decode::RecordSink as _;
-    use crate::record::{Action, Record};
-    use crate::rollup::{Accumulator, Budget};
+    use crate::record::{Action, Direction, Record};
+    use crate::rollup::{Accumulator, Budget, Ranked, Service, Talker, Tuple, Verdicts};
 
     pub(super) fn window(n: i64) -> Window {
         Window::of(1_793_491_200).unwrap().forward(n)
+    }
+
+    fn roll_up(records: &[Record<'_>]) -> Rollup {
+        let mut accumulator = Accumulator::new(Budget::default(), None);
+        for record in records {
+            accumulator.record(record);
+        }
+        accumulator.finish().pop().unwrap().pop().unwrap().2
+    }
+
+    fn record<'a>(source: &str, srcport: u16, host: &str, port: u16, action: Action) -> Record<'a> {
+        Record {
+            interface_id: Some("eni-1"),
+            srcaddr: Address::parse(source),
+            dstaddr: Address::parse(host),
+            srcport: Some(srcport),
+            dstport: Some(port),
+            protocol: Some(6),
+            packets: 1,
+            bytes: 40,
+            start: Some(window(0).start()),
+            end: Some(window(0).start() + 5),
+            flow_direction: Some(Direction::Ingress),
+            action,
+            ..Record::empty()
+        }
     }
 
     /// One rejected record per (source, destination port).
@@ -204,32 +278,127 @@ mod tests {
         srcport: u16,
         rows: impl Iterator<Item = (String, u16)>,
     ) -> Rollup {
-        let mut accumulator = Accumulator::new(Budget::default(), None);
-        for (source, port) in rows {
-            accumulator.record(&Record {
-                interface_id: Some("eni-1"),
-                srcaddr: Address::parse(&source),
-                dstaddr: Address::parse("10.0.0.5"),
-                srcport: Some(srcport),
-                dstport: Some(port),
-                protocol: Some(6),
-                packets: 1,
-                bytes: 40,
-                start: Some(window(0).start()),
-                end: Some(window(0).start() + 5),
-                action: Action::Reject,
-                ..Record::empty()
-            });
+        let rows: Vec<_> = rows
+            .map(|(source, port)| record(&source, srcport, "10.0.0.5", port, Action::Reject))
+            .collect();
+        roll_up(&rows)
+    }
+
+    /// One accepted record per (source, destination port).
+    pub(super) fn accepts(rows: impl Iterator<Item = (String, u16)>) -> Rollup {
+        let rows: Vec<_> = rows
+            .map(|(source, port)| record(&source, 50_000, "10.0.0.5", port, Action::Accept))
+            .collect();
+        roll_up(&rows)
+    }
+
+    /// A roll-up of bytes sent to one public address.
+    pub(super) fn sent(remote: &str, bytes: u64) -> Rollup {
+        let row = Record {
+            flow_direction: Some(Direction::Egress),
+            bytes,
+            ..record("10.0.0.5", 50_000, remote, 443, Action::Accept)
+        };
+        roll_up(&[row])
+    }
+
+    /// (remote, port, flows, short flows, bytes in, bytes out).
+    pub(super) fn services(rows: &[(&str, u16, u64, u64, u64, u64)]) -> Rollup {
+        let of =
+            |&(remote, port, flows, short_flows, bytes_in, bytes_out): &(&str, _, _, _, _, _)| {
+                let remote = Address::parse(remote).unwrap();
+                let key = TalkerKey { remote, port, protocol: 6 };
+                (key, Service { flows, short_flows, bytes_in, bytes_out })
+            };
+        let services = Ranked::new(rows.iter().map(of).collect(), 0);
+        let talkers = services.iter().map(|(key, s): (&TalkerKey, &Service)| {
+            let (records, bytes_in, bytes_out) = (s.flows, s.bytes_in, s.bytes_out);
+            (*key, Talker { records, bytes_in, bytes_out, ..Talker::default() })
+        });
+        let talkers = Ranked::new(talkers.collect(), 0);
+        Rollup { talkers, services, ..Rollup::default() }
+    }
+
+    /// (client, port, refused forward, refused back, accepted forward) to 10.0.0.5.
+    pub(super) fn tuples(rows: &[(&str, u16, u64, u64, u64)]) -> Rollup {
+        let of = |&(client, port, rejected_forward, rejected_back, accepted_forward): &(
+            &str,
+            _,
+            _,
+            _,
+            _,
+        )| {
+            let (client, server) =
+                (Address::parse(client).unwrap(), Address::parse("10.0.0.5").unwrap());
+            let tuple = Tuple { client, server, port, protocol: 6 };
+            let verdicts = Verdicts {
+                rejected_forward,
+                rejected_back,
+                accepted_forward,
+                ..Verdicts::default()
+            };
+            (tuple, verdicts)
+        };
+        let refused = rows.iter().filter(|row| row.2 + row.3 > 0).map(of).collect();
+        Rollup { rejected_tuples: Ranked::new(refused, 0), ..Rollup::default() }
+    }
+
+    /// One history per host, each refusing the source at these ports in window 0.
+    pub(super) fn interfaces(source: &str, hosts: u8, ports: &[u16]) -> Vec<History> {
+        (1..=hosts)
+            .map(|host| {
+                let address = format!("10.0.1.{host}");
+                let rows: Vec<_> = ports
+                    .iter()
+                    .map(|port| record(source, 50_000, &address, *port, Action::Reject))
+                    .collect();
+                let mut history =
+                    History { interface_id: format!("eni-{host}"), ..History::default() };
+                history.add(window(0), &roll_up(&rows));
+                history
+            })
+            .collect()
+    }
+
+    /// The baseline of an interface whose windows went like this, over and over.
+    pub(super) fn known(windows: &[u64]) -> Baseline {
+        let mut baseline = Baseline::default();
+        for x in windows.iter().cycle().take(300) {
+            baseline.rejects.learn(*x, KNOWN, baseline::ALARM);
         }
-        accumulator.finish().pop().unwrap().pop().unwrap().2
+        baseline
     }
 
     #[test]
     fn a_scan_is_reported_once_and_not_as_a_burst() {
         let mut history = History { interface_id: "eni-1".to_owned(), ..History::default() };
         history.add(window(0), &rejects((1..=300).map(|p| ("10.1.0.9".to_owned(), p))));
-        let findings = Rules::default().evaluate(&history, window(0));
-        assert_eq!(findings.iter().map(|f| f.rule).collect::<Vec<_>>(), [Rule::PortScan]);
-        assert_eq!(findings[0].evidence.value, 65, "a lower bound beyond the exact 64");
+        for baseline in [Baseline::default(), known(&[0, 1])] {
+            let findings = Rules::default().evaluate(&history, &baseline, window(0));
+            assert_eq!(findings.iter().map(|f| f.rule).collect::<Vec<_>>(), [Rule::PortScan]);
+            assert_eq!(findings[0].evidence.value, 65, "a lower bound beyond the exact 64");
+        }
+    }
+
+    #[test]
+    fn what_is_allowed_is_not_found() {
+        let mut history = History { interface_id: "eni-1".to_owned(), ..History::default() };
+        history.add(window(0), &rejects((1..=300).map(|p| ("10.1.0.9".to_owned(), p))));
+        let inventory = Address::parse("10.1.0.9").unwrap();
+        let found = Rules::default().evaluate_but(
+            &history,
+            &Baseline::default(),
+            window(0),
+            &|rule, source, _| rule == Rule::PortScan && *source == inventory,
+        );
+        assert_eq!(found, []);
+    }
+
+    #[test]
+    fn names_are_unique_and_parse() {
+        for rule in Rule::ALL {
+            assert_eq!(Rule::parse(rule.name()), Some(rule));
+        }
+        assert_eq!(Rule::parse("nonsense"), None);
     }
 }

@@ -4,49 +4,44 @@
 //! → high port) are no contacts. External scans are everyday weather and go to the digest; a scan
 //! from inside notifies. ATT&CK T1046; modelled on Zeek's simple-scan, Panther, Elastic.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use super::{
-    Finding, History, PORTS_SHOWN, RECORDS_SHOWN, Rule, Rules, Severity, Why, is_internal,
-};
+use super::{Cause, Finding, History, PORTS_SHOWN, PortScan, Rule, Rules, Severity, Why};
+use super::{block_public_access, finding::is_internal, shown};
 use crate::record::{Address, WINDOW_SECONDS, Window};
-use crate::rollup::{Contact, Evidence};
-
-/// Thresholds of D2.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PortScan {
-    /// This many contacts in 15 minutes are worth recording.
-    pub recorded: u32,
-    /// This many contacts in 15 minutes are a scan.
-    pub contacts: u32,
-    /// This many different ports in 60 minutes make it high.
-    pub ports: usize,
-}
-
-impl Default for PortScan {
-    fn default() -> Self {
-        Self { recorded: 10, contacts: 25, ports: 50 }
-    }
-}
+use crate::rollup::Contact;
 
 /// Windows in 15 minutes.
 const SHORT: i64 = 3;
 
-/// What one source did over several windows.
+/// What one source was refused at over several windows.
 #[derive(Default)]
-struct Seen {
-    contacts: BTreeSet<Contact>,
+pub(super) struct Seen {
+    pub(super) contacts: BTreeSet<Contact>,
     /// Contacts beyond those that are listed, as a lower bound.
     at_least: u32,
-    rejected: u64,
+    pub(super) rejected: u64,
 }
 
 impl Seen {
-    fn count(&self) -> u32 {
+    pub(super) fn of(history: &History, at: Window, windows: i64, source: &Address) -> Self {
+        let mut seen = Self::default();
+        for (_, rollup) in history.last(at, windows) {
+            if let Some(totals) = rollup.rejected_sources.get(source) {
+                seen.contacts.extend(&totals.contacts);
+                seen.rejected += totals.records;
+                // Several windows may mean the same contacts: only the largest bound holds.
+                seen.at_least = seen.at_least.max(totals.contact_count);
+            }
+        }
+        seen
+    }
+
+    pub(super) fn count(&self) -> u32 {
         u32::try_from(self.contacts.len()).unwrap_or(u32::MAX).max(self.at_least)
     }
 
-    fn ports(&self) -> BTreeSet<u16> {
+    pub(super) fn ports(&self) -> BTreeSet<u16> {
         self.contacts.iter().map(|c| c.port).collect()
     }
 }
@@ -54,79 +49,59 @@ impl Seen {
 impl PortScan {
     pub(super) fn evaluate(&self, history: &History, at: Window) -> Vec<Finding> {
         let Some(now) = history.windows.get(&at) else { return Vec::new() };
-        let skipdata = history.last(at, SHORT).map(|(_, r)| r.skipdata).sum();
+        if !self.enabled || block_public_access::explains(now) {
+            return Vec::new();
+        }
         let mut findings = Vec::new();
         for (source, totals) in now.rejected_sources.iter() {
             // A finding belongs to a window in which the source did something.
             if totals.contact_count == 0 {
                 continue;
             }
-            let short = seen(history, at, SHORT, source);
+            let short = Seen::of(history, at, SHORT, source);
             if short.count() < self.recorded {
                 continue;
             }
-            let ports = seen(history, at, Rules::LOOKBACK, source).ports();
-            let severity = self.severity(source, short.count(), ports.len());
-            let own = |row: &&Evidence| row.srcaddr.as_ref() == Some(source);
+            let ports = Seen::of(history, at, Rules::LOOKBACK, source).ports();
+            let severity = self.loudness(source, short.count(), ports.len());
+            let cause = if is_internal(source) { Cause::InsideScan } else { Cause::InternetScan };
+            let needed = if short.count() < self.contacts { self.recorded } else { self.contacts };
             findings.push(Finding {
-                rule: Rule::PortScan,
-                severity,
-                interface_id: history.interface_id.clone(),
-                account_id: String::new(),
-                vpc_id: String::new(),
                 source: Some(*source),
-                window: at,
                 evidence: Why {
-                    measure: "different (host, port) contacts refused",
+                    measure: "different (host, port) contacts refused".into(),
                     value: u64::from(short.count()),
-                    threshold: u64::from(if severity == Severity::Recorded {
-                        self.recorded
-                    } else {
-                        self.contacts
-                    }),
+                    threshold: u64::from(needed),
                     seconds: SHORT * WINDOW_SECONDS,
                     sources: 1,
                     ports: ports.into_iter().take(PORTS_SHOWN).collect(),
                     rejected: short.rejected,
-                    skipdata,
-                    records: now.evidence.iter().filter(own).take(RECORDS_SHOWN).copied().collect(),
+                    skipdata: history.skipdata(at, SHORT),
+                    records: shown(now, |row| row.srcaddr.as_ref() == Some(source)),
+                    ..Why::default()
                 },
+                ..Finding::new(Rule::PortScan, severity, cause, &history.interface_id, at)
             });
         }
         findings
     }
 
-    fn severity(&self, source: &Address, contacts: u32, ports: usize) -> Severity {
+    fn loudness(&self, source: &Address, contacts: u32, ports: usize) -> Severity {
         if contacts < self.contacts {
             Severity::Recorded
         } else if !is_internal(source) {
-            Severity::Digest
+            self.external
         } else if ports >= self.ports {
             Severity::High
         } else {
-            Severity::Notify
+            self.severity
         }
     }
-}
-
-fn seen(history: &History, at: Window, windows: i64, source: &Address) -> Seen {
-    let mut seen = Seen::default();
-    // Several windows may list the same contact; a bound holds only for the largest of them.
-    let mut bounds = BTreeMap::new();
-    for (window, rollup) in history.last(at, windows) {
-        if let Some(totals) = rollup.rejected_sources.get(source) {
-            seen.contacts.extend(&totals.contacts);
-            seen.rejected += totals.records;
-            bounds.insert(*window, totals.contact_count);
-        }
-    }
-    seen.at_least = bounds.into_values().max().unwrap_or(0);
-    seen
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{rejects, window};
+    use super::super::tests::{rejects, rejects_from_port, window};
     use super::*;
 
     const INSIDE: &str = "10.1.0.9";
@@ -171,7 +146,16 @@ mod tests {
     fn replies_are_no_contacts() {
         let mut history = History::default();
         let rows = (0..60u16).map(|n| (OUTSIDE.to_owned(), 40_000 + n));
-        history.add(window(0), &super::super::tests::rejects_from_port(443, rows));
+        history.add(window(0), &rejects_from_port(443, rows));
+        assert_eq!(PortScan::default().evaluate(&history, window(0)), []);
+    }
+
+    #[test]
+    fn what_block_public_access_refused_is_no_scan() {
+        let mut history = History::default();
+        let mut blocked = scan(OUTSIDE, 1..60);
+        blocked.reject_reasons.insert("BPA".to_owned(), 59);
+        history.add(window(0), &blocked);
         assert_eq!(PortScan::default().evaluate(&history, window(0)), []);
     }
 }

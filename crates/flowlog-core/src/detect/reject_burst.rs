@@ -2,45 +2,33 @@
 //!
 //! A burst comes from several sources (a flood, a botnet, a changed security group that refuses
 //! what it used to accept) or from one that makes nearly all of it. Two noisy sources are neither.
-//! What port scans explain is left to them. ATT&CK T1498, T1046; modelled on Elastic's
-//! `ml_high_count_network_denies`.
-//!
-//! There is no baseline yet: the threshold is the one for interfaces that are not known well.
+//! What port scans explain is left to them. An interface that is not known yet needs a large
+//! burst; a known one is compared with what is usual there. Half of a burst is recorded: it keeps
+//! an open alert open. ATT&CK T1498, T1046; modelled on Elastic's `ml_high_count_network_denies`.
 
-use super::{Finding, History, PORTS_SHOWN, RECORDS_SHOWN, Rule, Severity, Why};
+use super::baseline::{KNOWN, rejected};
+use super::{
+    Baseline, Cause, Finding, History, RejectBurst, Rule, Severity, Why, named, ports, shown,
+};
 use crate::record::{Address, WINDOW_SECONDS, Window};
-use crate::rollup::Rollup;
-
-/// Thresholds of D1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RejectBurst {
-    /// Rejected records in one window, those of scanners not counted.
-    pub records: u64,
-    /// With at least this many sources it is a burst …
-    pub sources: u64,
-    /// … or with one source that has this share of it (percent).
-    pub one_source_percent: u64,
-}
-
-impl Default for RejectBurst {
-    fn default() -> Self {
-        Self { records: 200, sources: 3, one_source_percent: 80 }
-    }
-}
 
 impl RejectBurst {
     pub(super) fn evaluate(
         &self,
         history: &History,
+        baseline: &Baseline,
         at: Window,
         scanners: &[Address],
     ) -> Option<Finding> {
         let now = history.windows.get(&at)?;
-        let rejected = now.totals().reject.records;
+        if !self.enabled {
+            return None;
+        }
         let of_scanners: u64 =
             scanners.iter().filter_map(|s| now.rejected_sources.get(s)).map(|s| s.records).sum();
-        let value = rejected.saturating_sub(of_scanners);
-        if value < self.records {
+        let value = rejected(now).saturating_sub(of_scanners);
+        let (threshold, usual) = self.threshold(baseline);
+        if value < threshold.div_ceil(2) {
             return None;
         }
         let sources = now.rejected_sources_seen().estimate().map_or(0, |d| d.estimate);
@@ -55,55 +43,70 @@ impl RejectBurst {
         if alone.is_none() && sources < self.sources {
             return None;
         }
+        let severity = if value < threshold { Severity::Recorded } else { self.severity };
+        let cause = Cause::FloodOrChangedRule;
         Some(Finding {
-            rule: Rule::RejectBurst,
-            severity: Severity::Notify,
-            interface_id: history.interface_id.clone(),
-            account_id: String::new(),
-            vpc_id: String::new(),
             source: alone.map(|(address, _)| *address),
-            window: at,
-            evidence: self.why(now, value, sources),
+            evidence: Why {
+                measure: "rejected records".into(),
+                value,
+                baseline: usual,
+                threshold,
+                seconds: WINDOW_SECONDS,
+                sources,
+                ports: ports(now),
+                rejected: now.totals().reject.records,
+                skipdata: now.skipdata,
+                records: shown(now, |_| true),
+                named: named(now, scanners),
+            },
+            ..Finding::new(Rule::RejectBurst, severity, cause, &history.interface_id, at)
         })
     }
 
-    fn why(&self, now: &Rollup, value: u64, sources: u64) -> Why {
-        let ports = now.rejected_ports.heaviest();
-        Why {
-            measure: "rejected records",
-            value,
-            threshold: self.records,
-            seconds: WINDOW_SECONDS,
-            sources,
-            ports: ports.iter().take(PORTS_SHOWN).map(|(k, _)| k.port).collect(),
-            rejected: now.totals().reject.records,
-            skipdata: now.skipdata,
-            records: now.evidence.iter().take(RECORDS_SHOWN).copied().collect(),
+    /// How much is a burst here, and how much is usual where that is known.
+    fn threshold(&self, baseline: &Baseline) -> (u64, Option<u64>) {
+        if baseline.rejects.n < KNOWN {
+            return (self.cold, None);
         }
+        let usual = super::rounded(baseline.rejects.mean);
+        (self.least.max(self.times.saturating_mul(usual)), Some(usual))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{rejects, window};
+    use super::super::tests::{known, rejects, window};
     use super::*;
 
-    fn find(sources: u8, each: u32) -> Option<Finding> {
+    fn find(sources: u16, each: u16, baseline: &Baseline) -> Option<Finding> {
         let mut history = History::default();
-        let rows =
-            (0..sources).flat_map(|s| (0..each).map(move |_| (format!("203.0.113.{s}"), 22)));
+        let rows = (0..sources)
+            .flat_map(|s| (0..each).map(move |_| (format!("203.0.113.{s}"), 23 + s % 3)));
         history.add(window(0), &rejects(rows));
-        RejectBurst::default().evaluate(&history, window(0), &[])
+        RejectBurst::default().evaluate(&history, baseline, window(0), &[])
     }
 
     #[test]
-    fn from_many_or_from_one_but_not_from_two() {
-        assert_eq!(find(40, 5).unwrap().source, None);
-        assert_eq!(find(40, 5).unwrap().evidence.value, 200);
-        assert!(find(1, 200).unwrap().source.is_some());
-        assert_eq!(find(2, 100), None);
-        assert_eq!(find(1, 199), None);
-        assert_eq!(find(39, 5), None);
+    fn many_sources_or_one_but_not_two() {
+        let cold = Baseline::default();
+        assert_eq!(find(100, 2, &cold).unwrap().source, None);
+        assert_eq!(find(40, 5, &cold).unwrap().evidence.value, 200);
+        assert!(find(1, 200, &cold).unwrap().source.is_some());
+        assert_eq!(find(2, 100, &cold), None);
+        assert_eq!(find(1, 199, &cold).unwrap().severity, Severity::Recorded);
+        assert_eq!(find(33, 3, &cold), None);
+    }
+
+    #[test]
+    fn a_known_interface_is_compared_with_itself() {
+        let quiet = known(&[0, 1, 0, 2]);
+        let found = find(25, 2, &quiet).unwrap();
+        assert_eq!((found.severity, found.evidence.threshold), (Severity::Notify, 50));
+        assert_eq!(found.evidence.baseline, Some(1));
+        let busy = known(&[60, 60, 60]);
+        assert_eq!(find(100, 2, &busy), None, "600 would be one");
+        assert_eq!(find(100, 6, &busy).unwrap().severity, Severity::Notify);
     }
 
     #[test]
@@ -112,6 +115,7 @@ mod tests {
         let rows = (1..=250u16).map(|port| ("203.0.113.1".to_owned(), port));
         history.add(window(0), &rejects(rows));
         let scanner = Address::parse("203.0.113.1").unwrap();
-        assert_eq!(RejectBurst::default().evaluate(&history, window(0), &[scanner]), None);
+        let cold = Baseline::default();
+        assert_eq!(RejectBurst::default().evaluate(&history, &cold, window(0), &[scanner]), None);
     }
 }

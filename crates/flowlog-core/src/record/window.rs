@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 pub const WINDOW_SECONDS: i64 = 300;
 
 /// A window: ⌊start / 300⌋ · 300, as epoch seconds, between 1970 and 2286 (ten digits).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Window(i64);
 
 impl Window {

@@ -4,11 +4,11 @@
 //! broken promise panics, a failing call is the `Err`.
 #![expect(clippy::missing_panics_doc, reason = "panicking is how a check reports")]
 
-use super::item::{AlertClaim, Claim, ClaimOutcome, Completed, Completion};
+use super::item::{Claim, ClaimOutcome, Completed, Completion};
 use super::summary::{Part, WindowTotals};
 use super::{
     AggregateReader, AggregateWriter, AlertStore, DirectoryEntry, Ledger, LedgerEntry,
-    LedgerReader, LedgerState, PartialItem, Quarantine, Series, StoreError, SummaryItem,
+    LedgerReader, LedgerState, PartialItem, Quarantine, Series, StateItem, StoreError, SummaryItem,
     SummaryWriter, View,
 };
 use crate::decode::{Counts, Reason};
@@ -66,9 +66,8 @@ where
 
 /// The checks of the alert state.
 pub async fn alerts<S: AlertStore>(store: &S) -> Result<(), StoreError> {
-    an_alert_cools_down(store).await?;
-    a_higher_severity_passes_the_cooldown(store).await?;
-    marks_only_rise(store).await?;
+    a_state_is_swapped_by_whoever_read_it(store).await?;
+    states_of_a_kind_are_listed(store).await?;
     a_budget_is_spent_once_per_token(store).await
 }
 
@@ -463,62 +462,50 @@ where
     Ok(())
 }
 
-fn wish(now: i64, severity: u8) -> AlertClaim {
-    AlertClaim { now, next: now + 900, severity, window: window(now), ttl: now + 86_400 }
-}
-
-/// An alert is claimed, holds until its cooldown has passed, and is claimed again with the next
-/// sequence number and the first claim's window.
-pub async fn an_alert_cools_down<S: AlertStore>(store: &S) -> Result<(), StoreError> {
-    let key = "D1#eni-cooldown";
-    let first = store.claim_alert(key, &wish(MIDNIGHT, 2)).await?;
-    let Ok(first) = first else { panic!("nobody else claimed {key}") };
-    assert_eq!((first.seq, first.published, first.severity), (1, 0, 2));
-    assert_eq!((first.next, first.since), (MIDNIGHT + 900, at(0)));
-
-    for (later, severity) in [(0, 2), (899, 2), (899, 0)] {
-        let held = store.claim_alert(key, &wish(MIDNIGHT + later, severity)).await?;
-        assert_eq!(held, Err(first), "after {later} s");
+/// A state of the alerter.
+pub fn a_state(kind: &str, subject: &str, version: i64) -> StateItem {
+    StateItem {
+        kind: kind.to_owned(),
+        subject: subject.to_owned(),
+        version,
+        body: format!("{{\"version\":{version}}}"),
+        ttl: MIDNIGHT + 86_400,
     }
-    let again = store.claim_alert(key, &wish(MIDNIGHT + 900, 1)).await?;
-    let Ok(again) = again else { panic!("the cooldown has passed") };
-    assert_eq!((again.seq, again.severity, again.since), (2, 1, at(0)));
-    assert_eq!(again.next, MIDNIGHT + 1800);
-    let other = store.claim_alert("D1#eni-other", &wish(MIDNIGHT, 2)).await?;
-    assert!(other.is_ok_and(|state| state.seq == 1), "alerts do not share a cooldown");
-    Ok(())
 }
 
-/// A higher severity is claimed at once; the same or a lower one is not.
-pub async fn a_higher_severity_passes_the_cooldown<S: AlertStore>(
+/// A state is put once, and then only over the version that its writer has read.
+pub async fn a_state_is_swapped_by_whoever_read_it<S: AlertStore>(
     store: &S,
 ) -> Result<(), StoreError> {
-    let key = "D3#vpc-severity";
-    assert!(store.claim_alert(key, &wish(MIDNIGHT, 1)).await?.is_ok());
-    let higher = store.claim_alert(key, &wish(MIDNIGHT + 300, 3)).await?;
-    let Ok(higher) = higher else { panic!("a higher severity waits for nothing") };
-    assert_eq!((higher.seq, higher.severity), (2, 3));
-    assert_eq!((higher.since, higher.next), (at(0), MIDNIGHT + 1200));
-    for severity in [1, 3] {
-        let held = store.claim_alert(key, &wish(MIDNIGHT + 600, severity)).await?;
-        assert_eq!(held, Err(higher));
-    }
+    let of = |version| a_state("reject-burst", "eni-swap", version);
+    assert_eq!(store.state("reject-burst", "eni-swap").await?, None);
+    assert!(!store.swap_state(&of(8), Some(7)).await?, "there is none to be replaced");
+    assert_eq!(store.state("reject-burst", "eni-swap").await?, None);
+    assert!(store.swap_state(&of(1), None).await?);
+    assert!(!store.swap_state(&of(9), None).await?, "there is one");
+    assert!(!store.swap_state(&of(9), Some(0)).await?, "another version");
+    assert_eq!(store.state("reject-burst", "eni-swap").await?, Some(of(1)));
+    assert!(store.swap_state(&of(2), Some(1)).await?);
+    assert!(!store.swap_state(&of(3), Some(1)).await?, "somebody else was faster");
+    assert_eq!(store.state("reject-burst", "eni-swap").await?, Some(of(2)));
+    // A baseline's version is its last window, which only rises.
+    assert!(store.swap_state(&of(MIDNIGHT), Some(2)).await?);
+    assert_eq!(store.state("port-scan", "eni-swap").await?, None, "kinds are apart");
     Ok(())
 }
 
-/// The published number rises to what was claimed and no further, and never falls.
-pub async fn marks_only_rise<S: AlertStore>(store: &S) -> Result<(), StoreError> {
-    let key = "D2#vpc-mark";
-    store.mark_published(key, 1).await?;
-    let first = store.claim_alert(key, &wish(MIDNIGHT, 1)).await?;
-    assert_eq!(first.map(|s| (s.seq, s.published)), Ok((1, 0)), "a mark makes no alert");
-    for (mark, published) in [(2, 0), (1, 1), (1, 1), (0, 1)] {
-        store.mark_published(key, mark).await?;
-        let held = store.claim_alert(key, &wish(MIDNIGHT, 1)).await?;
-        assert_eq!(held.map_err(|s| s.published), Err(published), "marked {mark}");
+/// Every state of a kind, sorted, beyond what DynamoDB returns at once; none of another kind.
+pub async fn states_of_a_kind_are_listed<S: AlertStore>(store: &S) -> Result<(), StoreError> {
+    assert_eq!(store.states("host-sweep").await?, []);
+    let mut put: Vec<StateItem> =
+        (0..40).map(|n| a_state("host-sweep", &format!("vpc-{n:02}#{n:02x}"), n)).collect();
+    for item in &mut put {
+        item.body = format!("\"{}\"", "x".repeat(40_000));
+        assert!(store.swap_state(item, None).await?);
     }
-    let second = store.claim_alert(key, &wish(MIDNIGHT + 900, 1)).await?;
-    assert_eq!(second.map(|s| (s.seq, s.published)), Ok((2, 1)));
+    assert!(store.swap_state(&a_state("host-sweeper", "vpc-00", 1), None).await?);
+    let listed = store.states("host-sweep").await?;
+    assert!(listed == put, "{} of {}", listed.len(), put.len());
     Ok(())
 }
 

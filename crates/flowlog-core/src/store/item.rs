@@ -14,8 +14,6 @@ pub const PARTIAL_TTL: i64 = 35 * DAY;
 pub const LEDGER_TTL: i64 = 40 * DAY;
 /// Summaries are the history.
 pub const SUMMARY_TTL: i64 = 400 * DAY;
-/// Alert state is kept a year and a bit, for history.
-pub const ALERT_TTL: i64 = 400 * DAY;
 
 /// What a series of items is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -202,14 +200,11 @@ pub const LEDGER_SK: &str = "L";
 /// batch id. The list is a finding aid: what it names may have been reopened since, and the ledger
 /// says what is. It names everything that is quarantined, and expires with the ledger's entry.
 pub const QUARANTINE_PK: &str = "Q";
-/// `A#<key>`, the partition key of an alert, where the key is `<rule>#<subject>`; its sort key is
-/// [`ALERT_SK`].
-pub fn alert_pk(key: &str) -> String {
-    format!("A#{key}")
+/// `A#<kind>`, the partition key of the alerter's state; its sort key is the subject.
+pub fn state_pk(kind: &str) -> String {
+    format!("A#{kind}")
 }
 
-/// The sort key of an alert's item.
-pub const ALERT_SK: &str = "EP";
 /// The partition key of the notification budget; its sort key is the epoch hour.
 pub const BUDGET_PK: &str = "A#BUDGET";
 
@@ -327,41 +322,25 @@ pub enum Completed {
     Refused,
 }
 
-/// A wish to notify.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AlertClaim {
-    /// Present time (epoch seconds; in local runs the records' own clock).
-    pub now: i64,
-    /// When the same alert may be claimed again.
-    pub next: i64,
-    /// 0 recorded … 3 high.
-    pub severity: u8,
-    /// The window that the finding is about: kept from the first claim as the episode's start.
-    pub window: Window,
-    /// Expiry of the item.
-    pub ttl: i64,
-}
-
-/// The state of one alert.
+/// A piece of the alerter's state: an alert, a baseline, the digest.
 ///
 /// | attribute | type | meaning |
 /// |---|---|---|
-/// | `n` | N | sequence number of the latest claim, from 1 |
-/// | `pub` | N | highest sequence number that was published |
-/// | `nxt` | N | cooldown: claimable again from this epoch second |
-/// | `sev` | N | severity of the latest claim |
-/// | `ep` | N | window of the first claim |
+/// | `pk` | S | `A#<kind>`: a rule's name, `baseline`, `digest`, `rules` |
+/// | `sk` | S | the subject: an interface or VPC, and what tells one alert there from another |
+/// | `v` | N | version: what the next writer must have read |
+/// | `b` | S | the state as JSON |
 /// | `ttl` | N | expiry |
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AlertState {
-    /// Sequence number of the latest claim, from 1.
-    pub seq: u64,
-    /// Highest published sequence number, 0 before the first.
-    pub published: u64,
-    /// Claimable again from this epoch second.
-    pub next: i64,
-    /// Severity of the latest claim.
-    pub severity: u8,
-    /// Window of the first claim.
-    pub since: Window,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateItem {
+    /// What it is.
+    pub kind: String,
+    /// Whose it is.
+    pub subject: String,
+    /// Changes with every write.
+    pub version: i64,
+    /// The state as JSON.
+    pub body: String,
+    /// Expiry (epoch seconds).
+    pub ttl: i64,
 }

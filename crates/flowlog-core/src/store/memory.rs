@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::{Future, ready};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::item::{self, AlertClaim, AlertState, Claim, ClaimOutcome, Completed, Completion};
+use super::item::{self, Claim, ClaimOutcome, Completed, Completion};
 use super::{
     AggregateReader, AggregateWriter, AlertStore, DirectoryEntry, Ledger, LedgerEntry,
-    LedgerReader, LedgerState, PartialItem, Quarantine, Series, SeriesItems, StoreError,
+    LedgerReader, LedgerState, PartialItem, Quarantine, Series, SeriesItems, StateItem, StoreError,
     SummaryItem, SummaryWriter, View,
 };
 use crate::record::{BatchId, Source, Window};
@@ -28,7 +28,8 @@ struct Tables {
     summaries: BTreeMap<(Series, Window), SummaryItem>,
     directory: BTreeSet<DirectoryEntry>,
     ledger: BTreeMap<BatchId, Expiring<LedgerEntry>>,
-    alerts: BTreeMap<String, Expiring<AlertState>>,
+    /// By kind and subject.
+    states: BTreeMap<(String, String), StateItem>,
     budget: BTreeMap<i64, Expiring<Budget>>,
 }
 
@@ -70,9 +71,9 @@ impl MemoryStore {
         self.tables().ledger.iter().map(|(batch, e)| (*batch, e.item.clone())).collect()
     }
 
-    /// Every alert, by key.
-    pub fn alerts(&self) -> Vec<(String, AlertState)> {
-        self.tables().alerts.iter().map(|(key, e)| (key.clone(), e.item)).collect()
+    /// Every piece of the alerter's state, by kind and subject.
+    pub fn all_states(&self) -> Vec<StateItem> {
+        self.tables().states.values().cloned().collect()
     }
 
     /// How many notifications the budget of an hour has suppressed.
@@ -95,7 +96,7 @@ impl MemoryStore {
         tables.directory.retain(|entry| keep(entry.ttl(), &entry.pk(), &entry.sk()));
         let ledger_pk = item::ledger_pk;
         tables.ledger.retain(|batch, e| keep(e.ttl, &ledger_pk(*batch), item::LEDGER_SK));
-        tables.alerts.retain(|key, e| keep(e.ttl, &item::alert_pk(key), item::ALERT_SK));
+        tables.states.retain(|_, s| keep(s.ttl, &item::state_pk(&s.kind), &s.subject));
         tables.budget.retain(|hour, e| keep(e.ttl, item::BUDGET_PK, &hour.to_string()));
     }
 
@@ -253,22 +254,33 @@ impl SummaryWriter for MemoryStore {
 }
 
 impl AlertStore for MemoryStore {
-    fn claim_alert(
+    fn state(
         &self,
-        key: &str,
-        claim: &AlertClaim,
-    ) -> impl Future<Output = Result<Result<AlertState, AlertState>, StoreError>> {
-        ready(Ok(self.tables().claim_alert(key, claim)))
+        kind: &str,
+        subject: &str,
+    ) -> impl Future<Output = Result<Option<StateItem>, StoreError>> {
+        let key = (kind.to_owned(), subject.to_owned());
+        ready(Ok(self.tables().states.get(&key).cloned()))
     }
 
-    fn mark_published(&self, key: &str, seq: u64) -> impl Future<Output = Result<(), StoreError>> {
-        if let Some(Expiring { item, .. }) = self.tables().alerts.get_mut(key)
-            && item.published < seq
-            && seq <= item.seq
-        {
-            item.published = seq;
+    fn states(&self, kind: &str) -> impl Future<Output = Result<Vec<StateItem>, StoreError>> {
+        let tables = self.tables();
+        let of_kind = tables.states.values().filter(|item| item.kind == kind);
+        ready(Ok(of_kind.cloned().collect()))
+    }
+
+    fn swap_state(
+        &self,
+        item: &StateItem,
+        expected: Option<i64>,
+    ) -> impl Future<Output = Result<bool, StoreError>> {
+        let mut tables = self.tables();
+        let key = (item.kind.clone(), item.subject.clone());
+        let swapped = tables.states.get(&key).map(|there| there.version) == expected;
+        if swapped {
+            tables.states.insert(key, item.clone());
         }
-        ready(Ok(()))
+        ready(Ok(swapped))
     }
 
     fn spend_budget(
@@ -349,25 +361,6 @@ impl Tables {
             item.reason = Some(reason.to_owned());
         }
     }
-
-    fn claim_alert(&mut self, key: &str, claim: &AlertClaim) -> Result<AlertState, AlertState> {
-        let old = self.alerts.get(key).map(|e| e.item);
-        if let Some(old) = old
-            && old.next > claim.now
-            && old.severity >= claim.severity
-        {
-            return Err(old);
-        }
-        let item = AlertState {
-            seq: old.map_or(0, |o| o.seq) + 1,
-            published: old.map_or(0, |o| o.published),
-            next: claim.next,
-            severity: claim.severity,
-            since: old.map_or(claim.window, |o| o.since),
-        };
-        self.alerts.insert(key.to_owned(), Expiring { item, ttl: claim.ttl });
-        Ok(item)
-    }
 }
 
 #[cfg(test)]
@@ -405,6 +398,6 @@ mod tests {
         assert!(store.all_partials().len() < partials.len());
         store.expire(i64::MAX);
         assert!(store.all_partials().is_empty() && store.ledger().is_empty());
-        assert!(store.alerts().is_empty() && store.directory().is_empty());
+        assert!(store.all_states().is_empty() && store.directory().is_empty());
     }
 }

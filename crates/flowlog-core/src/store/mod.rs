@@ -14,8 +14,8 @@ pub mod summary;
 use std::future::Future;
 
 pub use item::{
-    AlertState, Claim, ClaimOutcome, Completed, Completion, DirectoryEntry, LedgerEntry,
-    LedgerState, PartialItem, Series, View,
+    Claim, ClaimOutcome, Completed, Completion, DirectoryEntry, LedgerEntry, LedgerState,
+    PartialItem, Series, StateItem, View,
 };
 pub use summary::SummaryItem;
 
@@ -159,22 +159,26 @@ pub trait SummaryWriter {
     fn put_summary(&self, summary: &SummaryItem) -> impl Future<Output = Result<bool, StoreError>>;
 }
 
-/// The state of alerts (`A#<rule>#<subject>` / `EP` and `A#BUDGET` / `<hour>` in FlowControl). A
-/// `key` is `<rule>#<subject>`.
+/// The state of the alerter (`A#<kind>` / `<subject>` and `A#BUDGET` / `<hour>` in FlowControl):
+/// alerts, baselines, the digest, the last good rules file.
 pub trait AlertStore {
-    /// Open or re-open an alert: sequence number + 1 and the cooldown pushed to `next`, if there
-    /// is no such alert, or its cooldown has passed at `now`, or `severity` is higher than what was
-    /// claimed. Otherwise nothing changes. Both outcomes return the state that is stored.
-    /// `Ok(Ok(state))` = claimed by this call, `Ok(Err(state))` = somebody's earlier claim holds.
-    fn claim_alert(
+    /// The state of one subject, strongly consistent.
+    fn state(
         &self,
-        key: &str,
-        claim: &item::AlertClaim,
-    ) -> impl Future<Output = Result<Result<AlertState, AlertState>, StoreError>>;
+        kind: &str,
+        subject: &str,
+    ) -> impl Future<Output = Result<Option<StateItem>, StoreError>>;
 
-    /// Record that sequence number `seq` of this alert has been published. Repeating it, or marking
-    /// an older one, changes nothing.
-    fn mark_published(&self, key: &str, seq: u64) -> impl Future<Output = Result<(), StoreError>>;
+    /// Every subject of a kind, sorted by subject.
+    fn states(&self, kind: &str) -> impl Future<Output = Result<Vec<StateItem>, StoreError>>;
+
+    /// Put a state if none is there (`expected` = `None`), or if the one that is there has the
+    /// version `expected`. `false`: it was not so, and nothing changed.
+    fn swap_state(
+        &self,
+        item: &StateItem,
+        expected: Option<i64>,
+    ) -> impl Future<Output = Result<bool, StoreError>>;
 
     /// Take one from the notification budget of an hour (epoch hours). `false`: it is spent, and
     /// one more suppressed notification has been counted. `token` makes a retry of the same

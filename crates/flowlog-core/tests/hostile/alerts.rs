@@ -1,12 +1,11 @@
 //! Hostile text through what people and programs read: no control character gets into a subject, a
 //! text, a document or an attribute, wherever it came from.
 
-use flowlog_core::alert::{key, render};
+use flowlog_core::alert::{Alert, AlertKey, Decision, Notification, Policy, decide, render};
 use flowlog_core::decode::{Fallback, Limits, ObjectDecoder};
-use flowlog_core::detect::{Finding, History, Rule, Rules, Severity, Why};
+use flowlog_core::detect::{Baseline, Cause, Finding, History, Rule, Rules, Severity, Target, Why};
 use flowlog_core::record::{Address, Window};
-use flowlog_core::rollup::{Accumulator, Budget};
-use flowlog_core::store::AlertState;
+use flowlog_core::rollup::{About, Accumulator, Budget};
 
 use crate::support::V2;
 
@@ -49,25 +48,48 @@ fn finding(rule: Rule, text: &str) -> Finding {
         interface_id: text.to_owned(),
         account_id: text.to_owned(),
         vpc_id: text.to_owned(),
+        about: About {
+            subnet_id: text.to_owned(),
+            instance_id: text.to_owned(),
+            name: percent(text),
+        },
         source: Address::parse("10.0.0.9"),
+        target: Some(Target { host: Address::parse("10.0.0.5"), port: Some(22) }),
         window: Window::of(1_793_491_200).unwrap(),
+        cause: Cause::InsideScan,
         evidence: Why {
-            measure: "rejected records",
+            measure: "rejected records".into(),
             value: 9,
             threshold: 1,
             seconds: 300,
             sources: 1,
             ports: vec![22],
             rejected: 9,
-            skipdata: 0,
-            records: Vec::new(),
+            ..Why::default()
         },
     }
 }
 
-fn state() -> AlertState {
-    let since = Window::of(1_793_491_200).unwrap();
-    AlertState { seq: 1, published: 0, next: 0, severity: 3, since }
+/// As AWS writes tags: percent-encoded, so that anything may be in them.
+fn percent(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::new();
+    for byte in text.bytes() {
+        write!(out, "%{byte:02X}").unwrap();
+    }
+    out
+}
+
+/// The first claim of an alert about this.
+fn claimed(finding: &Finding) -> Alert {
+    match decide(None, finding, &Policy::default(), finding.window.end()) {
+        Decision::Claim(alert) => *alert,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn sent(finding: &Finding) -> Notification {
+    render(&claimed(finding), &AlertKey::of(finding))
 }
 
 #[track_caller]
@@ -78,29 +100,54 @@ fn printable(what: &str, text: &str) {
 #[test]
 fn nothing_that_is_sent_has_a_control_character() {
     for text in hostile() {
-        for rule in [Rule::PortScan, Rule::RejectBurst] {
+        for rule in Rule::ALL {
             let finding = finding(rule, &text);
-            let sent = render(&finding, &key(&finding), &state());
+            let sent = sent(&finding);
             printable("subject", &sent.subject);
             assert!(sent.subject.len() < 100 && sent.subject.starts_with("flowlog HIGH: "));
             printable("document", &sent.json);
+            printable("chat", &sent.chat);
             printable("dedupe id", &sent.dedupe_id);
             assert!(sent.dedupe_id.len() < 512);
             for line in sent.text.split('\n') {
                 printable("text", line);
             }
-            // As many lines as for an honest name: none can be forged.
-            let honest = render(&self::finding(rule, "eni-1"), "A#x", &state());
-            assert_eq!(sent.text.lines().count(), honest.text.lines().count(), "{text:?}");
-            assert!(sent.text.len() + sent.json.len() < 8_192);
+            let key = AlertKey::of(&finding);
+            printable("key", &key.to_string());
+            assert!(key.subject.len() < 80);
+            assert!(sent.text.len() < 8_192 && sent.json.len() < 8_192 && sent.chat.len() < 9_216);
             for (name, value) in &sent.attributes {
                 printable(name, value);
                 assert!(!value.is_empty() && value.len() <= 128, "{name}");
             }
-            assert!(sent.attributes.len() <= 10);
+            assert!(sent.attributes.len() <= 9, "the dedupe id is the tenth");
             let document: serde_json::Value = serde_json::from_str(&sent.json).unwrap();
-            assert_eq!(document["finding"]["severity"], "high", "{text:?}");
+            let inner = &document["unmapped"]["flowlog"]["finding"];
+            assert_eq!(inner["severity"], "high", "{text:?}");
+            assert_eq!(document["severity_id"], 4);
             printable("finding", &finding.to_json().to_string());
+            // What is stored can be read back, whatever is in it.
+            let alert = claimed(&finding);
+            let stored = serde_json::to_string(&alert).unwrap();
+            assert_eq!(serde_json::from_str::<Alert>(&stored).unwrap(), alert);
+        }
+    }
+}
+
+/// As many lines as for an honest name: none can be forged.
+#[test]
+fn no_line_can_be_forged() {
+    for text in hostile().iter().filter(|text| !text.is_empty()) {
+        for rule in Rule::ALL {
+            let lines = |text: &str| {
+                let text = sent(&finding(rule, text)).text;
+                // Where a place is no id, the rules file's lines do without it.
+                text.lines()
+                    .filter(|l| !l.contains("interface = ") && !l.contains("vpc = "))
+                    .filter(|l| !l.contains("aws ec2"))
+                    .count()
+            };
+            assert_eq!(lines(text), lines("vpc"), "{text:?}");
         }
     }
 }
@@ -109,8 +156,7 @@ fn nothing_that_is_sent_has_a_control_character() {
 fn what_is_sent_twice_is_the_same() {
     for text in hostile() {
         let finding = finding(Rule::PortScan, &text);
-        let send = || render(&finding, &key(&finding), &state());
-        assert_eq!(send(), send());
+        assert_eq!(sent(&finding), sent(&finding));
     }
 }
 
@@ -139,10 +185,10 @@ fn hostile_names_do_not_get_past_decoding() {
             assert!(interface_id.len() <= 64);
             let mut history = History { interface_id, ..History::default() };
             history.add(window, &rollup);
-            let findings = Rules::default().evaluate(&history, window);
+            let findings = Rules::default().evaluate(&history, &Baseline::default(), window);
             assert_eq!(findings.len(), 1, "{text:?}");
             for finding in findings {
-                printable("subject", &render(&finding, &key(&finding), &state()).subject);
+                printable("subject", &sent(&finding).subject);
             }
         }
     }

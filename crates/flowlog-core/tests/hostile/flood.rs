@@ -2,7 +2,7 @@
 //! the small, with budgets as small.
 
 use flowlog_core::decode::RecordSink as _;
-use flowlog_core::detect::{History, Rule, Rules};
+use flowlog_core::detect::{Baseline, History, Rule, Rules};
 use flowlog_core::record::{Action, Address, Record};
 use flowlog_core::rollup::{Accumulator, BLOB_LIMIT, Budget, LISTED, Rollup};
 
@@ -99,7 +99,7 @@ fn a_flood_of_sources_is_counted_and_hides_nobody() {
     assert!(missing <= rollup.rejected_sources.error(), "{missing} of its records are missing");
     let mut history = History { interface_id: id.clone(), ..History::default() };
     history.add(*window, &rollup);
-    let findings = Rules::default().evaluate(&history, *window);
+    let findings = Rules::default().evaluate(&history, &Baseline::default(), *window);
     assert!(findings.iter().any(|f| f.rule == Rule::PortScan && f.source == Some(scanner)));
     assert!(findings.iter().any(|f| f.rule == Rule::RejectBurst));
 }

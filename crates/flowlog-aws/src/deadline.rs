@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use lambda_runtime::Context;
-
 /// What is left to Lambda for getting the answer out.
 const RESERVE: Duration = Duration::from_secs(5);
 
@@ -11,27 +9,28 @@ const RESERVE: Duration = Duration::from_secs(5);
 /// crashed: the delivery comes again, and what it wrote is written again. The answer, however, gets
 /// out, so that only the deliveries that are not finished come again, and each by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Deadline {
+pub struct Deadline {
     /// Epoch milliseconds.
     end: Option<u64>,
 }
 
 impl Deadline {
-    /// The deadline of an invocation that begins at `now` (epoch seconds). One that has passed by
-    /// then is none: local servers of Lambda's interface name one in 1970.
-    pub(crate) fn of(context: &Context, now: i64) -> Self {
+    /// The deadline of an invocation that begins at `now` (epoch seconds), as Lambda names it (epoch
+    /// milliseconds). One that has passed by then is none: local servers of Lambda's interface name
+    /// one in 1970.
+    pub fn of(end: u64, now: i64) -> Self {
         let begun = millis(now);
-        Self { end: Some(context.deadline).filter(|end| *end > begun) }
+        Self { end: Some(end).filter(|end| *end > begun) }
     }
 
     /// Time that is left for work at `now`; `None` without an end.
-    pub(crate) fn left(self, now: i64) -> Option<Duration> {
+    pub fn left(self, now: i64) -> Option<Duration> {
         let left = Duration::from_millis(self.end?.saturating_sub(millis(now)));
         Some(left.saturating_sub(RESERVE))
     }
 
     /// What `work` comes to, or `None` if the time is up before. Without any time it is not begun.
-    pub(crate) async fn within<T>(self, now: i64, work: impl Future<Output = T>) -> Option<T> {
+    pub async fn within<T>(self, now: i64, work: impl Future<Output = T>) -> Option<T> {
         match self.left(now) {
             None => Some(work.await),
             Some(Duration::ZERO) => None,
@@ -48,19 +47,13 @@ fn millis(seconds: i64) -> u64 {
 mod tests {
     use super::*;
 
-    fn deadline(end: u64, now: i64) -> Deadline {
-        let mut context = Context::default();
-        context.deadline = end;
-        Deadline::of(&context, now)
-    }
-
     #[test]
     fn leaves_time_for_the_answer() {
-        assert_eq!(deadline(100_000, 40).left(40), Some(Duration::from_secs(55)));
-        assert_eq!(deadline(100_000, 40).left(94), Some(Duration::from_secs(1)));
-        assert_eq!(deadline(100_000, 40).left(95), Some(Duration::ZERO));
-        assert_eq!(deadline(100_000, 40).left(1000), Some(Duration::ZERO));
-        assert_eq!(deadline(0, 40).left(40), None, "no deadline");
-        assert_eq!(deadline(600_000, 1_793_491_200).left(1_793_491_200), None, "one in 1970");
+        assert_eq!(Deadline::of(100_000, 40).left(40), Some(Duration::from_secs(55)));
+        assert_eq!(Deadline::of(100_000, 40).left(94), Some(Duration::from_secs(1)));
+        assert_eq!(Deadline::of(100_000, 40).left(95), Some(Duration::ZERO));
+        assert_eq!(Deadline::of(100_000, 40).left(1000), Some(Duration::ZERO));
+        assert_eq!(Deadline::of(0, 40).left(40), None, "no deadline");
+        assert_eq!(Deadline::of(600_000, 1_793_491_200).left(1_793_491_200), None, "one in 1970");
     }
 }

@@ -1,0 +1,251 @@
+//! Compaction, on a schedule of its own: hours that are over become summaries, which outlive their
+//! partials by a year.
+//!
+//! A run looks, in every series that the directory names, at the last hours that are closed, and at
+//! one hour of each day that settles: after a day it has looked at all of them. A run that is out of
+//! time remembers the last series that it dealt with, and the next one goes on behind it; whatever
+//! it finds done costs it a read. So nothing depends on a run, on its time, or on its end.
+
+use std::collections::BTreeMap;
+
+use flowlog_aws::deadline::Deadline;
+use flowlog_aws::telemetry::Metric;
+use flowlog_core::compact::{Compacted, closed_hours, compact_hour, series_of_day, settle_days};
+use flowlog_core::record::Window;
+use flowlog_core::store::{
+    AggregateReader, AlertStore, LedgerReader, Series, StateItem, StoreError, SummaryWriter, View,
+};
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+
+use crate::{App, HandlerError};
+
+/// Interfaces that are compacted at once. A VPC's or an account's hour may be a hundred megabytes,
+/// so those come one by one.
+const AT_ONCE: usize = 4;
+/// Windows in a day.
+const DAY: i64 = 288;
+/// Windows in an hour.
+const HOUR: i64 = 12;
+
+/// Where a run that is out of time leaves word for the next one, in the alerter's state.
+const KIND: &str = "compact";
+const SUBJECT: &str = "after";
+/// Seconds for which the word counts: a run comes every hour.
+const WORD_TTL: i64 = 7 * 86_400;
+
+/// What is asked for: `{"flowlog": "compact"}` by the schedule. By hand, with `days`, every hour of
+/// these days, which is how partials are folded that were there before compaction was; the answer's
+/// `after`, if there is one, goes into the next request.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+pub(crate) struct Request {
+    /// `2026-11-01`.
+    #[serde(default)]
+    days: Vec<String>,
+    #[serde(default)]
+    after: Option<String>,
+}
+
+/// What a run did, which is also its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub(crate) struct Summary {
+    /// Series that the directory names.
+    series: u64,
+    /// Summaries that were written.
+    summaries: u64,
+    /// Partials that are new in them.
+    partials: u64,
+    /// Partials of deliveries that are not done: the next run's.
+    waiting: u64,
+    /// Hours that could not be read or written, or had more partials than a summary takes.
+    failed: u64,
+    /// Hours that there was no time for.
+    left: u64,
+    /// The last series that was dealt with, if there was no time for all.
+    after: Option<String>,
+}
+
+/// A word left for the next run.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+struct Word {
+    after: Option<String>,
+}
+
+/// By name: a series and its hours, oldest first.
+type Todo = BTreeMap<String, (Series, Vec<Window>)>;
+
+/// Compacts what is to be compacted now, up to the deadline.
+pub(crate) async fn compact<S, N>(
+    app: &App<S, N>,
+    request: Request,
+    deadline: Deadline,
+) -> Result<Summary, HandlerError>
+where
+    S: AggregateReader + LedgerReader + SummaryWriter + AlertStore,
+{
+    let now = app.clock.now();
+    let by_hand = !request.days.is_empty();
+    let hours = if by_hand { hours_of(&request.days)? } else { due(now) };
+    let todo = todo(&app.store, &hours).await?;
+    let (version, word) = word(&app.store).await?;
+    let after = if by_hand { request.after } else { word.after.clone() };
+    let summary = run(app, todo, after.as_deref(), by_hand, deadline).await;
+    let next = Word { after: summary.after.clone() };
+    if !by_hand && next != word {
+        let item = StateItem {
+            kind: KIND.to_owned(),
+            subject: SUBJECT.to_owned(),
+            version: version.unwrap_or(0) + 1,
+            body: serde_json::to_string(&next)?,
+            ttl: now + WORD_TTL,
+        };
+        // Should two runs meet, one word is as good as the other.
+        let _swapped = app.store.swap_state(&item, version).await?;
+    }
+    let Summary { series, summaries, partials, waiting, failed, left, .. } = summary;
+    tracing::info!(series, summaries, partials, waiting, failed, left, "compacted");
+    let metrics = [(Metric::HoursCompacted, summaries), (Metric::HoursLeft, failed + left)];
+    (app.metrics)("anomaly-alerter", &metrics);
+    Ok(summary)
+}
+
+/// Every hour of these days.
+fn hours_of(days: &[String]) -> Result<Vec<Window>, HandlerError> {
+    let mut hours = Vec::new();
+    for day in days {
+        let digits: String = day.chars().filter(|c| *c != '-').collect();
+        let start = Window::day_start(&digits).and_then(Window::of);
+        let start = start.ok_or_else(|| HandlerError::Day(day.clone()))?;
+        hours.extend((0..DAY / HOUR).map(|hour| start.forward(hour * HOUR)));
+    }
+    Ok(hours)
+}
+
+/// The hours that a scheduled run looks at: those that were closed lately, and of the days that
+/// settle the hour that it is now.
+fn due(now: i64) -> Vec<Window> {
+    let of_day = |second: i64| second.div_euclid(3600).rem_euclid(24);
+    let settled = settle_days(now).into_iter().filter(|hour| of_day(hour.start()) == of_day(now));
+    settled.chain(closed_hours(now)).collect()
+}
+
+/// What there is to do, series by series.
+async fn todo<S: AggregateReader>(store: &S, hours: &[Window]) -> Result<Todo, StoreError> {
+    let mut days: BTreeMap<String, Vec<Window>> = BTreeMap::new();
+    for hour in hours {
+        days.entry(hour.day()).or_default().push(*hour);
+    }
+    let mut todo = Todo::new();
+    for (day, hours) in days {
+        for series in series_of_day(store, &day).await? {
+            let (_, all) = todo.entry(name(&series)).or_insert_with(|| (series, Vec::new()));
+            all.extend(&hours);
+        }
+    }
+    Ok(todo)
+}
+
+/// `E#<source>#<interface-id>` or `V#<source>#<scope>`: interfaces come first.
+fn name(series: &Series) -> String {
+    let kind = match series.view {
+        View::Interface => 'E',
+        View::Scope => 'V',
+    };
+    format!("{kind}#{}#{}", series.source, series.subject)
+}
+
+/// Does the work, beginning behind `after`. A scheduled run goes on from the beginning; one by hand
+/// ends at the end.
+async fn run<S, N>(
+    app: &App<S, N>,
+    todo: Todo,
+    after: Option<&str>,
+    by_hand: bool,
+    deadline: Deadline,
+) -> Summary
+where
+    S: AggregateReader + LedgerReader + SummaryWriter,
+{
+    let (before, behind): (Vec<_>, Vec<_>) =
+        todo.into_iter().partition(|(name, _)| after.is_some_and(|after| name.as_str() <= after));
+    let mut queue = behind;
+    if !by_hand {
+        queue.extend(before);
+    }
+    let mut summary = Summary { series: queue.len() as u64, ..Summary::default() };
+    let mut last = after.map(str::to_owned);
+    let mut rest = queue.as_slice();
+    while let Some((_, (first, _))) = rest.first() {
+        let at_once = if first.view == View::Scope { 1 } else { AT_ONCE };
+        let (now, later) = rest.split_at(at_once.min(rest.len()));
+        let all =
+            join_all(now.iter().map(|(_, (series, hours))| compact_series(app, series, hours)));
+        let Some(done) = deadline.within(app.clock.now(), all).await else {
+            summary.left = rest.iter().map(|(_, (_, hours))| hours.len() as u64).sum();
+            summary.after = last;
+            break;
+        };
+        for (compacted, failed) in done {
+            summary.summaries += compacted.summaries;
+            summary.partials += compacted.partials;
+            summary.waiting += compacted.waiting;
+            summary.failed += failed;
+        }
+        last = now.last().map(|(name, _)| name.clone());
+        rest = later;
+    }
+    summary
+}
+
+/// Compacts hours of one series; also says how many could not be. One that cannot be read keeps none
+/// of the others from being compacted.
+async fn compact_series<S, N>(
+    app: &App<S, N>,
+    series: &Series,
+    hours: &[Window],
+) -> (Compacted, u64)
+where
+    S: AggregateReader + LedgerReader + SummaryWriter,
+{
+    let (mut sum, mut failed) = (Compacted::default(), 0);
+    for hour in hours {
+        match compact_hour(&app.store, series, *hour).await {
+            Ok(compacted) => {
+                sum.add(&compacted);
+                failed += u64::from(compacted.left_out > 0);
+            }
+            Err(error) => {
+                tracing::error!(series = name(series), hour = hour.start(), error = %error, "hour is not compacted");
+                failed += 1;
+            }
+        }
+    }
+    (sum, failed)
+}
+
+async fn word<S: AlertStore>(store: &S) -> Result<(Option<i64>, Word), HandlerError> {
+    let Some(item) = store.state(KIND, SUBJECT).await? else { return Ok((None, Word::default())) };
+    Ok((Some(item.version), serde_json::from_str(&item.body)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_of_runs_looks_at_every_hour_that_settles() {
+        let midnight = 1_793_491_200;
+        let mut seen: Vec<Window> = (0..24)
+            .flat_map(|run| due(midnight + 33 * 86_400 + run * 3600 + 2400))
+            .filter(|hour| hour.start() < midnight + 3 * 86_400)
+            .collect();
+        seen.sort_unstable();
+        let expected: Vec<Window> =
+            (0..72).map(|hour| Window::of(midnight + hour * 3600).unwrap()).collect();
+        assert_eq!(seen, expected);
+        // And 40 minutes past, at the hour that is over since then, and two before it.
+        let run = due(midnight + 5 * 3600 + 2400);
+        assert_eq!(run.len(), 6);
+        assert_eq!(run[5], Window::of(midnight + 4 * 3600).unwrap());
+    }
+}

@@ -1,0 +1,111 @@
+//! Which rules are in force: the configured file, else the stored one, else the defaults.
+//!
+//! A file that is wrong is not used: the last good one stays in force (it is remembered in the
+//! state, so that a cold start finds it), the log and a metric say so, and so does one notification.
+
+use flowlog_aws::telemetry::Metric;
+use flowlog_core::alert::{Notifier, RaiseError, render_refused_rules};
+use flowlog_core::detect::{RuleSet, RulesError};
+use flowlog_core::store::{AlertStore, StateItem};
+use serde::{Deserialize, Serialize};
+
+use crate::{App, HandlerError};
+
+/// Where rules files are in the alerter's state.
+const KIND: &str = "rules";
+/// The one that `flowlog rules put` wrote.
+const CURRENT: &str = "current";
+/// The last one that could be read.
+const LAST_GOOD: &str = "last-good";
+/// The last one that could not.
+const REFUSED: &str = "refused";
+/// Rules files do not expire: the last second that a state can name.
+const NEVER: i64 = 9_999_999_999;
+
+/// A stored rules file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Stored {
+    text: String,
+}
+
+/// A rules file that is not used, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused(pub RulesError);
+
+impl<S: AlertStore, N: Notifier> App<S, N> {
+    /// Puts the rules in force that are to be, and says why they are not if so.
+    pub async fn load_rules(&self) -> Result<Option<Refused>, HandlerError> {
+        let text = match &self.rules_text {
+            Some(text) => Some(text.clone()),
+            None => self.stored(CURRENT).await?.map(|(_, stored)| stored.text),
+        };
+        // No file at all: those that the app was made with.
+        let Some(text) = text else { return Ok(None) };
+        match RuleSet::parse(&text) {
+            Ok(rules) => {
+                self.rules.replace(rules);
+                self.remember(LAST_GOOD, &text).await?;
+                Ok(None)
+            }
+            Err(error) => {
+                if let Some((_, last)) = self.stored(LAST_GOOD).await?
+                    && let Ok(rules) = RuleSet::parse(&last.text)
+                {
+                    self.rules.replace(rules);
+                }
+                self.refuse(&text, &error).await?;
+                Ok(Some(Refused(error)))
+            }
+        }
+    }
+
+    /// Says it every time in the log, and once to people.
+    async fn refuse(&self, text: &str, error: &RulesError) -> Result<(), HandlerError> {
+        tracing::error!(error = %error, "rules file refused, the last good one stays in force");
+        (self.metrics)("anomaly-alerter", &[(Metric::RulesRefused, 1)]);
+        let told = self.stored(REFUSED).await?.is_some_and(|(_, stored)| stored.text == text);
+        if !told {
+            let notification = render_refused_rules(error, self.clock.now());
+            self.notifier.publish(&notification).await.map_err(RaiseError::from)?;
+            self.remember(REFUSED, text).await?;
+        }
+        Ok(())
+    }
+
+    async fn stored(&self, subject: &str) -> Result<Option<(i64, Stored)>, HandlerError> {
+        let Some(item) = self.store.state(KIND, subject).await? else { return Ok(None) };
+        let stored = serde_json::from_str(&item.body)?;
+        Ok(Some((item.version, stored)))
+    }
+
+    async fn remember(&self, subject: &str, text: &str) -> Result<(), HandlerError> {
+        let there = self.stored(subject).await?;
+        if there.as_ref().is_some_and(|(_, stored)| stored.text == text) {
+            return Ok(());
+        }
+        let version = there.map(|(version, _)| version);
+        let item = StateItem {
+            kind: KIND.to_owned(),
+            subject: subject.to_owned(),
+            version: version.unwrap_or(0) + 1,
+            body: serde_json::to_string(&Stored { text: text.to_owned() })?,
+            ttl: NEVER,
+        };
+        // Whoever was faster remembers the same.
+        let _swapped = self.store.swap_state(&item, version).await?;
+        Ok(())
+    }
+}
+
+/// Stores a rules file for the alerter to use; the caller has checked it.
+pub async fn put_rules<S: AlertStore>(store: &S, text: &str) -> Result<(), HandlerError> {
+    let version = store.state(KIND, CURRENT).await?.map(|item| item.version);
+    let item = StateItem {
+        kind: KIND.to_owned(),
+        subject: CURRENT.to_owned(),
+        version: version.unwrap_or(0) + 1,
+        body: serde_json::to_string(&Stored { text: text.to_owned() })?,
+        ttl: NEVER,
+    };
+    if store.swap_state(&item, version).await? { Ok(()) } else { Err(HandlerError::RulesRace) }
+}

@@ -1,0 +1,348 @@
+//! `flowlog replay`: what rules would have sent over a recording, before anybody switches them on.
+//!
+//! The recording is judged window by window, and every finding goes through the very lifecycle that
+//! the deployed function uses (cooldown, escalation, budget, digest), on a store in memory and a
+//! clock that is the records' own.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use flowlog_core::alert::{
+    Notification, Notifier, NotifyError, Policy, RaiseError, Raised, raise, sweep,
+};
+use flowlog_core::decode::{Fallback, Limits};
+use flowlog_core::detect::{Finding, Rule, RuleSet, Severity};
+use flowlog_core::record::Window;
+use flowlog_core::rollup::BlobError;
+use flowlog_core::store::memory::MemoryStore;
+use serde_json::{Value, json};
+
+use crate::analyze;
+use crate::report::{Builder, FileReport};
+
+/// How many noisy subjects are named.
+const SUBJECTS: usize = 10;
+/// Windows after the last one in which the last digest comes.
+const SETTLING: i64 = 13;
+
+/// What rules would have sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// By rule.
+    pub rules: BTreeMap<Rule, RuleOutcome>,
+    /// Digest messages.
+    pub digests: u64,
+    /// Messages on the busiest day, digests included.
+    pub busiest_day: u64,
+    /// The first and the last window.
+    pub span: Option<(Window, Window)>,
+    /// Interfaces.
+    pub interfaces: u64,
+    /// Interface-days: interface-windows / 288.
+    pub interface_windows: u64,
+    /// Rules that this recording cannot feed, and why.
+    pub starved: Vec<(Rule, String)>,
+    /// Messages by subject (rule, place, source), the noisiest first.
+    pub noisiest: Vec<(String, u64)>,
+    /// Every message: what two rules files are compared by.
+    pub messages: Vec<Message>,
+    /// Every finding that is more than recorded, in order, and what became of it.
+    pub trace: Vec<(Finding, Raised)>,
+}
+
+/// One rule's part.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RuleOutcome {
+    /// Windows in which it fired, recorded ones included.
+    pub findings: u64,
+    /// Of these, those that are only recorded.
+    pub recorded: u64,
+    /// Messages at severity notify.
+    pub notify: u64,
+    /// Messages at severity high.
+    pub high: u64,
+    /// Noted for a digest.
+    pub noted: u64,
+    /// Held back by the budget.
+    pub held_back: u64,
+}
+
+/// One message.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Message {
+    /// The window that it was about.
+    pub window: Window,
+    /// The rule.
+    pub rule: Rule,
+    /// How loud.
+    pub severity: Severity,
+    /// Interface or account.
+    pub place: String,
+    /// The source, where it is one.
+    pub source: Option<String>,
+}
+
+/// Why a replay cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// A roll-up.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// The lifecycle.
+    #[error(transparent)]
+    Raise(#[from] RaiseError),
+}
+
+/// A recording that was read.
+#[derive(Debug, Default)]
+pub struct Recording {
+    builder: Builder,
+    /// What became of each file.
+    pub files: Vec<FileReport>,
+}
+
+/// Reads files, as `flowlog analyze` does.
+pub fn read(paths: &[PathBuf], fallback: &Fallback, complain: &mut dyn FnMut(String)) -> Recording {
+    let (builder, files) = analyze::read(paths, Limits::default(), fallback, complain);
+    Recording { builder, files }
+}
+
+impl Recording {
+    /// Rules that find nothing here whatever happened: what they need was not recorded.
+    fn starved(&self) -> Vec<(Rule, String)> {
+        let (accepted, rejected) = self.builder.seen();
+        let lacking = self.builder.lacking();
+        let why = |rule: Rule| Some((rule, rule.starved(lacking, accepted, rejected)?));
+        Rule::ALL.into_iter().filter_map(why).collect()
+    }
+}
+
+#[derive(Default)]
+struct Inbox(RefCell<Vec<Notification>>);
+
+impl Notifier for Inbox {
+    async fn publish(&self, notification: &Notification) -> Result<(), NotifyError> {
+        self.0.borrow_mut().push(notification.clone());
+        Ok(())
+    }
+}
+
+/// Runs rules over a recording.
+pub async fn replay(recording: &Recording, rules: &RuleSet) -> Result<Outcome, ReplayError> {
+    let mut findings = recording.builder.findings(rules)?;
+    findings.sort_by_key(|f| f.window);
+    let mut outcome = Outcome::default();
+    let windows = recording.builder.windows();
+    let (Some(first), Some(last)) = (windows.first().copied(), windows.last().copied()) else {
+        return Ok(outcome);
+    };
+    outcome.span = Some((first, last));
+    (outcome.interfaces, outcome.interface_windows) = recording.builder.interface_windows();
+    outcome.starved = recording.starved();
+    let (store, inbox) = (MemoryStore::new(), Inbox::default());
+    let policy = Policy { stale_after: None, ..Policy::default() };
+    let mut days: BTreeMap<i64, u64> = BTreeMap::new();
+    let mut subjects: BTreeMap<String, u64> = BTreeMap::new();
+    let mut queue = findings.into_iter().peekable();
+    let mut at = first;
+    while at <= last.forward(SETTLING) {
+        while let Some(finding) = queue.next_if(|f| f.window <= at) {
+            let raised = raise(&store, &inbox, &policy, &finding, at.end()).await?;
+            outcome.count(&finding, raised);
+            if finding.severity > Severity::Recorded {
+                outcome.trace.push((finding.clone(), raised));
+            }
+            if let Raised::Sent(_) = raised {
+                *subjects.entry(subject(&finding)).or_default() += 1;
+                outcome.messages.push(message(&finding));
+            }
+        }
+        let before = inbox.0.borrow().len();
+        sweep(&store, &inbox, &policy, at.end()).await?;
+        outcome.digests += (inbox.0.borrow().len() - before) as u64;
+        let sent = inbox.0.take().len() as u64;
+        *days.entry(at.start() / 86_400).or_default() += sent;
+        at = at.forward(1);
+    }
+    outcome.busiest_day = days.into_values().max().unwrap_or(0);
+    let mut noisiest: Vec<(String, u64)> = subjects.into_iter().collect();
+    noisiest.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    noisiest.truncate(SUBJECTS);
+    outcome.noisiest = noisiest;
+    Ok(outcome)
+}
+
+fn subject(finding: &Finding) -> String {
+    let source = finding.source.map_or_else(String::new, |s| format!(" from {s}"));
+    format!("{} on {}{source}", finding.rule, finding.interface_id)
+}
+
+fn message(finding: &Finding) -> Message {
+    Message {
+        window: finding.window,
+        rule: finding.rule,
+        severity: finding.severity,
+        place: finding.interface_id.clone(),
+        source: finding.source.map(|s| s.to_string()),
+    }
+}
+
+impl Outcome {
+    fn count(&mut self, finding: &Finding, raised: Raised) {
+        let rule = self.rules.entry(finding.rule).or_default();
+        rule.findings += 1;
+        rule.recorded += u64::from(finding.severity == Severity::Recorded);
+        match raised {
+            Raised::Sent(_) if finding.severity == Severity::High => rule.high += 1,
+            Raised::Sent(_) => rule.notify += 1,
+            Raised::Noted => rule.noted += 1,
+            Raised::OverBudget => rule.held_back += 1,
+            Raised::Recorded | Raised::Held => {}
+        }
+    }
+
+    /// Messages, without digests.
+    pub fn notifications(&self) -> u64 {
+        self.rules.values().map(|r| r.notify + r.high).sum()
+    }
+
+    /// Interface-days of the recording.
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    pub fn interface_days(&self) -> f64 {
+        self.interface_windows as f64 / 288.0
+    }
+
+    /// For people.
+    pub fn to_text(&self) -> String {
+        let mut out = String::new();
+        // Writing to a String cannot fail.
+        match self.span {
+            None => out.push_str("No records.\n"),
+            Some((first, last)) => {
+                let _ = writeln!(
+                    out,
+                    "{first} to {last} UTC, {} interface(s), {:.2} interface-days\n",
+                    self.interfaces,
+                    self.interface_days()
+                );
+            }
+        }
+        let _ = writeln!(
+            out,
+            "{:<24} {:>9} {:>9} {:>7} {:>6} {:>6} {:>9}",
+            "rule", "findings", "recorded", "notify", "high", "noted", "held back"
+        );
+        for (rule, r) in &self.rules {
+            let _ = writeln!(
+                out,
+                "{:<24} {:>9} {:>9} {:>7} {:>6} {:>6} {:>9}",
+                rule.name(),
+                r.findings,
+                r.recorded,
+                r.notify,
+                r.high,
+                r.noted,
+                r.held_back
+            );
+        }
+        let _ = writeln!(
+            out,
+            "\n{} notification(s) and {} digest(s); at most {} messages on one day",
+            self.notifications(),
+            self.digests,
+            self.busiest_day
+        );
+        if !self.starved.is_empty() {
+            out.push_str("\nRules that this recording cannot feed\n");
+            for (rule, why) in &self.starved {
+                let _ = writeln!(out, "{:<24} {why}", rule.name());
+            }
+        }
+        if !self.noisiest.is_empty() {
+            out.push_str("\nNoisiest subjects\n");
+            for (subject, count) in &self.noisiest {
+                let _ = writeln!(out, "{count:>6}  {}", crate::report::printable(subject));
+            }
+        }
+        out
+    }
+
+    /// For scripts.
+    pub fn to_json(&self) -> Value {
+        let rules: BTreeMap<&str, Value> = self
+            .rules
+            .iter()
+            .map(|(rule, r)| {
+                let counts = json!({
+                    "findings": r.findings, "recorded": r.recorded, "notify": r.notify,
+                    "high": r.high, "noted": r.noted, "held_back": r.held_back,
+                });
+                (rule.name(), counts)
+            })
+            .collect();
+        let starved: BTreeMap<&str, &str> =
+            self.starved.iter().map(|(rule, why)| (rule.name(), why.as_str())).collect();
+        json!({
+            "rules": rules,
+            "notifications": self.notifications(),
+            "digests": self.digests,
+            "busiest_day": self.busiest_day,
+            "interfaces": self.interfaces,
+            "interface_days": self.interface_days(),
+            "starved": starved,
+            "noisiest": self.noisiest,
+            "findings": self.trace.iter().map(traced).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// What became of a finding, for scripts.
+fn traced((finding, raised): &(Finding, Raised)) -> Value {
+    let raised = match raised {
+        Raised::Sent(_) => "sent",
+        Raised::Noted => "noted",
+        Raised::OverBudget => "held-back",
+        Raised::Held => "held",
+        Raised::Recorded => "recorded",
+    };
+    let named = finding.source.iter().chain(&finding.evidence.named);
+    json!({
+        "window": finding.window.start(),
+        "type": finding.rule.name(),
+        "severity": finding.severity.name(),
+        "interface_id": finding.interface_id,
+        "sources": named.map(ToString::to_string).collect::<BTreeSet<_>>(),
+        "raised": raised,
+    })
+}
+
+/// The messages that only one of two rules files would have sent: `-` only the first, `+` only the
+/// second.
+pub fn difference(of: &Outcome, against: &Outcome) -> String {
+    let set = |outcome: &Outcome| outcome.messages.iter().cloned().collect::<BTreeSet<_>>();
+    let (first, second) = (set(of), set(against));
+    let mut out = String::new();
+    let all: BTreeSet<&Message> = first.union(&second).collect();
+    for message in all {
+        let sign = match (first.contains(message), second.contains(message)) {
+            (true, false) => '-',
+            (false, true) => '+',
+            _ => continue,
+        };
+        let source = message.source.as_deref().map_or_else(String::new, |s| format!(" from {s}"));
+        let _ = writeln!(
+            out,
+            "{sign} {} {} {} on {}{source}",
+            message.window,
+            message.severity.name(),
+            message.rule,
+            crate::report::printable(&message.place)
+        );
+    }
+    if out.is_empty() {
+        out.push_str("no difference\n");
+    }
+    out
+}

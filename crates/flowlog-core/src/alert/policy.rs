@@ -1,0 +1,52 @@
+//! How often people may be told.
+
+/// Cooldown, budget and hysteresis.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// The same alert is not repeated for so many seconds, unless it gets more severe. Each update
+    /// doubles it, up to [`Policy::LONGEST`].
+    pub cooldown: i64,
+    /// Notifications per hour and topic; one digest comes on top.
+    pub budget_per_hour: u32,
+    /// Of these, so many are kept for high severity, so that cheap noise cannot mute the real event.
+    pub reserved_for_high: u32,
+    /// Findings whose window ended more than this many seconds ago go to the digest at most.
+    pub stale_after: Option<i64>,
+}
+
+impl Policy {
+    /// The longest cooldown: an alert that goes on is told at least once a day.
+    pub const LONGEST: i64 = 86_400;
+    /// An alert is over when it has been quiet for so many windows, after those that may still come.
+    pub const QUIET: i64 = 3;
+    /// What was claimed so many seconds ago and not published is published by the sweeper.
+    pub const REPAIR_AFTER: i64 = 30;
+    /// Seconds between two digests.
+    pub const DIGEST_EVERY: i64 = 3_600;
+
+    /// How many of an hour's notifications this severity may use.
+    pub(super) fn limit(&self, high: bool) -> u32 {
+        if high {
+            self.budget_per_hour
+        } else {
+            self.budget_per_hour.saturating_sub(self.reserved_for_high)
+        }
+    }
+
+    /// The cooldown after so many notifications of one episode.
+    pub(super) fn cooldown_after(&self, told: u32) -> i64 {
+        let doublings = told.saturating_sub(1).min(30);
+        self.cooldown.saturating_mul(1 << doublings).min(Self::LONGEST.max(self.cooldown))
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            cooldown: 3_600,
+            budget_per_hour: 20,
+            reserved_for_high: 5,
+            stale_after: Some(3_600),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! What people and programs receive, as it arrives: one snapshot of each.
+
+use super::tests::finding;
+use super::*;
+use crate::detect::{Cause, Rule, Target, Why};
+use crate::record::{Action, Address};
+use crate::rollup::{About, Evidence};
+
+fn address(text: &str) -> Option<Address> {
+    Address::parse(text)
+}
+
+fn refused(source: &str, host: &str, port: u16, second: i64) -> Evidence {
+    Evidence {
+        start: 1_793_491_200 + second,
+        end: 1_793_491_205 + second,
+        srcaddr: address(source),
+        dstaddr: address(host),
+        srcport: 50_000,
+        dstport: port,
+        protocol: 6,
+        packets: 1,
+        bytes: 40,
+        action: Action::Reject,
+    }
+}
+
+fn inside(rule: Rule, cause: Cause) -> Finding {
+    Finding {
+        account_id: "123456789012".to_owned(),
+        vpc_id: "vpc-0a1b2c3d".to_owned(),
+        about: About {
+            subnet_id: "subnet-01".to_owned(),
+            instance_id: "i-0123456789abcdef0".to_owned(),
+            name: "web%20server%2D1".to_owned(),
+        },
+        source: address("10.1.0.9"),
+        cause,
+        ..finding(rule, Severity::Notify, "eni-0a1b2c3d", 0)
+    }
+}
+
+fn first(finding: &Finding) -> (AlertKey, Alert) {
+    match decide(None, finding, &Policy::default(), finding.window.end()) {
+        Decision::Claim(alert) => (AlertKey::of(finding), *alert),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn scan() -> Finding {
+    Finding {
+        evidence: Why {
+            measure: "different (host, port) contacts refused".into(),
+            value: 42,
+            threshold: 25,
+            seconds: 900,
+            sources: 1,
+            ports: vec![21, 22, 23, 25],
+            rejected: 57,
+            records: (0..5)
+                .map(|n| refused("10.1.0.9", "10.0.0.5", 21 + n, i64::from(n)))
+                .collect(),
+            ..Why::default()
+        },
+        ..inside(Rule::PortScan, Cause::InsideScan)
+    }
+}
+
+#[test]
+fn the_email_about_a_scan_from_inside() {
+    let (key, alert) = first(&scan());
+    let sent = render(&alert, &key);
+    insta::assert_snapshot!(format!("Subject: {}\n\n{}", sent.subject, sent.text));
+}
+
+#[test]
+fn the_email_about_a_misconfiguration() {
+    let finding = Finding {
+        target: Some(Target { host: address("10.0.0.5"), port: Some(6_379) }),
+        evidence: Why {
+            measure: "refusals of one connection, in every window, and none let through".into(),
+            value: 10,
+            threshold: 5,
+            seconds: 1_500,
+            sources: 1,
+            ports: vec![6_379],
+            rejected: 10,
+            records: vec![refused("10.1.0.9", "10.0.0.5", 6_379, 0)],
+            ..Why::default()
+        },
+        ..inside(Rule::EastWestReject, Cause::SecurityGroupOrAcl)
+    };
+    let (key, alert) = first(&finding);
+    insta::assert_snapshot!(render(&alert, &key).text);
+}
+
+#[test]
+fn the_email_about_a_way_in_by_ipv6_as_an_update() {
+    let finding = Finding {
+        source: address("2001:db8::9"),
+        target: Some(Target { host: None, port: Some(22) }),
+        severity: Severity::High,
+        evidence: Why {
+            measure: "doors that refused it before one let it in".into(),
+            value: 40,
+            threshold: 10,
+            seconds: 3_600,
+            sources: 1,
+            ports: vec![22],
+            rejected: 44,
+            skipdata: 2,
+            records: vec![refused("2001:db8::9", "2001:db8:1::5", 22, 0)],
+            ..Why::default()
+        },
+        ..inside(Rule::RejectedThenAccepted, Cause::WayIn)
+    };
+    let (key, alert) = first(&finding);
+    let later = Finding { window: finding.window.forward(12), ..finding };
+    let Decision::Claim(update) =
+        decide(Some(&alert), &later, &Policy::default(), later.window.end())
+    else {
+        panic!("the cooldown is over");
+    };
+    let sent = render(&update, &key);
+    insta::assert_snapshot!(format!("Subject: {}\n\n{}", sent.subject, sent.text));
+}
+
+#[test]
+fn the_document_for_programs_and_the_attributes() {
+    let (key, alert) = first(&scan());
+    let sent = render(&alert, &key);
+    let mut document: serde_json::Value = serde_json::from_str(&sent.json).unwrap();
+    document["metadata"]["product"]["version"] = "0.0.0".into();
+    insta::assert_json_snapshot!(document);
+    insta::assert_debug_snapshot!(sent.attributes);
+}
+
+#[test]
+fn the_chat() {
+    let (key, alert) = first(&scan());
+    let chat: serde_json::Value = serde_json::from_str(&render(&alert, &key).chat).unwrap();
+    insta::assert_json_snapshot!(chat);
+}
+
+#[test]
+fn the_digest() {
+    let mut digest = Digest { to: 1_793_491_100, ..Digest::default() }.next(1_793_491_600);
+    for (n, held) in [(0, false), (1, true), (2, false)] {
+        let finding = Finding {
+            source: address("203.0.113.9"),
+            ..finding(Rule::PortScan, Severity::Digest, &format!("eni-{n}"), 0)
+        };
+        let Decision::Note(mut alert) = decide(None, &finding, &Policy::default(), 1_793_491_500)
+        else {
+            panic!("a digest is no notification");
+        };
+        alert.held = held;
+        digest.add(&alert);
+    }
+    digest.shorten();
+    let sent = render_digest(&digest);
+    insta::assert_snapshot!(format!("Subject: {}\n\n{}", sent.subject, sent.text));
+}
+
+/// What the e-mail proposes is a rules file that does what it says.
+#[test]
+fn the_proposed_silence_silences() {
+    for finding in [scan(), inside(Rule::DataGap, Cause::LostRecords)] {
+        let entry = silence::entry(&finding);
+        let rules =
+            crate::detect::RuleSet::parse(&entry).unwrap_or_else(|e| panic!("{e}\n{entry}"));
+        let hushed = rules.hush(vec![finding.clone()]);
+        assert_eq!(hushed[0].severity, Severity::Recorded, "{entry}");
+        let later = Finding { window: finding.window.forward(9 * 288), ..finding };
+        assert_eq!(rules.hush(vec![later])[0].severity, Severity::Notify);
+    }
+}

@@ -1,0 +1,180 @@
+//! The state machine of one alert: pure, so that every path of it can be tested.
+//!
+//! ```text
+//!            finding ≥ notify                      mark (published = seq)
+//!   (none) ──────────────────► claimed ──────────────────────────────► told ◄──┐ finding while
+//!     │                          │   ▲  crash: the sweeper, or the      │  │   │ the cooldown
+//!     │ finding = digest         │   │  retry, publishes the same       │  └───┘ holds: noted
+//!     ▼                          │   └─ again, same dedupe id           │
+//!   noted ── finding ≥ notify ───┘          cooldown over (doubled), or │
+//!     │                          ◄──────── louder than before ─────────┘
+//!     │                          │
+//!     │                          └── budget spent: held back (in the digest; may be claimed next hour)
+//!     │
+//!     └── 3 quiet windows: resolved ── a later finding: a new episode (the cooldown still holds)
+//! ```
+
+use serde::{Deserialize, Serialize};
+
+use super::Policy;
+use crate::detect::{Finding, OPEN, Severity};
+use crate::record::Window;
+
+/// Everything that is remembered of one alert.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alert {
+    /// Whether it goes on; `false` after three quiet windows.
+    pub open: bool,
+    /// Number of the latest claim, from 1; 0 while it was only noted.
+    pub seq: u64,
+    /// Highest number that was published (or held back).
+    pub published: u64,
+    /// How loud the latest claim of this episode was; of an alert that was only noted, the loudest.
+    pub severity: Severity,
+    /// First window of this episode.
+    pub since: Window,
+    /// Latest window that fired.
+    pub last: Window,
+    /// In how many windows it fired in this episode.
+    pub windows: u64,
+    /// The window of the latest claim that was told.
+    pub told: Option<Window>,
+    /// Notifications in this episode.
+    pub told_times: u32,
+    /// May be told again from this second on.
+    pub next: i64,
+    /// When it was claimed, while it has not been published.
+    pub claimed_at: Option<i64>,
+    /// When it was last noted for the digest.
+    pub noted_at: Option<i64>,
+    /// The budget held its latest claim back.
+    pub held: bool,
+    /// The finding that is told: of the latest claim, or the latest that was noted.
+    pub finding: Finding,
+}
+
+/// What is to be done about a finding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Decision {
+    /// Nothing has changed.
+    Nothing,
+    /// Remember it; tell nobody now.
+    Note(Box<Alert>),
+    /// Claim, then publish.
+    Claim(Box<Alert>),
+}
+
+/// What a finding means for its alert at `now` (epoch seconds).
+pub fn decide(old: Option<&Alert>, finding: &Finding, policy: &Policy, now: i64) -> Decision {
+    let late = policy.stale_after.is_some_and(|age| now - finding.window.end() > age);
+    let severity = if late { finding.severity.min(Severity::Digest) } else { finding.severity };
+    let fresh = old.is_none_or(|old| finding.window > old.last);
+    let Some(mut alert) = episode(old, finding, severity, fresh) else { return Decision::Nothing };
+    // The first time, when it has got louder within an episode, or when the cooldown is over and it
+    // still goes on: a window that was seen before is no news.
+    let first = old.is_none_or(|old| old.seq == 0);
+    let escalates = alert.told_times > 0 && severity > alert.severity;
+    let due = first || escalates || (now >= alert.next && fresh);
+    if severity >= Severity::Notify && due {
+        alert.seq += 1;
+        alert.told_times += 1;
+        alert.told = Some(finding.window);
+        alert.severity = severity;
+        alert.next = now + policy.cooldown_after(alert.told_times);
+        alert.claimed_at = Some(now);
+        alert.held = false;
+        alert.finding = Finding { severity, ..finding.clone() };
+        return Decision::Claim(Box::new(alert));
+    }
+    if !fresh && old.is_some() {
+        return Decision::Nothing;
+    }
+    if severity >= Severity::Digest && alert.told_times == 0 {
+        alert.severity = alert.severity.max(severity);
+        alert.noted_at = Some(now);
+        alert.finding = Finding { severity, ..finding.clone() };
+    }
+    Decision::Note(Box::new(alert))
+}
+
+/// The alert with this window in it: a new one, the same episode, or a new episode of it. `None` if
+/// there is nothing to remember.
+fn episode(
+    old: Option<&Alert>,
+    finding: &Finding,
+    severity: Severity,
+    fresh: bool,
+) -> Option<Alert> {
+    let window = finding.window;
+    let Some(old) = old else {
+        return (severity > Severity::Recorded).then(|| Alert {
+            open: true,
+            seq: 0,
+            published: 0,
+            severity,
+            since: window,
+            last: window,
+            windows: 1,
+            told: None,
+            told_times: 0,
+            next: 0,
+            claimed_at: None,
+            noted_at: None,
+            held: false,
+            finding: finding.clone(),
+        });
+    };
+    let mut alert = old.clone();
+    if !fresh {
+        return Some(alert);
+    }
+    if old.open {
+        alert.windows += 1;
+    } else if severity > Severity::Recorded {
+        alert.open = true;
+        alert.since = window;
+        alert.windows = 1;
+        alert.told_times = 0;
+        alert.severity = severity;
+    } else {
+        return None;
+    }
+    alert.last = window;
+    Some(alert)
+}
+
+impl Alert {
+    /// The claim was published.
+    #[must_use]
+    pub fn marked(mut self, seq: u64) -> Self {
+        self.published = self.published.max(seq);
+        if self.seq == seq {
+            self.claimed_at = None;
+        }
+        self
+    }
+
+    /// The budget held the claim back: it is noted, and may be claimed anew in the next hour.
+    #[must_use]
+    pub fn held_back(mut self, seq: u64, now: i64) -> Self {
+        self = self.marked(seq);
+        if self.seq == seq {
+            self.held = true;
+            self.noted_at = Some(now);
+            self.told = None;
+            self.told_times = self.told_times.saturating_sub(1);
+            self.next = (now.div_euclid(3600) + 1) * 3600;
+        }
+        self
+    }
+
+    /// Whether it has been quiet long enough to be over at `now`.
+    pub fn is_quiet(&self, now: i64) -> bool {
+        self.open && now >= self.last.forward(OPEN + Policy::QUIET).end()
+    }
+
+    /// Whether a claim was left unpublished by somebody who died.
+    pub fn is_stuck(&self, now: i64) -> bool {
+        self.claimed_at.is_some_and(|at| now - at > Policy::REPAIR_AFTER)
+    }
+}

@@ -1,0 +1,415 @@
+//! The lifecycle: what is told, when, and what every crash leaves behind.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use super::*;
+use crate::detect::{Cause, Rule, Target, Why};
+use crate::record::{Address, Window};
+use crate::store::memory::MemoryStore;
+
+const START: i64 = 1_793_491_200;
+
+/// Polls a future that never waits.
+pub(super) fn now<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("the memory store made somebody wait"),
+    }
+}
+
+fn window(n: i64) -> Window {
+    Window::of(START).unwrap().forward(n)
+}
+
+pub(super) fn finding(rule: Rule, severity: Severity, interface: &str, at: i64) -> Finding {
+    Finding {
+        source: None,
+        evidence: Why {
+            measure: "rejected records".into(),
+            value: 300,
+            threshold: 200,
+            seconds: 300,
+            sources: 40,
+            rejected: 310,
+            ..Why::default()
+        },
+        ..Finding::new(rule, severity, Cause::FloodOrChangedRule, interface, window(at))
+    }
+}
+
+fn burst(severity: Severity, at: i64) -> Finding {
+    finding(Rule::RejectBurst, severity, "eni-1", at)
+}
+
+#[derive(Default)]
+pub(super) struct Inbox(pub(super) RefCell<Vec<Notification>>);
+
+impl Inbox {
+    fn subjects(&self) -> Vec<String> {
+        self.0.borrow().iter().map(|n| n.subject.clone()).collect()
+    }
+
+    fn count(&self) -> usize {
+        self.0.borrow().len()
+    }
+}
+
+impl Notifier for Inbox {
+    async fn publish(&self, notification: &Notification) -> Result<(), NotifyError> {
+        self.0.borrow_mut().push(notification.clone());
+        Ok(())
+    }
+}
+
+pub(super) struct Desk {
+    pub(super) store: MemoryStore,
+    pub(super) inbox: Inbox,
+    pub(super) policy: Policy,
+}
+
+impl Desk {
+    pub(super) fn new() -> Self {
+        Self { store: MemoryStore::new(), inbox: Inbox::default(), policy: Policy::default() }
+    }
+
+    /// Raises a finding as soon as its window has ended.
+    fn raise(&self, finding: &Finding) -> Raised {
+        self.raise_at(finding, finding.window.end())
+    }
+
+    fn raise_at(&self, finding: &Finding, at: i64) -> Raised {
+        now(raise(&self.store, &self.inbox, &self.policy, finding, at)).unwrap()
+    }
+
+    pub(super) fn sweep(&self, at: i64) -> Swept {
+        now(sweep(&self.store, &self.inbox, &self.policy, at)).unwrap()
+    }
+}
+
+#[test]
+fn told_once_held_within_the_cooldown_and_updated_ever_less_often() {
+    let desk = Desk::new();
+    let mut told = Vec::new();
+    // A whole day of the same burst, each window delivered twice.
+    for n in 0..288 {
+        for _ in 0..2 {
+            if let Raised::Sent(seq) = desk.raise(&burst(Severity::Notify, n)) {
+                told.push((seq, n));
+            }
+        }
+    }
+    // After 1, 2, 4, 8 hours.
+    assert_eq!(told, [(1, 0), (2, 12), (3, 36), (4, 84), (5, 180)]);
+    assert!(desk.inbox.subjects()[1].ends_with("(update)"));
+    let text = desk.inbox.0.borrow()[1].text.clone();
+    assert!(
+        text.contains("message 2 of an alert that goes on; it showed in 13 five-minute windows")
+    );
+    assert!(
+        text.contains("Since      2026-11-01 00:00 UTC (latest: 2026-11-01 01:00 UTC)"),
+        "{text}"
+    );
+}
+
+#[test]
+fn louder_is_told_at_once_and_quieter_is_not() {
+    let desk = Desk::new();
+    assert_eq!(desk.raise(&burst(Severity::Digest, 0)), Raised::Noted);
+    assert_eq!(desk.raise(&burst(Severity::Notify, 0)), Raised::Sent(1), "more records came");
+    assert_eq!(desk.raise(&burst(Severity::High, 1)), Raised::Sent(2));
+    assert_eq!(desk.raise(&burst(Severity::High, 1)), Raised::Held);
+    assert_eq!(desk.raise(&burst(Severity::Notify, 2)), Raised::Held);
+    assert_eq!(desk.raise(&burst(Severity::Recorded, 3)), Raised::Held);
+    assert_eq!(desk.inbox.subjects()[1], "flowlog HIGH: reject-burst on eni-1 (update)");
+}
+
+#[test]
+fn over_after_three_quiet_windows_and_then_a_new_episode() {
+    let desk = Desk::new();
+    assert_eq!(desk.raise(&burst(Severity::Recorded, 0)), Raised::Recorded, "nothing is open");
+    desk.raise(&burst(Severity::Notify, 0));
+    // Half a burst keeps it open.
+    desk.raise(&burst(Severity::Recorded, 5));
+    assert_eq!(desk.sweep(window(10).end()).resolved, 0);
+    assert_eq!(desk.sweep(window(11).end()), Swept { resolved: 1, ..Swept::default() });
+    assert_eq!(desk.sweep(window(12).end()), Swept::default());
+    // Within the cooldown a new episode is only noted; after it, it is told, and is no update.
+    assert_eq!(desk.raise_at(&burst(Severity::Notify, 12), window(11).end()), Raised::Noted);
+    assert_eq!(desk.raise(&burst(Severity::Notify, 13)), Raised::Sent(2));
+    assert_eq!(desk.inbox.subjects()[1], "flowlog NOTIFY: reject-burst on eni-1");
+    let text = desk.inbox.0.borrow()[1].text.clone();
+    assert!(text.contains("Since      2026-11-01 01:00 UTC"), "{text}");
+}
+
+#[test]
+fn late_windows_wake_nobody() {
+    let desk = Desk::new();
+    let old = burst(Severity::High, 0);
+    assert_eq!(desk.raise_at(&old, old.window.end() + 3_601), Raised::Noted);
+    assert_eq!(desk.raise_at(&burst(Severity::High, 1), window(1).end() + 3_600), Raised::Sent(1));
+}
+
+#[test]
+fn redelivery_of_old_windows_tells_nobody() {
+    let desk = Desk::new();
+    for n in 0..6 {
+        desk.raise(&burst(Severity::Notify, n));
+    }
+    let later = window(5).end() + 3_500;
+    for n in 0..6 {
+        assert_eq!(desk.raise_at(&burst(Severity::Notify, n), later), Raised::Held, "{n}");
+    }
+}
+
+#[test]
+fn a_storm_is_twenty_messages_an_hour_and_one_digest_that_counts_the_rest() {
+    let desk = Desk::new();
+    let at = window(0).end();
+    let mut sent = 0;
+    for n in 0..100_000 {
+        let finding = finding(Rule::RejectBurst, Severity::Notify, &format!("eni-{n}"), 0);
+        sent += usize::from(matches!(desk.raise_at(&finding, at), Raised::Sent(_)));
+    }
+    assert_eq!((sent, desk.inbox.count()), (15, 15), "five are kept for high severity");
+    for n in 0..10 {
+        desk.raise_at(&finding(Rule::PortScan, Severity::High, &format!("eni-h{n}"), 0), at);
+    }
+    assert_eq!(desk.inbox.count(), 20);
+    let swept = desk.sweep(at + 61);
+    assert_eq!((swept.digested, swept.held), (99_990, 99_990));
+    assert_eq!(desk.inbox.count(), 21);
+    let digest = desk.inbox.0.borrow()[20].clone();
+    assert_eq!(digest.subject, "flowlog digest: 99990 alerts noted, 99990 held back");
+    assert!(digest.text.contains("and 99950 more"), "{}", digest.text);
+    assert!(digest.text.len() < 16_384 && digest.json.len() < 32_768);
+    // Nothing more within the hour, whatever comes and however often the schedule runs.
+    for n in 100_000..100_500 {
+        desk.raise_at(
+            &finding(Rule::RejectBurst, Severity::High, &format!("eni-{n}"), 0),
+            at + 300,
+        );
+    }
+    for minute in [2, 30, 54] {
+        desk.sweep(at + minute * 60);
+    }
+    assert_eq!(desk.inbox.count(), 21);
+}
+
+#[test]
+fn what_the_budget_held_back_is_told_in_the_next_hour_if_it_goes_on() {
+    let mut desk = Desk::new();
+    desk.policy = Policy { budget_per_hour: 1, reserved_for_high: 0, ..Policy::default() };
+    desk.raise(&finding(Rule::PortScan, Severity::Notify, "eni-9", 0));
+    assert_eq!(desk.raise(&burst(Severity::Notify, 0)), Raised::OverBudget);
+    assert_eq!(desk.raise(&burst(Severity::Notify, 1)), Raised::Noted);
+    assert_eq!(desk.raise(&burst(Severity::Notify, 11)), Raised::Sent(2), "the next hour");
+}
+
+#[test]
+fn a_digest_lists_what_was_noted_once() {
+    let desk = Desk::new();
+    desk.raise(&burst(Severity::Digest, 0));
+    assert_eq!(desk.sweep(window(0).end() + 61).digested, 1);
+    desk.raise(&finding(Rule::SlowScan, Severity::Digest, "eni-2", 6));
+    assert_eq!(desk.sweep(window(6).end() + 61).digested, 0, "one an hour");
+    let swept = desk.sweep(window(13).end());
+    assert_eq!(swept.digested, 1, "only what is new");
+    assert_eq!(desk.sweep(window(40).end()).digested, 0, "nothing new, no message");
+    let subjects = desk.inbox.subjects();
+    assert_eq!(subjects.len(), 2);
+    assert!(
+        desk.inbox.0.borrow()[1].text.contains("digest: slow-scan on eni-2: 300 rejected records")
+    );
+}
+
+#[test]
+fn no_key_holds_an_address_and_two_flow_logs_make_one_alert() {
+    let mut scan = finding(Rule::PortScan, Severity::Notify, "eni-1", 0);
+    scan.source = Address::parse("10.1.0.9");
+    let key = AlertKey::of(&scan);
+    assert!(key.subject.starts_with("eni-1#") && key.subject.len() == 8, "{key}");
+    assert_eq!(AlertKey::of(&scan), key);
+    scan.account_id = "123456789012".to_owned();
+    let everywhere = AlertKey::of(&scan);
+    scan.interface_id = "eni-2".to_owned();
+    assert_eq!(AlertKey::of(&scan), everywhere, "one scanner of ours is one alert");
+    assert!(everywhere.subject.starts_with("123456789012#"), "{everywhere}");
+    scan.interface_id = "eni-1".to_owned();
+    scan.source = Address::parse("203.0.113.9");
+    assert_eq!(AlertKey::of(&scan).subject, "eni-1", "strangers share one");
+    scan.target = Some(Target { host: None, port: Some(22) });
+    assert_eq!(AlertKey::of(&scan).subject, "eni-1#p22");
+    let subjects: BTreeSet<String> = (0..=255_u8)
+        .flat_map(|a| (0..=255_u8).map(move |b| (a, b)))
+        .map(|(a, b)| {
+            scan.source = Address::parse(&format!("10.1.{a}.{b}"));
+            AlertKey::of(&scan).subject
+        })
+        .collect();
+    assert_eq!(subjects.len(), 256, "bounded, however many sources there are");
+    scan.account_id.clear();
+    scan.interface_id = "eni\r\n#x".to_owned();
+    assert!(AlertKey::of(&scan).subject.starts_with("eni---x#"));
+}
+
+/// A store and an inbox that die at a call, before or after its effect, and a count of calls.
+struct Dying<'a> {
+    desk: &'a Desk,
+    /// Calls until death; negative: immortal.
+    left: Cell<i64>,
+    applied: bool,
+}
+
+impl Dying<'_> {
+    fn dies(&self) -> bool {
+        let left = self.left.get();
+        self.left.set(left - 1);
+        left == 0
+    }
+
+    fn dead(&self) -> bool {
+        self.left.get() < 0 && self.left.get() > i64::MIN / 2
+    }
+
+    fn gone() -> StoreError {
+        StoreError::Retryable("died".into())
+    }
+
+    fn call<T>(&self, effect: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        if self.dead() {
+            return Err(Self::gone());
+        }
+        if self.dies() {
+            if self.applied {
+                effect()?;
+            }
+            return Err(Self::gone());
+        }
+        effect()
+    }
+}
+
+impl AlertStore for Dying<'_> {
+    async fn state(&self, kind: &str, subject: &str) -> Result<Option<StateItem>, StoreError> {
+        self.call(|| now(self.desk.store.state(kind, subject)))
+    }
+
+    async fn states(&self, kind: &str) -> Result<Vec<StateItem>, StoreError> {
+        self.call(|| now(self.desk.store.states(kind)))
+    }
+
+    async fn swap_state(
+        &self,
+        item: &StateItem,
+        expected: Option<i64>,
+    ) -> Result<bool, StoreError> {
+        self.call(|| now(self.desk.store.swap_state(item, expected)))
+    }
+
+    async fn spend_budget(
+        &self,
+        hour: i64,
+        limit: u32,
+        token: &str,
+        expires: i64,
+    ) -> Result<bool, StoreError> {
+        self.call(|| now(self.desk.store.spend_budget(hour, limit, token, expires)))
+    }
+}
+
+impl Notifier for Dying<'_> {
+    async fn publish(&self, notification: &Notification) -> Result<(), NotifyError> {
+        self.call(|| {
+            now(self.desk.inbox.publish(notification))
+                .map_err(|e| StoreError::Permanent(Box::new(e)))
+        })
+        .map_err(|e| NotifyError::Retryable(Box::new(e)))
+    }
+}
+
+/// Death at every call, before and after its effect; afterwards either the batch comes again, or
+/// only the sweeper does.
+#[test]
+fn dying_at_every_step_loses_nothing_and_repeats_with_the_same_id() {
+    let mut deaths = 0;
+    for (applied, retried) in [(false, true), (true, true), (false, false), (true, false)] {
+        for call in 0.. {
+            let desk = Desk::new();
+            let dying = Dying { desk: &desk, left: Cell::new(call), applied };
+            let first = burst(Severity::Notify, 0);
+            let at = first.window.end();
+            let died = now(raise(&dying, &dying, &desk.policy, &first, at)).is_err();
+            let claimed = !now(desk.store.states("reject-burst")).unwrap().is_empty();
+            if retried {
+                desk.raise_at(&first, at + 5);
+            }
+            desk.sweep(at + 45);
+            desk.sweep(at + 90);
+            let inbox = desk.inbox.0.borrow();
+            let ids: BTreeSet<&str> = inbox.iter().map(|n| n.dedupe_id.as_str()).collect();
+            if retried || claimed {
+                assert_eq!(ids.len(), 1, "call {call}, applied {applied}, retried {retried}");
+                assert!(inbox.len() <= 2, "call {call}: one copy at most");
+            }
+            // The same window again says nothing more.
+            let told = inbox.len();
+            drop(inbox);
+            if retried || claimed {
+                assert_eq!(desk.raise_at(&first, at + 100), Raised::Held);
+                assert_eq!(desk.inbox.count(), told);
+            }
+            if !died {
+                break;
+            }
+            deaths += 1;
+        }
+    }
+    // Load, claim, budget, publish, mark; four ways.
+    assert_eq!(deaths, 5 * 4);
+}
+
+#[test]
+fn dying_in_a_digest_loses_nothing() {
+    for applied in [false, true] {
+        for call in 0.. {
+            let desk = Desk::new();
+            desk.raise(&burst(Severity::Digest, 0));
+            let at = window(0).end() + 61;
+            let dying = Dying { desk: &desk, left: Cell::new(call), applied };
+            let died = now(sweep(&dying, &dying, &desk.policy, at)).is_err();
+            desk.sweep(at + 31);
+            desk.sweep(at + 62);
+            let inbox = desk.inbox.0.borrow();
+            let ids: BTreeSet<&str> = inbox.iter().map(|n| n.dedupe_id.as_str()).collect();
+            assert_eq!(ids.into_iter().collect::<Vec<_>>(), ["digest#1"], "call {call} {applied}");
+            assert!(inbox.len() <= 2);
+            if !died {
+                assert!(call > 15);
+                break;
+            }
+        }
+    }
+}
+
+/// Two workers, one stopped after each of its calls while the other one runs through.
+#[test]
+fn two_workers_tell_one_thing() {
+    for call in 0..6 {
+        let desk = Desk::new();
+        let slow = Dying { desk: &desk, left: Cell::new(call), applied: true };
+        let finding = burst(Severity::Notify, 0);
+        let at = finding.window.end();
+        let _ = now(raise(&slow, &slow, &desk.policy, &finding, at));
+        // The other one raises the same, and something louder.
+        desk.raise_at(&finding, at + 1);
+        desk.raise_at(&burst(Severity::High, 0), at + 2);
+        desk.sweep(at + 60);
+        let inbox = desk.inbox.0.borrow();
+        let ids: BTreeSet<&str> = inbox.iter().map(|n| n.dedupe_id.as_str()).collect();
+        assert_eq!(ids.len(), 2, "call {call}: {ids:?}");
+        assert!(inbox.len() <= 3);
+    }
+}

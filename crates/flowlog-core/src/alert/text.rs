@@ -1,0 +1,315 @@
+//! The e-mail: for somebody who never heard of flowlog.
+
+use std::fmt::Write as _;
+
+use super::render::{ID, owner, printable};
+use super::{Alert, Digest, silence};
+use crate::detect::{Cause, Finding, Rule, Why, is_internal};
+use crate::record::{Action, Address};
+use crate::rollup::Evidence;
+
+/// The text of one notification; `finding` is printable.
+pub(super) fn alert(finding: &Finding, alert: &Alert, dedupe_id: &str) -> String {
+    let why = &finding.evidence;
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = writeln!(out, "{}\n", headline(finding));
+    if alert.told_times > 1 {
+        let _ = writeln!(
+            out,
+            "Update     message {} of an alert that goes on; it showed in {} five-minute windows",
+            alert.told_times, alert.windows
+        );
+    }
+    let _ = writeln!(out, "Since      {} UTC (latest: {} UTC)", alert.since, finding.window);
+    let _ = writeln!(out, "Who        {}", who(finding));
+    let _ = writeln!(out, "Whom       {}", whom(finding));
+    let _ = writeln!(out, "How much   {}", how_much(why));
+    let _ = writeln!(out, "Why        {}", reason(why));
+    let _ = writeln!(out, "Complete   {}", completeness(why));
+    if !why.records.is_empty() {
+        out.push_str("\nRecords that show it\n");
+        for record in &why.records {
+            let _ = writeln!(out, "  {}", row(record));
+        }
+    }
+    let _ = writeln!(out, "\nLikely     {}", likely(finding));
+    let (advice, command) = next_step(finding);
+    let _ = writeln!(out, "Next       {advice}");
+    if let Some(command) = command {
+        let _ = writeln!(out, "\n  {command}");
+    }
+    out.push_str("\nTo silence this, put into the rules file:\n\n");
+    for line in silence::entry(finding).lines() {
+        let _ = writeln!(out, "  {line}");
+    }
+    let _ = writeln!(
+        out,
+        "\nflowlog reads the VPC flow logs of your AWS account and tells what was refused, and what follows from it."
+    );
+    let _ = writeln!(out, "id {dedupe_id}");
+    out
+}
+
+/// What happened, in one sentence.
+pub(super) fn headline(finding: &Finding) -> String {
+    let place = &finding.interface_id;
+    let source = finding.source.map_or_else(|| "somebody".to_owned(), |s| side(&s));
+    let port = finding.target.and_then(|t| t.port).unwrap_or(0);
+    let target = finding.target.and_then(|t| t.host).map_or_else(String::new, |h| h.to_string());
+    match finding.rule {
+        Rule::RejectBurst if finding.source.is_some() => {
+            format!("Interface {place} refuses a burst of traffic, nearly all of it from {source}.")
+        }
+        Rule::RejectBurst => {
+            format!("Interface {place} refuses a burst of traffic from many sources.")
+        }
+        Rule::RejectAnomaly => {
+            format!("Interface {place} refuses far more traffic than it usually does.")
+        }
+        Rule::PortScan => format!("{source} is scanning through interface {place}."),
+        Rule::HostSweep => format!("{source} tries port {port} on many hosts of {place}."),
+        Rule::SlowScan => format!("Slow scanners try doors of interface {place}, a few a day."),
+        Rule::BruteForce => {
+            format!("{source} opens one short connection after another to port {port} of {place}.")
+        }
+        Rule::RejectedThenAccepted => format!(
+            "{source} was refused at many doors of interface {place} and has now been let in at port {port}."
+        ),
+        Rule::EgressVolume => {
+            format!(
+                "Interface {place} sends far more to the Internet than usual, to new addresses."
+            )
+        }
+        Rule::EastWestReject if finding.cause == Cause::SecurityGroupOrAcl => {
+            format!("{source} cannot reach {target} port {port}: every attempt is refused.")
+        }
+        Rule::EastWestReject => {
+            format!("{source} tries many hosts or ports inside, and is refused.")
+        }
+        Rule::AsymmetricPath => {
+            format!("{source} reaches {target} port {port}, but the answers are refused.")
+        }
+        Rule::SensitivePortExposed => {
+            format!("Port {port} of interface {place} talks with the Internet.")
+        }
+        Rule::Beacon => format!("Interface {place} contacts {source} at regular intervals."),
+        Rule::DataGap if finding.evidence.skipdata > 0 => {
+            format!("AWS lost flow records of interface {place}.")
+        }
+        Rule::DataGap => format!("No flow records come from {place} any more."),
+        Rule::Unencrypted => format!("Interface {place} exchanges unencrypted traffic."),
+        Rule::BlockPublicAccess => {
+            format!("VPC Block Public Access refuses traffic at interface {place}.")
+        }
+    }
+}
+
+/// `10.1.0.9 (inside)`.
+fn side(address: &Address) -> String {
+    let side = if is_internal(address) { "inside" } else { "Internet" };
+    format!("{address} ({side})")
+}
+
+fn who(finding: &Finding) -> String {
+    let sources = finding.evidence.sources;
+    match finding.source {
+        Some(source) if sources > 1 => format!("{} and {} more", side(&source), sources - 1),
+        Some(source) => side(&source),
+        None if sources > 0 && !finding.evidence.named.is_empty() => {
+            let few = finding.evidence.named.iter().take(5).map(side);
+            format!("{sources} sources, among them {}", few.collect::<Vec<_>>().join(", "))
+        }
+        None if sources > 0 => format!("{sources} sources"),
+        None => "-".to_owned(),
+    }
+}
+
+fn whom(finding: &Finding) -> String {
+    let mut place = owner(finding);
+    if let Some(target) = finding.target {
+        let port = target.port.map_or_else(String::new, |port| format!(" port {port}"));
+        match target.host {
+            Some(host) => place = format!("{host}{port}, seen at {place}"),
+            None => place = format!("{place}{port}"),
+        }
+    }
+    place
+}
+
+fn how_much(why: &Why) -> String {
+    let mut text = format!(
+        "{} {} in {}; {} records refused there in all",
+        why.value,
+        why.measure,
+        duration(why.seconds),
+        why.rejected
+    );
+    if !why.ports.is_empty() {
+        let ports: Vec<String> = why.ports.iter().map(u16::to_string).collect();
+        let _ = write!(text, "; ports {}", ports.join(" "));
+    }
+    text
+}
+
+fn reason(why: &Why) -> String {
+    let usual = match why.baseline {
+        Some(usual) => format!("{usual} is usual here"),
+        None => "what is usual here is not needed, or not known yet".to_owned(),
+    };
+    format!("value {}, threshold {}; {usual}", why.value, why.threshold)
+}
+
+fn duration(seconds: i64) -> String {
+    match seconds {
+        86_400 => "24 hours".to_owned(),
+        s if s < 120 => format!("{s} seconds"),
+        s => format!("{} minutes", s / 60),
+    }
+}
+
+fn completeness(why: &Why) -> String {
+    if why.skipdata == 0 {
+        "AWS reported no skipped records for these windows; records that are still on their way are not in it"
+            .to_owned()
+    } else {
+        format!("AWS skipped records ({} SKIPDATA rows): there may have been more", why.skipdata)
+    }
+}
+
+fn likely(finding: &Finding) -> &'static str {
+    match finding.cause {
+        Cause::InternetScan => {
+            "attack: an Internet scanner; refused, so nothing got through by these records"
+        }
+        Cause::InsideScan => {
+            "attack, or your own inventory scanner: a host of yours looks for open ports; an intruder who moves on does just that"
+        }
+        Cause::FloodOrChangedRule => {
+            "attack (a flood or a botnet), or a security group or network ACL that now refuses what it used to accept"
+        }
+        Cause::PasswordGuessing => "attack: somebody guesses passwords or keys",
+        Cause::WayIn => "attack: somebody who looked for a way in has found an open port",
+        Cause::Exfiltration => "attack (data leaves), or a new backup, release or partner",
+        Cause::SecurityGroupOrAcl => {
+            "misconfiguration: a security group, or an inbound network ACL, lacks a rule for this connection (with addresses of a peered VPC, look at the peering's routes too)"
+        }
+        Cause::NetworkAclOrReturnRoute => {
+            "misconfiguration: a network ACL without the ephemeral ports (it is stateless), or a return route through another device"
+        }
+        Cause::ExposedPort => {
+            "misconfiguration: a security group opens this port to more than it should"
+        }
+        Cause::LostRecords => {
+            "lost visibility: AWS's own loss, a deleted flow log, a changed bucket policy, or an interface that is gone"
+        }
+        Cause::Plaintext => {
+            "misconfiguration: an instance type or a hop that does not encrypt in transit"
+        }
+        Cause::BlockPublicAccess => {
+            "working as configured: nothing to do, unless something there should be reachable"
+        }
+    }
+}
+
+/// What to do, and a command that begins it. Commands hold addresses, numbers and checked ids only.
+fn next_step(finding: &Finding) -> (&'static str, Option<String>) {
+    let place = &finding.interface_id;
+    let interface = (place.starts_with("eni-")).then(|| {
+        format!("aws ec2 describe-network-interfaces --network-interface-ids {place} --query 'NetworkInterfaces[].[Attachment.InstanceId,Groups,SubnetId]'")
+    });
+    let owner = finding.source.filter(is_internal).map(|source| {
+        let filter = match source {
+            Address::V6(_) => "ipv6-addresses.ipv6-address",
+            _ => "addresses.private-ip-address",
+        };
+        format!("aws ec2 describe-network-interfaces --filters Name={filter},Values={source}")
+    });
+    match finding.cause {
+        Cause::InsideScan => (
+            "find the host; if it is no approved scanner, isolate it and look for what it was let through to",
+            owner,
+        ),
+        Cause::SecurityGroupOrAcl | Cause::NetworkAclOrReturnRoute => (
+            "compare the security groups, the network ACLs of both subnets and both route tables with the ports above",
+            interface.or(owner),
+        ),
+        Cause::WayIn | Cause::PasswordGuessing => (
+            "close the port to this source now, then read the host's own login records",
+            interface,
+        ),
+        Cause::ExposedPort => ("find the rule that opens the port, and narrow it", interface),
+        Cause::Exfiltration => ("find out what on the host sends, and whether anybody expects it", interface),
+        Cause::LostRecords => (
+            "see whether the flow log still delivers",
+            Some("aws ec2 describe-flow-logs --query 'FlowLogs[].[FlowLogId,ResourceId,DeliverLogsStatus,DeliverLogsErrorMessage]'".to_owned()),
+        ),
+        Cause::Plaintext | Cause::BlockPublicAccess => ("see what the interface belongs to", interface),
+        Cause::InternetScan | Cause::FloodOrChangedRule => (
+            "compare the ports above with what the interface should serve, and with recent changes of its security groups",
+            interface,
+        ),
+    }
+}
+
+fn row(e: &Evidence) -> String {
+    let address = |a: Option<Address>| a.map_or_else(|| "-".to_owned(), |a| a.to_string());
+    format!(
+        "{} port {} -> {} port {}, protocol {}, {} packets, {} bytes, {}",
+        address(e.srcaddr),
+        e.srcport,
+        address(e.dstaddr),
+        e.dstport,
+        e.protocol,
+        e.packets,
+        e.bytes,
+        action(e.action)
+    )
+}
+
+/// As AWS writes it.
+pub(super) fn action(action: Action) -> &'static str {
+    match action {
+        Action::Accept => "ACCEPT",
+        Action::Reject => "REJECT",
+        Action::Other => "-",
+    }
+}
+
+/// The text of a digest.
+pub(super) fn digest(digest: &Digest, dedupe_id: &str) -> String {
+    let mut out = String::new();
+    let _ = writeln!(
+        out,
+        "{} alerts that nobody was woken for; {} of them were held back because the hour's budget of notifications was spent.\n",
+        digest.noted, digest.held
+    );
+    for (rule, count) in &digest.by_rule {
+        let _ = writeln!(out, "  {count:>6}  {}", printable(rule, ID));
+    }
+    out.push('\n');
+    for line in &digest.lines {
+        let held = if line.held { " (held back)" } else { "" };
+        let source = match &line.sources[..] {
+            [] => String::new(),
+            sources => format!(" from {}", sources.join(", ")),
+        };
+        let _ = writeln!(
+            out,
+            "{}{held}: {} on {}{}: {} {}, in {} five-minute window(s)",
+            line.severity.name(),
+            line.rule,
+            printable(&line.place, ID),
+            printable(&source, 8 * ID),
+            line.value,
+            printable(&line.measure, ID),
+            line.windows
+        );
+    }
+    let left = digest.noted.saturating_sub(digest.lines.len() as u64);
+    if left > 0 {
+        let _ = writeln!(out, "and {left} more");
+    }
+    let _ = writeln!(out, "\nid {dedupe_id}");
+    out
+}

@@ -1,0 +1,183 @@
+//! D10 `data-gap`: AWS skipped records, or interfaces that always had some have none.
+//!
+//! SKIPDATA is a gap that AWS reports; NODATA is healthy. Silence needs the schedule: a stream never
+//! rings for what does not come. An interface goes away for good reasons (an instance ends), so one
+//! silent interface is for the digest; when every known interface of a VPC is silent at once, the
+//! flow log or its delivery has stopped, and that notifies. ATT&CK T1562.008; modelled on Panther's
+//! log-source health.
+
+use serde::{Deserialize, Serialize};
+
+use super::baseline::OPEN;
+use super::{Baseline, Cause, DataGap, Finding, History, Rule, Severity, Why};
+use crate::record::{WINDOW_SECONDS, Window};
+
+/// An interface as the schedule knows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Known {
+    /// The interface.
+    pub interface_id: String,
+    /// Its VPC; empty where unknown.
+    pub vpc_id: String,
+    /// Its owner; empty where unknown.
+    pub account_id: String,
+    /// What is usual there.
+    pub baseline: Baseline,
+}
+
+/// Silence is news for a day.
+const NEWS: i64 = 86_400;
+
+impl DataGap {
+    /// SKIPDATA in the window.
+    pub(super) fn evaluate(&self, history: &History, at: Window) -> Option<Finding> {
+        let now = history.windows.get(&at)?;
+        if !self.enabled || now.skipdata == 0 {
+            return None;
+        }
+        Some(Self::finding(
+            &history.interface_id,
+            at,
+            self.severity,
+            Why {
+                measure: "SKIPDATA rows: capture intervals in which AWS lost records".into(),
+                value: now.skipdata,
+                threshold: 1,
+                seconds: WINDOW_SECONDS,
+                rejected: now.totals().reject.records,
+                skipdata: now.skipdata,
+                ..Why::default()
+            },
+        ))
+    }
+
+    /// Silence, at `now` (epoch seconds), of the interfaces that are known.
+    pub(super) fn evaluate_silence(&self, known: &[Known], now: i64) -> Vec<Finding> {
+        if !self.enabled {
+            return Vec::new();
+        }
+        let regular: Vec<&Known> =
+            known.iter().filter(|k| k.baseline.streak >= self.active).collect();
+        let mut findings = Vec::new();
+        let mut vpcs: Vec<&str> = regular.iter().map(|k| k.vpc_id.as_str()).collect();
+        vpcs.sort_unstable();
+        vpcs.dedup();
+        for vpc in vpcs {
+            let here: Vec<&&Known> = regular
+                .iter()
+                .filter(|k| k.vpc_id == vpc && silence(k, now).is_some_and(|s| s < NEWS))
+                .collect();
+            let silent: Vec<&&&Known> =
+                here.iter().filter(|k| silence(k, now).is_some_and(|s| s >= self.silent)).collect();
+            let all = silent.len() == here.len() && here.len() > 1;
+            // All at once: one finding, about the one that was heard last.
+            let told = if all {
+                silent.iter().max_by_key(|k| k.baseline.last).into_iter().collect()
+            } else {
+                silent.iter().collect::<Vec<_>>()
+            };
+            for one in told {
+                findings.extend(self.silent(one, all.then_some(silent.len()), now));
+            }
+        }
+        findings
+    }
+
+    fn silent(&self, known: &Known, all: Option<usize>, now: i64) -> Option<Finding> {
+        let last = known.baseline.last?.forward(OPEN);
+        let quiet = silence(known, now)?;
+        let (place, severity) = match all {
+            Some(_) if known.vpc_id.is_empty() => ("every interface", self.silence),
+            Some(_) => (known.vpc_id.as_str(), self.silence),
+            None => (known.interface_id.as_str(), self.severity),
+        };
+        let measure = if all.is_some() {
+            "seconds without a record from any known interface of the VPC"
+        } else {
+            "seconds without a record from an interface that always had some"
+        };
+        let why = Why {
+            measure: measure.into(),
+            value: u64::try_from(quiet).unwrap_or(0),
+            threshold: u64::try_from(self.silent).unwrap_or(0),
+            seconds: quiet,
+            sources: all.unwrap_or(1) as u64,
+            ..Why::default()
+        };
+        let mut finding = Self::finding(place, last, severity, why);
+        finding.vpc_id.clone_from(&known.vpc_id);
+        finding.account_id.clone_from(&known.account_id);
+        Some(finding)
+    }
+
+    fn finding(place: &str, at: Window, severity: Severity, evidence: Why) -> Finding {
+        let cause = Cause::LostRecords;
+        Finding { evidence, ..Finding::new(Rule::DataGap, severity, cause, place, at) }
+    }
+}
+
+/// For how long nothing has been heard. The baseline lags behind the stream by the open windows.
+fn silence(known: &Known, now: i64) -> Option<i64> {
+    Some(now - known.baseline.last?.forward(OPEN).end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::window;
+    use super::*;
+    use crate::rollup::Rollup;
+
+    #[test]
+    fn skipdata_is_a_gap_and_nodata_is_not() {
+        for (skipdata, nodata, found) in [(3, 0, Some(3)), (0, 5, None)] {
+            let mut history = History::default();
+            history.add(window(0), &Rollup { nodata, skipdata, ..Rollup::default() });
+            let value = DataGap::default().evaluate(&history, window(0)).map(|f| f.evidence.value);
+            assert_eq!(value, found);
+        }
+    }
+
+    fn known(name: &str, vpc: &str, last: i64, streak: u16) -> Known {
+        Known {
+            interface_id: name.to_owned(),
+            vpc_id: vpc.to_owned(),
+            account_id: String::new(),
+            baseline: Baseline { last: Some(window(last)), streak, ..Baseline::default() },
+        }
+    }
+
+    fn silent(known: &[Known], minutes: i64) -> Vec<(String, Severity)> {
+        let now = window(20).end() + minutes * 60;
+        let found = DataGap::default().evaluate_silence(known, now);
+        found.into_iter().map(|f| (f.interface_id, f.severity)).collect()
+    }
+
+    #[test]
+    fn one_interface_is_for_the_digest_and_a_whole_vpc_notifies() {
+        // Taken in up to window 17, so heard of up to window 20.
+        let both = [known("eni-1", "vpc-1", 17, 12), known("eni-2", "vpc-1", 17, 40)];
+        assert_eq!(silent(&both, 29), []);
+        assert_eq!(silent(&both, 30), [("vpc-1".to_owned(), Severity::Notify)]);
+        let one = [known("eni-1", "vpc-1", 17, 12), known("eni-2", "vpc-1", 22, 40)];
+        assert_eq!(silent(&one, 30), [("eni-1".to_owned(), Severity::Digest)]);
+        let seldom = [known("eni-1", "vpc-1", 17, 11), known("eni-2", "vpc-1", 22, 40)];
+        assert_eq!(silent(&seldom, 30), [], "an interface that seldom has records");
+    }
+
+    #[test]
+    fn silence_is_news_for_a_day() {
+        let gone = [known("eni-1", "vpc-1", 17, 12), known("eni-2", "vpc-1", 17, 12)];
+        assert_eq!(silent(&gone, 1_439).len(), 1);
+        assert_eq!(silent(&gone, 1_440), []);
+    }
+
+    #[test]
+    fn vpcs_are_judged_apart() {
+        let two = [
+            known("eni-1", "vpc-1", 17, 12),
+            known("eni-2", "vpc-1", 17, 12),
+            known("eni-3", "vpc-2", 30, 12),
+        ];
+        assert_eq!(silent(&two, 45), [("vpc-1".to_owned(), Severity::Notify)]);
+    }
+}

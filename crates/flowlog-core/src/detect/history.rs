@@ -1,0 +1,32 @@
+//! The windows that rules look at.
+
+use std::collections::BTreeMap;
+
+use crate::record::Window;
+use crate::rollup::Rollup;
+
+/// The folded windows of one interface (or VPC), as far back as the rules look.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// The interface.
+    pub interface_id: String,
+    /// Its windows; one without records is absent.
+    pub windows: BTreeMap<Window, Rollup>,
+}
+
+impl History {
+    /// The windows from `count - 1` windows before `at` up to and with `at`.
+    pub fn last(&self, at: Window, count: i64) -> impl Iterator<Item = (&Window, &Rollup)> {
+        self.windows.range(at.back(count - 1)..=at)
+    }
+
+    /// Adds a roll-up to a window.
+    pub fn add(&mut self, window: Window, rollup: &Rollup) {
+        self.windows.entry(window).or_default().merge(rollup);
+    }
+
+    /// SKIPDATA records in the last `count` windows.
+    pub(super) fn skipdata(&self, at: Window, count: i64) -> u64 {
+        self.last(at, count).map(|(_, rollup)| rollup.skipdata).sum()
+    }
+}

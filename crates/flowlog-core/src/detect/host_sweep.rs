@@ -1,0 +1,114 @@
+//! D3 `host-sweep`: one source is refused at one port of many hosts within an hour.
+//!
+//! Looks at all interfaces of a VPC at once, so it runs on the schedule. Hosts are counted by
+//! address: every interface has its own. A private source notifies; the Internet's go to the digest,
+//! and only from twenty hosts on. A source that sweeps several ports is moving laterally, which is
+//! [`super::EastWestReject`]'s. ATT&CK T1018; modelled on Zeek's address scan, Elastic's sweep.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Cause, Finding, History, HostSweep, Rule, Rules, Target, Why};
+use super::{block_public_access, finding::is_internal};
+use crate::record::{Address, WINDOW_SECONDS, Window};
+
+/// What one source was refused at over all interfaces: port → hosts.
+pub(super) type Swept = BTreeMap<u16, BTreeSet<Address>>;
+
+/// Every source that was refused within the hour that ends with `at`, and whether it was in `at`
+/// itself or the two windows before (records of a window arrive up to 15 minutes late).
+pub(super) fn swept(scope: &[History], at: Window) -> BTreeMap<Address, Swept> {
+    let mut sources: BTreeMap<Address, Swept> = BTreeMap::new();
+    let mut active: BTreeSet<Address> = BTreeSet::new();
+    for history in scope {
+        for (window, rollup) in history.last(at, Rules::LOOKBACK) {
+            if block_public_access::explains(rollup) {
+                continue;
+            }
+            for (source, totals) in rollup.rejected_sources.iter() {
+                let ports = sources.entry(*source).or_default();
+                for contact in &totals.contacts {
+                    ports.entry(contact.port).or_default().insert(contact.host);
+                }
+                if *window >= at.back(super::baseline::OPEN - 1) {
+                    active.insert(*source);
+                }
+            }
+        }
+    }
+    sources.retain(|source, _| active.contains(source));
+    sources
+}
+
+impl HostSweep {
+    pub(super) fn evaluate(&self, scope: &[History], scope_id: &str, at: Window) -> Vec<Finding> {
+        if !self.enabled {
+            return Vec::new();
+        }
+        let mut findings = Vec::new();
+        for (source, ports) in swept(scope, at) {
+            let inside = is_internal(&source);
+            let (needed, severity, cause) = if inside {
+                (self.interfaces, self.severity, Cause::InsideScan)
+            } else {
+                (self.external_interfaces, self.external, Cause::InternetScan)
+            };
+            let wide: Vec<(&u16, &BTreeSet<Address>)> =
+                ports.iter().filter(|(_, hosts)| hosts.len() >= needed).collect();
+            let Some((port, hosts)) = wide.iter().max_by_key(|(_, hosts)| hosts.len()) else {
+                continue;
+            };
+            if inside && wide.len() > 1 {
+                continue;
+            }
+            findings.push(Finding {
+                source: Some(source),
+                target: Some(Target { host: None, port: Some(**port) }),
+                evidence: Why {
+                    measure: "hosts that refused it at one port".into(),
+                    value: hosts.len() as u64,
+                    threshold: needed as u64,
+                    seconds: Rules::LOOKBACK * WINDOW_SECONDS,
+                    sources: 1,
+                    ports: vec![**port],
+                    rejected: super::rejected_of(scope, at, &source),
+                    skipdata: scope.iter().map(|h| h.skipdata(at, Rules::LOOKBACK)).sum(),
+                    records: super::shown_of(scope, at, &source),
+                    ..Why::default()
+                },
+                ..Finding::new(Rule::HostSweep, severity, cause, scope_id, at)
+            });
+        }
+        findings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Severity;
+    use super::super::tests::{interfaces, window};
+    use super::*;
+
+    fn sweep(source: &str, hosts: u8, ports: &[u16]) -> Vec<(Severity, u64)> {
+        let scope = interfaces(source, hosts, ports);
+        let found = HostSweep::default().evaluate(&scope, "vpc-1", window(0));
+        found.iter().map(|f| (f.severity, f.evidence.value)).collect()
+    }
+
+    #[test]
+    fn five_hosts_inside_twenty_for_strangers() {
+        assert_eq!(sweep("10.0.9.9", 4, &[22]), []);
+        assert_eq!(sweep("10.0.9.9", 5, &[22]), [(Severity::Notify, 5)]);
+        assert_eq!(sweep("fd00::9", 5, &[22]), [(Severity::Notify, 5)]);
+        assert_eq!(sweep("203.0.113.9", 19, &[22]), []);
+        assert_eq!(sweep("203.0.113.9", 20, &[22]), [(Severity::Digest, 20)]);
+        assert_eq!(sweep("203.0.113.9", 20, &[22, 23]), [(Severity::Digest, 20)]);
+        assert_eq!(sweep("10.0.9.9", 9, &[22, 445]), [], "east-west-reject's");
+    }
+
+    #[test]
+    fn an_hour_ago_is_over() {
+        let scope = interfaces("10.0.9.9", 9, &[22]);
+        assert_eq!(HostSweep::default().evaluate(&scope, "vpc-1", window(2)).len(), 1);
+        assert_eq!(HostSweep::default().evaluate(&scope, "vpc-1", window(3)), []);
+    }
+}

@@ -1,0 +1,175 @@
+//! D5 `rejected-then-accepted`: a source that was refused at many doors of an interface is let in at
+//! another one, and gets an answer.
+//!
+//! Refused at ten (host, port) pairs within the hour, or a slow scanner over the day, and then
+//! accepted with bytes both ways. Ports that are meant for everybody (80, 443, and whatever five
+//! other public addresses use in the same hour) say nothing: a scanner finds those too. ATT&CK
+//! T1190, T1133; no neighbour has it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::port_scan::Seen;
+use super::slow_scan;
+use super::{Cause, Finding, History, RejectedThenAccepted, Rule, Rules, Target, Why};
+use super::{finding::is_internal, shown};
+use crate::record::{Address, WINDOW_SECONDS, Window};
+use crate::rollup::Rollup;
+
+/// Where everybody is welcome.
+const PUBLIC: [u16; 3] = [80, 443, 53];
+/// As many public addresses on a port make it one that is meant for everybody.
+const CROWD: usize = 5;
+
+impl RejectedThenAccepted {
+    /// The window `at` against the hour before it.
+    pub(super) fn evaluate(&self, history: &History, at: Window) -> Vec<Finding> {
+        let flagged =
+            |source: &Address| u64::from(Seen::of(history, at, Rules::LOOKBACK, source).count());
+        self.judge(history, at, u64::from(self.contacts), Rules::LOOKBACK, flagged)
+    }
+
+    /// The window `at` against the slow scanners of the day before it.
+    pub(super) fn evaluate_day(&self, history: &History, at: Window) -> Vec<Finding> {
+        let scanners = slow_scan::scanners(history, at);
+        let flagged =
+            |source: &Address| scanners.get(source).map_or(0, |s| s.contacts.len() as u64);
+        self.judge(history, at, 4, slow_scan::DAY, flagged)
+    }
+
+    fn judge(
+        &self,
+        history: &History,
+        at: Window,
+        needed: u64,
+        windows: i64,
+        flagged: impl Fn(&Address) -> u64,
+    ) -> Vec<Finding> {
+        let Some(now) = history.windows.get(&at) else { return Vec::new() };
+        if !self.enabled {
+            return Vec::new();
+        }
+        let crowded = crowded(history, at);
+        let mut findings = Vec::new();
+        for ((source, port), (bytes_in, bytes_out)) in exchanged(now) {
+            if PUBLIC.contains(&port) || bytes_in == 0 || bytes_out < self.bytes {
+                continue;
+            }
+            let value = flagged(&source);
+            if value < needed || (crowded.contains(&port) && !is_internal(&source)) {
+                continue;
+            }
+            findings.push(Finding {
+                source: Some(source),
+                target: Some(Target { host: None, port: Some(port) }),
+                evidence: Why {
+                    measure: "doors that refused it before one let it in".into(),
+                    value,
+                    threshold: needed,
+                    seconds: windows * WINDOW_SECONDS,
+                    sources: 1,
+                    ports: vec![port],
+                    rejected: Seen::of(history, at, windows, &source).rejected,
+                    skipdata: history.skipdata(at, windows),
+                    records: evidence(history, at, &source),
+                    ..Why::default()
+                },
+                ..Finding::new(
+                    Rule::RejectedThenAccepted,
+                    self.severity,
+                    Cause::WayIn,
+                    &history.interface_id,
+                    at,
+                )
+            });
+        }
+        findings
+    }
+}
+
+/// What each remote exchanged on each port: bytes in and out.
+fn exchanged(rollup: &Rollup) -> BTreeMap<(Address, u16), (u64, u64)> {
+    let mut exchanged = BTreeMap::new();
+    for (key, talker) in rollup.talkers.iter() {
+        exchanged.insert((key.remote, key.port), (talker.bytes_in, talker.bytes_out));
+    }
+    for (key, service) in rollup.services.iter() {
+        exchanged.insert((key.remote, key.port), (service.bytes_in, service.bytes_out));
+    }
+    exchanged
+}
+
+/// Ports of the interface that many public addresses used in the last hour.
+fn crowded(history: &History, at: Window) -> BTreeSet<u16> {
+    let mut users: BTreeMap<u16, BTreeSet<Address>> = BTreeMap::new();
+    for (_, rollup) in history.last(at, Rules::LOOKBACK) {
+        let keys =
+            rollup.talkers.iter().map(|(k, _)| k).chain(rollup.services.iter().map(|(k, _)| k));
+        for key in keys.filter(|key| !is_internal(&key.remote)) {
+            users.entry(key.port).or_default().insert(key.remote);
+        }
+    }
+    users.retain(|_, remotes| remotes.len() > CROWD);
+    users.into_keys().collect()
+}
+
+/// Records of the source's refusals, from the last window that kept some.
+fn evidence(history: &History, at: Window, source: &Address) -> Vec<crate::rollup::Evidence> {
+    let windows: Vec<&Rollup> = history.last(at, slow_scan::DAY).map(|(_, r)| r).collect();
+    let shown = |rollup: &&Rollup| shown(rollup, |row| row.srcaddr.as_ref() == Some(source));
+    windows.iter().rev().map(shown).find(|rows| !rows.is_empty()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Severity;
+    use super::super::tests::{rejects, services, window};
+    use super::*;
+
+    const STRANGER: &str = "203.0.113.9";
+
+    fn find(
+        refused: std::ops::Range<u16>,
+        accepted: &[(&str, u16, u64, u64, u64, u64)],
+    ) -> Vec<Severity> {
+        let mut history = History::default();
+        history.add(window(0), &rejects(refused.map(|p| (STRANGER.to_owned(), p))));
+        history.add(window(1), &services(accepted));
+        let found = RejectedThenAccepted::default().evaluate(&history, window(1));
+        found.iter().map(|f| f.severity).collect()
+    }
+
+    #[test]
+    fn ten_doors_refused_then_one_open() {
+        let ssh = [(STRANGER, 22, 6, 6, 5_000, 5_000)];
+        assert_eq!(find(100..110, &ssh), [Severity::High]);
+        assert_eq!(find(100..109, &ssh), []);
+        assert_eq!(
+            find(100..110, &[("203.0.113.8", 22, 6, 6, 5_000, 5_000)]),
+            [],
+            "another source"
+        );
+        assert_eq!(find(100..110, &[(STRANGER, 22, 6, 6, 5_000, 500)]), [], "hardly an answer");
+        assert_eq!(find(100..110, &[(STRANGER, 443, 6, 6, 5_000, 5_000)]), [], "for everybody");
+    }
+
+    #[test]
+    fn a_port_that_many_strangers_use_is_no_way_in() {
+        let others: Vec<String> = (1..=5).map(|n| format!("198.51.100.{n}")).collect();
+        let mut accepted = vec![(STRANGER, 2_222, 6, 6, 5_000, 5_000)];
+        assert_eq!(find(100..110, &accepted), [Severity::High]);
+        accepted.extend(others.iter().map(|o| (o.as_str(), 2_222, 6, 6, 5_000, 5_000)));
+        assert_eq!(find(100..110, &accepted), []);
+    }
+
+    #[test]
+    fn a_slow_scanner_is_remembered_for_a_day() {
+        let mut history = History::default();
+        for (n, port) in [(0, 23), (60, 25), (120, 110), (180, 143)] {
+            history.add(window(n), &rejects(std::iter::once((STRANGER.to_owned(), port))));
+        }
+        history.add(window(200), &services(&[(STRANGER, 22, 6, 6, 5_000, 5_000)]));
+        let rule = RejectedThenAccepted::default();
+        assert_eq!(rule.evaluate(&history, window(200)), []);
+        assert_eq!(rule.evaluate_day(&history, window(200)).len(), 1);
+    }
+}

@@ -1,0 +1,410 @@
+//! A rules file: what an installation changes of the defaults, as TOML.
+//!
+//! ```toml
+//! [rules.port-scan]               # for everybody; what is not named keeps its default
+//! contacts = 40
+//!
+//! [[override]]                    # for one VPC or interface
+//! vpc = "vpc-0a1b"
+//! rules.unencrypted.enabled = true
+//!
+//! [[allow]]                       # is never found: an approved scanner, a partner
+//! rule = "port-scan"              # without: every rule
+//! source = ["10.0.9.0/24", "2001:db8::7"]
+//! ports = [22]                    # without: every port
+//!
+//! [[suppress]]                    # is found and recorded, but nobody is told, until that day
+//! rule = "east-west-reject"
+//! interface = "eni-0a1b"
+//! until = 2026-12-01
+//! reason = "the migration, ticket 4711"
+//! ```
+//!
+//! A mistake is refused with its line and column; the file is then no use as a whole.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+use toml::value::Datetime;
+
+use super::thresholds::RulesPatch;
+use super::{Baseline, Finding, History, Known, Rule, Rules, Severity};
+use crate::record::{Address, Window};
+
+/// The defaults and everything that a rules file says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RuleSet {
+    rules: Rules,
+    overrides: Vec<Override>,
+    allow: Vec<Allow>,
+    suppress: Vec<Suppress>,
+}
+
+/// Why a rules file is no rules file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {message}")]
+pub struct RulesError {
+    /// From 1.
+    pub line: usize,
+    /// From 1, in characters.
+    pub column: usize,
+    /// What is wrong, on one line.
+    pub message: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    rules: RulesPatch,
+    #[serde(default, rename = "override")]
+    overrides: Vec<Override>,
+    #[serde(default)]
+    allow: Vec<Allow>,
+    #[serde(default)]
+    suppress: Vec<Suppress>,
+}
+
+/// Thresholds for one place.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Override {
+    #[serde(default)]
+    vpc: Option<String>,
+    #[serde(default)]
+    interface: Option<String>,
+    rules: RulesPatch,
+}
+
+/// What is never found.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Allow {
+    #[serde(default)]
+    rule: Option<RuleName>,
+    #[serde(default)]
+    vpc: Option<String>,
+    #[serde(default)]
+    interface: Option<String>,
+    source: Vec<Network>,
+    #[serde(default)]
+    ports: Vec<u16>,
+    #[serde(default)]
+    /// For whoever reads the file.
+    reason: Option<String>,
+}
+
+/// What nobody is told, for a time.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Suppress {
+    #[serde(default)]
+    rule: Option<RuleName>,
+    #[serde(default)]
+    vpc: Option<String>,
+    #[serde(default)]
+    interface: Option<String>,
+    #[serde(default)]
+    source: Vec<Network>,
+    #[serde(default)]
+    ports: Vec<u16>,
+    until: Until,
+    /// A silence without a reason outlives whoever knew it.
+    reason: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+struct RuleName(Rule);
+
+impl TryFrom<String> for RuleName {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        let known = || Rule::ALL.map(Rule::name).join(", ");
+        Rule::parse(&name)
+            .map(Self)
+            .ok_or_else(|| format!("there is no rule {name:?}; known are {}", known()))
+    }
+}
+
+/// An address, or a range of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+struct Network(IpNet);
+
+impl TryFrom<String> for Network {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let net = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+        let net: IpNet =
+            net.map_err(|_| format!("{text:?} is no address and no range such as 10.0.0.0/8"))?;
+        if net.trunc() == net {
+            return Ok(Self(net));
+        }
+        Err(format!("{text:?} has bits beyond its prefix; the range is {}", net.trunc()))
+    }
+}
+
+impl Network {
+    fn holds(&self, address: &Address) -> bool {
+        match address {
+            Address::V4(a) => self.0.contains(&IpAddr::V4(*a)),
+            Address::V6(a) => self.0.contains(&IpAddr::V6(*a)),
+            Address::Mac(_) => false,
+        }
+    }
+}
+
+/// The first second (epoch) that is not silenced any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Datetime")]
+struct Until(i64);
+
+impl TryFrom<Datetime> for Until {
+    type Error = String;
+
+    fn try_from(time: Datetime) -> Result<Self, String> {
+        let text = time.to_string();
+        let wrong =
+            || format!("{text} is no day (2026-12-01) and no moment (2026-12-01T08:00:00Z)");
+        let moment = if time.time.is_none() {
+            format!("{text}T00:00:00Z")
+        } else if time.offset.is_none() {
+            format!("{text}Z")
+        } else {
+            text.clone()
+        };
+        let moment: jiff::Timestamp = moment.parse().map_err(|_| wrong())?;
+        Ok(Self(moment.as_second()))
+    }
+}
+
+/// Where something is: VPC and interface, either of which may be unknown.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    vpc: &'a str,
+    interface: &'a str,
+}
+
+impl Place<'_> {
+    fn is(self, vpc: Option<&str>, interface: Option<&str>) -> bool {
+        vpc.is_none_or(|vpc| vpc == self.vpc || vpc == self.interface)
+            && interface.is_none_or(|interface| interface == self.interface)
+    }
+}
+
+impl RuleSet {
+    /// Reads a rules file.
+    pub fn parse(text: &str) -> Result<Self, RulesError> {
+        let file: File = toml::from_str(text).map_err(|error| at(text, &error))?;
+        let mut rules = Rules::default();
+        file.rules.apply(&mut rules);
+        let File { overrides, allow, suppress, .. } = file;
+        Ok(Self { rules, overrides, allow, suppress })
+    }
+
+    /// The thresholds at an interface of a VPC.
+    pub fn rules_at(&self, vpc_id: &str, interface_id: &str) -> Rules {
+        let place = Place { vpc: vpc_id, interface: interface_id };
+        let mut rules = self.rules;
+        for one in &self.overrides {
+            if place.is(one.vpc.as_deref(), one.interface.as_deref()) {
+                one.rules.apply(&mut rules);
+            }
+        }
+        rules
+    }
+
+    /// [`Rules::evaluate`] by the thresholds of the place, less what is allowed; what is suppressed
+    /// is only recorded.
+    pub fn evaluate(&self, history: &History, baseline: &Baseline, at: Window) -> Vec<Finding> {
+        let vpc = history.windows.get(&at).map_or("", |rollup| rollup.vpc_id.as_str());
+        let place = Place { vpc, interface: &history.interface_id };
+        let rules = self.rules_at(vpc, &history.interface_id);
+        let allowed = |rule, source: &Address, port| self.allows(place, rule, source, port);
+        self.hush(rules.evaluate_but(history, baseline, at, &allowed))
+    }
+
+    /// [`Rules::evaluate_day`], the same way.
+    pub fn evaluate_day(&self, history: &History, baseline: &Baseline, at: Window) -> Vec<Finding> {
+        let last = history.windows.range(..=at).next_back();
+        let vpc = last.map_or("", |(_, rollup)| rollup.vpc_id.as_str());
+        let place = Place { vpc, interface: &history.interface_id };
+        let rules = self.rules_at(vpc, &history.interface_id);
+        let allowed = |rule, source: &Address, port| self.allows(place, rule, source, port);
+        self.hush(rules.evaluate_day_but(history, baseline, at, &allowed))
+    }
+
+    /// [`Rules::evaluate_scope`], the same way.
+    pub fn evaluate_scope(&self, scope: &[History], scope_id: &str, at: Window) -> Vec<Finding> {
+        let place = Place { vpc: scope_id, interface: scope_id };
+        let mut found = self.rules_at(scope_id, scope_id).evaluate_scope(scope, scope_id, at);
+        found.retain(|f| {
+            let port = f.target.and_then(|t| t.port).unwrap_or(0);
+            !f.source.is_some_and(|source| self.allows(place, f.rule, &source, port))
+        });
+        self.hush(found)
+    }
+
+    /// [`Rules::evaluate_silence`], the same way.
+    pub fn evaluate_silence(&self, known: &[Known], now: i64) -> Vec<Finding> {
+        self.hush(self.rules.evaluate_silence(known, now))
+    }
+
+    fn allows(&self, place: Place<'_>, rule: Rule, source: &Address, port: u16) -> bool {
+        self.allow.iter().any(|allow| {
+            allow.rule.is_none_or(|named| named.0 == rule)
+                && place.is(allow.vpc.as_deref(), allow.interface.as_deref())
+                && allow.source.iter().any(|network| network.holds(source))
+                && (allow.ports.is_empty() || allow.ports.contains(&port))
+        })
+    }
+
+    /// What is suppressed is only recorded.
+    pub(crate) fn hush(&self, mut findings: Vec<Finding>) -> Vec<Finding> {
+        for finding in &mut findings {
+            if self.suppress.iter().any(|suppress| suppress.holds(finding)) {
+                finding.severity = Severity::Recorded;
+            }
+        }
+        findings
+    }
+}
+
+impl From<Rules> for RuleSet {
+    fn from(rules: Rules) -> Self {
+        Self { rules, ..Self::default() }
+    }
+}
+
+impl Suppress {
+    /// By the finding's own time, so that history is silenced as it was.
+    fn holds(&self, finding: &Finding) -> bool {
+        let place = Place { vpc: &finding.vpc_id, interface: &finding.interface_id };
+        let port = finding.target.and_then(|t| t.port);
+        finding.window.start() < self.until.0
+            && self.rule.is_none_or(|named| named.0 == finding.rule)
+            && place.is(self.vpc.as_deref(), self.interface.as_deref())
+            && (self.source.is_empty()
+                || finding.source.is_some_and(|s| self.source.iter().any(|n| n.holds(&s))))
+            && (self.ports.is_empty() || port.is_some_and(|port| self.ports.contains(&port)))
+    }
+}
+
+/// Where a TOML error is.
+fn at(text: &str, error: &toml::de::Error) -> RulesError {
+    let offset = error.span().map_or(0, |span| span.start).min(text.len());
+    let before = text.get(..offset).unwrap_or("");
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
+    let message: Vec<&str> = error.message().lines().map(str::trim).collect();
+    RulesError { line, column, message: message.join("; ") }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{rejects, window};
+    use super::*;
+
+    const FILE: &str = r#"
+[rules.port-scan]
+contacts = 40
+
+[[override]]
+vpc = "vpc-1"
+rules.port-scan.contacts = 12
+rules.unencrypted.enabled = true
+
+[[override]]
+interface = "eni-9"
+rules.port-scan.enabled = false
+
+[[allow]]
+rule = "port-scan"
+source = ["10.0.9.0/24", "2001:db8::7"]
+reason = "inventory"
+
+[[suppress]]
+rule = "port-scan"
+interface = "eni-1"
+source = ["10.1.0.9"]
+until = 2026-11-02
+reason = "ticket 4711"
+"#;
+
+    #[test]
+    fn overrides_are_for_their_place() {
+        let set = RuleSet::parse(FILE).unwrap();
+        let at = |vpc, interface| {
+            let rules = set.rules_at(vpc, interface);
+            (rules.port_scan.contacts, rules.port_scan.enabled, rules.unencrypted.enabled)
+        };
+        assert_eq!(at("vpc-2", "eni-1"), (40, true, false));
+        assert_eq!(at("vpc-1", "eni-1"), (12, true, true));
+        assert_eq!(at("vpc-1", "eni-9"), (12, false, true));
+        assert_eq!(set.rules_at("vpc-2", "eni-1").port_scan.ports, 50, "the default");
+    }
+
+    #[test]
+    fn the_allowed_is_not_found_and_the_suppressed_is_recorded_for_its_time() {
+        let set = RuleSet::parse(FILE).unwrap();
+        let find = |source: &str, interface: &str, day: i64| -> Vec<Severity> {
+            let mut history = History { interface_id: interface.to_owned(), ..History::default() };
+            let at = window(day * 288);
+            history.add(at, &rejects((1..=60).map(|p| (source.to_owned(), p))));
+            set.evaluate(&history, &Baseline::default(), at)
+                .into_iter()
+                .map(|f| f.severity)
+                .collect()
+        };
+        assert_eq!(find("10.0.9.200", "eni-1", 0), [], "allowed");
+        assert_eq!(find("10.1.0.9", "eni-1", 0), [Severity::Recorded], "suppressed");
+        assert_eq!(find("10.1.0.9", "eni-1", 1), [Severity::High], "the day has come");
+        assert_eq!(find("10.1.0.9", "eni-2", 0), [Severity::High], "another interface");
+        assert_eq!(find("10.1.0.8", "eni-1", 0), [Severity::High], "another source");
+    }
+
+    #[test]
+    fn mistakes_have_a_place() {
+        let cases = [
+            ("[rules.port-scan]\ncontacts = -1\n", "line 2, column 12: "),
+            ("[rules.port-scan]\n  contcats = 1\n", "line 2, column 3: unknown field `contcats`"),
+            ("[rules.portscan]\ncontacts = 1\n", "line 1, column 8: unknown field `portscan`"),
+            ("[[allow]]\nrule = \"x\"\nsource = []\n", "line 2, column 8: there is no rule \"x\""),
+            (
+                "[[allow]]\nsource = [\"10.0.0.300\"]\n",
+                "line 2, column 10: \"10.0.0.300\" is no address",
+            ),
+            (
+                "[[allow]]\nsource = [\"10.0.0.1/8\"]\n",
+                "line 2, column 10: \"10.0.0.1/8\" has bits beyond",
+            ),
+            (
+                "[[suppress]]\nuntil = 12:00:00\nreason = \"\"\n",
+                "line 2, column 9: 12:00:00 is no day",
+            ),
+            ("[[suppress]]\nreason = \"x\"\n", "line 1, column 1: missing field `until`"),
+            ("a = \n", "line 1, column 5: "),
+            (
+                "[rules.reject-burst]\nseverity = \"loud\"\n",
+                "line 2, column 12: unknown variant `loud`",
+            ),
+        ];
+        for (text, expected) in cases {
+            let error = RuleSet::parse(text).unwrap_err().to_string();
+            assert!(error.starts_with(expected), "{text:?}: {error}");
+            assert!(!error.contains('\n'));
+        }
+        assert_eq!(RuleSet::parse("").unwrap(), RuleSet::default());
+    }
+}

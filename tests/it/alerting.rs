@@ -1,0 +1,148 @@
+//! The alerter over stored windows: schedule, baselines, rules files.
+
+use std::cell::{Cell, RefCell};
+
+use flowlog_anomaly_alerter::{App, Bell, Clock, handle, put_rules, ring};
+use flowlog_cli::generate::Attack;
+use flowlog_core::alert::{Notification, Notifier, NotifyError, Policy};
+use flowlog_core::detect::{Known, Rule, RuleSet};
+use flowlog_core::record::{Source, Window};
+use flowlog_core::store::memory::MemoryStore;
+use flowlog_core::store::{AggregateReader as _, AlertStore as _, View};
+use flowlog_s3_parser::handle as parse;
+use serde_json::json;
+
+use crate::support::{Day, START, event, generate, no_metrics, parser, sqs};
+
+#[derive(Default)]
+struct Inbox(RefCell<Vec<Notification>>);
+
+impl Notifier for Inbox {
+    async fn publish(&self, notification: &Notification) -> Result<(), NotifyError> {
+        self.0.borrow_mut().push(notification.clone());
+        Ok(())
+    }
+}
+
+fn alerter(store: MemoryStore) -> App<MemoryStore, Inbox> {
+    App {
+        store,
+        notifier: Inbox::default(),
+        rules: RefCell::new(RuleSet::default()),
+        rules_text: None,
+        policy: Policy { stale_after: None, ..Policy::default() },
+        clock: Clock::Event(Cell::new(0)),
+        metrics: no_metrics,
+    }
+}
+
+async fn ingested(day: &Day) -> MemoryStore {
+    let app = parser(day.objects(), MemoryStore::default());
+    let objects: Vec<_> = day.objects().objects().map(|(object, _)| object.clone()).collect();
+    for chunk in objects.chunks(20) {
+        let answer = parse(&app, sqs(chunk)).await.unwrap();
+        assert_eq!(answer["batchItemFailures"], json!([]));
+    }
+    app.store
+}
+
+/// Every interface and window, in time order, as the stream would ring.
+async fn bells(store: &MemoryStore) -> Vec<Bell> {
+    let mut bells = Vec::new();
+    for (day, source) in store.sources("00000000", "99999999").await.unwrap() {
+        for interface_id in store.subjects(&source, View::Interface, &day).await.unwrap() {
+            let start = Window::of(Window::day_start(&day).unwrap()).unwrap();
+            let series = flowlog_core::store::Series::interface(source.clone(), &interface_id);
+            let partials = store.partials(&series, start, start.forward(287)).await.unwrap();
+            bells.extend(partials.into_iter().map(|partial| Bell {
+                source: Source::clone(&source),
+                interface_id: interface_id.clone(),
+                window: partial.window,
+            }));
+        }
+    }
+    bells.sort_by(|a, b| (a.window, &a.interface_id).cmp(&(b.window, &b.interface_id)));
+    bells.dedup();
+    bells
+}
+
+#[tokio::test]
+async fn what_is_usual_is_learned_once_however_often_the_stream_rings() {
+    let day = generate(31, 120, 60, &[]);
+    let once = alerter(ingested(&day).await);
+    for bell in bells(&once.store).await {
+        ring(&once, &bell).await.unwrap();
+    }
+    let twice = alerter(ingested(&day).await);
+    let all = bells(&twice.store).await;
+    for (n, bell) in all.iter().enumerate() {
+        ring(&twice, bell).await.unwrap();
+        ring(&twice, bell).await.unwrap();
+        // And something old.
+        ring(&twice, &all[n / 2]).await.unwrap();
+    }
+    let baselines = async |app: &App<MemoryStore, Inbox>| -> Vec<Known> {
+        let items = app.store.states("baseline").await.unwrap();
+        items.iter().map(|item| serde_json::from_str(&item.body).unwrap()).collect()
+    };
+    let learned = baselines(&once).await;
+    assert_eq!(baselines(&twice).await, learned);
+    assert!(learned.len() >= 14, "{}", learned.len());
+    assert!(learned.iter().all(|known| known.baseline.rejects.n >= 15), "{learned:?}");
+}
+
+#[tokio::test]
+async fn the_schedule_finds_what_no_window_shows() {
+    let day = generate(32, 60, 60, &[Attack::HostSweep]);
+    let app = alerter(ingested(&day).await);
+    let swept = day.truth.attacks[0].clone();
+    for bell in bells(&app.store).await {
+        if bell.window.start() <= swept.end {
+            ring(&app, &bell).await.unwrap();
+        }
+    }
+    let expected = format!("flowlog NOTIFY: {} on", Rule::HostSweep);
+    let told = |app: &App<MemoryStore, Inbox>| {
+        let inbox = app.notifier.0.borrow();
+        inbox.iter().filter(|n| n.subject.starts_with(&expected)).count()
+    };
+    assert_eq!(told(&app), 0, "no interface shows it by itself");
+    app.clock.at(swept.end + 301);
+    for _ in 0..2 {
+        handle(&app, event("anomaly-alerter/sweep.json")).await.unwrap();
+    }
+    assert_eq!(told(&app), 1);
+}
+
+#[tokio::test]
+async fn a_wrong_rules_file_leaves_the_last_good_one_in_force_and_says_so_once() {
+    let app = alerter(MemoryStore::default());
+    app.clock.at(START);
+    let contacts = || app.rules.borrow().rules_at("vpc-1", "eni-1").port_scan.contacts;
+    let tick = async || handle(&app, event("anomaly-alerter/sweep.json")).await.unwrap();
+    tick().await;
+    assert_eq!(contacts(), 25, "no file, the defaults");
+    put_rules(&app.store, "[rules.port-scan]\ncontacts = 40\n").await.unwrap();
+    tick().await;
+    assert_eq!(contacts(), 40);
+    put_rules(&app.store, "[rules.port-scan]\ncontcats = 7\n").await.unwrap();
+    for _ in 0..3 {
+        tick().await;
+    }
+    assert_eq!(contacts(), 40);
+    let told = app.notifier.0.take();
+    assert_eq!(told.len(), 1, "once, not every five minutes");
+    assert!(
+        told[0].text.contains("line 2, column 1: unknown field `contcats`"),
+        "{}",
+        told[0].text
+    );
+    // A cold start finds the last good one as well.
+    let cold = alerter(app.store);
+    cold.load_rules().await.unwrap();
+    assert_eq!(cold.rules.borrow().rules_at("", "").port_scan.contacts, 40);
+    assert_eq!(cold.notifier.0.borrow().len(), 0, "told before");
+    put_rules(&cold.store, "[rules.port-scan]\ncontacts = 50\n").await.unwrap();
+    cold.load_rules().await.unwrap();
+    assert_eq!(cold.rules.borrow().rules_at("", "").port_scan.contacts, 50);
+}
