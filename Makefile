@@ -149,6 +149,24 @@ memory: ## Peak memory of analyze on 5 M rows, and on an attack from 10 M invent
 	$(PYTHON) tests/dev/peak_memory.py 256 $(FLOWLOG) analyze .run/memory/sources
 	rm -rf .run/memory
 
+# A workspace of its own: nobody else builds what is there. The command is built as users get it.
+BENCH_TARGET := $(CARGO_TARGET_DIR)/bench
+RELEASED := $(CARGO_TARGET_DIR)/release
+BENCH_ROWS := .run/bench/rows.log.gz
+
+.PHONY: bench-programs
+bench-programs:
+	cd tests/bench && CARGO_TARGET_DIR=$(BENCH_TARGET) cargo build --release --locked --bins
+	CARGO_INCREMENTAL=0 cargo build --release --locked --bin flowlog
+	mkdir -p $(dir $(BENCH_ROWS))
+	[ -s $(BENCH_ROWS) ] || { $(BENCH_TARGET)/release/rows 5000000 > $(BENCH_ROWS).part && mv $(BENCH_ROWS).part $(BENCH_ROWS); }
+
+compare = $(1) tests/bench/compare.py --programs $(BENCH_TARGET)/release --flowlog $(RELEASED)/flowlog --data $(BENCH_ROWS)
+
+.PHONY: bench
+bench: bench-programs .venv/bench/.installed ## CPU time of whole processes over 5 M rows: inflating, flowlog, and others (RUNS=5)
+	$(call compare,.venv/bench/bin/python) --runs $(or $(RUNS),5)
+
 .PHONY: check
 check: check-rust check-dependencies check-events validate ## Formatting, lints, documentation, licences, templates
 
@@ -161,6 +179,8 @@ check-rust:
 .PHONY: check-dependencies
 check-dependencies: $(DENY)
 	$(STEP) dependencies -- $(DENY) --locked check bans licenses sources
+	$(STEP) "dependencies of the benchmarks" -- $(DENY) --locked --manifest-path tests/bench/Cargo.toml \
+		--config deny.toml --log-level error check bans licenses sources
 
 .PHONY: check-events
 check-events:
