@@ -19,3 +19,4 @@ pub mod object;
 pub mod record;
 pub mod rollup;
 pub mod store;
+pub mod why;

@@ -41,6 +41,16 @@ pub enum Attack {
     LateralMovement,
     /// A stateless network ACL lets connections out across the peering and refuses the answers.
     AsymmetricPath,
+    /// An outbound rule is missing: an application's packets to the cache are refused as they leave.
+    EgressRefused,
+    /// A stateless network ACL lets questions in across the peering and refuses the answers as they leave.
+    AnswerRefused,
+    /// The sender's route table lacks the peering: packets leave the interface and arrive nowhere.
+    MissingRoute,
+    /// The answering side's route table lacks the peering: answers leave the interface and arrive nowhere.
+    MissingReturnRoute,
+    /// A host of VPC B sends to a third VPC that is peered with A only: peering is not transitive.
+    TransitivePeering,
     /// A public address holds RDP sessions with the edge server, bytes both ways.
     SensitivePortExposed,
     /// AWS skips records of a database interface: three SKIPDATA rows.
@@ -49,7 +59,7 @@ pub enum Attack {
 
 impl Attack {
     /// Every attack, in the order of a help text.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self::PortScan,
         Self::RejectBurst,
         Self::HostSweep,
@@ -61,6 +71,11 @@ impl Attack {
         Self::Misconfiguration,
         Self::LateralMovement,
         Self::AsymmetricPath,
+        Self::EgressRefused,
+        Self::AnswerRefused,
+        Self::MissingRoute,
+        Self::MissingReturnRoute,
+        Self::TransitivePeering,
         Self::SensitivePortExposed,
         Self::DataGap,
     ];
@@ -79,16 +94,26 @@ impl Attack {
             Self::Misconfiguration => "misconfiguration",
             Self::LateralMovement => "lateral-movement",
             Self::AsymmetricPath => "asymmetric-path",
+            Self::EgressRefused => "egress-refused",
+            Self::AnswerRefused => "answer-refused",
+            Self::MissingRoute => "missing-route",
+            Self::MissingReturnRoute => "missing-return-route",
+            Self::TransitivePeering => "transitive-peering",
             Self::SensitivePortExposed => "sensitive-port-exposed",
             Self::DataGap => "data-gap",
         }
     }
 
-    /// The type of the finding that must follow.
+    /// The type of the finding that must follow; empty where no rule can tell, since packets that get lost
+    /// between two interfaces leave no refusal: `flowlog why` is to find those.
     pub fn expected(self) -> &'static str {
         match self {
             Self::SourceFlood { .. } => "reject-burst",
-            Self::Misconfiguration | Self::LateralMovement => "east-west-reject",
+            Self::Misconfiguration | Self::LateralMovement | Self::EgressRefused => {
+                "east-west-reject"
+            }
+            Self::AnswerRefused => "asymmetric-path",
+            Self::MissingRoute | Self::MissingReturnRoute | Self::TransitivePeering => "",
             other => other.name(),
         }
     }
@@ -102,7 +127,12 @@ impl Attack {
             Self::RejectBurst | Self::SourceFlood { .. } => &["reject-anomaly"],
             Self::HostSweep => &["east-west-reject", "reject-anomaly", "asymmetric-path"],
             Self::BruteForce => &["sensitive-port-exposed"],
-            Self::SlowScan | Self::EgressVolume | Self::DataGap => &[],
+            Self::SlowScan
+            | Self::EgressVolume
+            | Self::DataGap
+            | Self::MissingRoute
+            | Self::MissingReturnRoute
+            | Self::TransitivePeering => &[],
             Self::RejectedThenAccepted => &[
                 "port-scan",
                 "reject-burst",
@@ -110,9 +140,11 @@ impl Attack {
                 "slow-scan",
                 "sensitive-port-exposed",
             ],
-            Self::Misconfiguration => &["asymmetric-path", "reject-anomaly", "reject-burst"],
+            Self::Misconfiguration | Self::EgressRefused => {
+                &["asymmetric-path", "reject-anomaly", "reject-burst"]
+            }
             Self::LateralMovement => &["host-sweep", "reject-anomaly", "asymmetric-path"],
-            Self::AsymmetricPath => &["east-west-reject", "reject-anomaly"],
+            Self::AsymmetricPath | Self::AnswerRefused => &["east-west-reject", "reject-anomaly"],
             Self::SensitivePortExposed => &["brute-force"],
         }
     }
@@ -130,7 +162,12 @@ impl Attack {
             | Self::RejectedThenAccepted
             | Self::EgressVolume
             | Self::LateralMovement => 20,
-            Self::Misconfiguration => 40,
+            Self::Misconfiguration
+            | Self::EgressRefused
+            | Self::AnswerRefused
+            | Self::MissingRoute
+            | Self::MissingReturnRoute
+            | Self::TransitivePeering => 40,
             Self::SlowScan => 180,
         }
     }

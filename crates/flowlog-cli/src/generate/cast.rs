@@ -75,6 +75,21 @@ impl Cast {
             Attack::Misconfiguration => {
                 Self::of(Source::Inside(EDGE_1), &[CACHE_1], &[6_379], 2_400).times(80)
             }
+            Attack::EgressRefused => {
+                Self::of(Source::Inside(APP_1), &[CACHE_1], &[6_380], 2_400).times(80)
+            }
+            Attack::AnswerRefused => {
+                Self::of(Source::Inside(APP_2), &[BATCH_1], &[9_443], 2_400).times(80)
+            }
+            Attack::MissingRoute => {
+                Self::of(Source::Inside(BATCH_1), &[APP_1], &[8_444], 2_400).times(80)
+            }
+            Attack::MissingReturnRoute => {
+                Self::of(Source::Inside(WEB_1), &[BATCH_1], &[8_445], 2_400).times(80)
+            }
+            Attack::TransitivePeering => {
+                Self::of(Source::Inside(BATCH_1), &[BATCH_1], &[5_433], 2_400).times(80)
+            }
             Attack::AsymmetricPath => {
                 Self::of(Source::Inside(WEB_2), &[WEB_2], &[8_443], 240).times(24)
             }

@@ -63,6 +63,9 @@ const INTERFACES: [(&str, usize, &str, [u8; 4], u128); COUNT] = [
 /// The IPv6 prefix of each VPC, inside the documentation range.
 const V6_PREFIX: [u128; 2] = [0x2001_0db8_000a_0000 << 64, 0x2001_0db8_000b_0000 << 64];
 
+/// A host of a third VPC, 10.2.0.0/16, which is peered with A only and keeps no flow log.
+pub(super) const THIRD_VPC: Addr = Addr::V4(0x0a02_104d);
+
 /// An address of either family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Addr {

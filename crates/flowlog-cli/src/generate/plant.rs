@@ -7,7 +7,7 @@ use super::attack::Attack;
 use super::cast::{Cast, Source, attacker, windows_between};
 use super::clock::CaptureWindow;
 use super::draw::Draw;
-use super::network::{Addr, EDGE_1, Eni, Network};
+use super::network::{Addr, EDGE_1, Eni, Network, THIRD_VPC};
 use super::plan::{GenerateError, Plan};
 use super::row::{Gap, Volume, text};
 use super::shape::attempt_at;
@@ -86,6 +86,15 @@ impl Planted {
                 let flow = self.half_open(step);
                 wire.refused_answer(host, EDGE_1, &flow)
             }
+            (
+                Attack::EgressRefused
+                | Attack::AnswerRefused
+                | Attack::MissingRoute
+                | Attack::MissingReturnRoute
+                | Attack::TransitivePeering,
+                Source::Inside(host),
+                _,
+            ) => self.stray(host, victim, step, wire),
             (_, Source::Inside(host), _) => {
                 // Each round over the victims takes the next port; a scan of one victim so takes one port a step.
                 let round = step.nth / self.cast.victims.len().max(1) as u64;
@@ -95,6 +104,27 @@ impl Planted {
             }
             (_, _, Some(source)) => self.intrude(source, victim, step, wire),
             (_, _, None) => Ok(()),
+        }
+    }
+
+    /// A step of a misconfiguration: a connection that is refused or lost at one of its four legs.
+    fn stray(
+        &mut self,
+        host: Eni,
+        victim: Eni,
+        step: &Step<'_>,
+        wire: &mut Wire<'_>,
+    ) -> Result<(), GenerateError> {
+        let port = nth(&self.cast.ports, 0);
+        let asked = attempt_at(&mut self.draw, step.at, step.end, port, TCP);
+        match self.attack {
+            Attack::EgressRefused => wire.refused_leaving(host, victim, &asked),
+            Attack::AnswerRefused => {
+                wire.answer_refused_leaving(host, victim, &self.half_open(step))
+            }
+            Attack::MissingRoute => wire.lost(host, victim, &asked),
+            Attack::MissingReturnRoute => wire.answer_lost(host, victim, &self.half_open(step)),
+            _ => wire.lost_beyond(host, THIRD_VPC, &asked),
         }
     }
 

@@ -193,6 +193,63 @@ impl<'a> Wire<'a> {
         self.one_way(to, from, &flow.answer(), Verdict::Reject)
     }
 
+    /// A packet is refused as it leaves: 1 row.
+    pub(super) fn refused_leaving(
+        &mut self,
+        from: Eni,
+        to: Eni,
+        flow: &Flow,
+    ) -> Result<(), GenerateError> {
+        let row = self.departure(from, to, flow);
+        self.delivery.row(&Row { verdict: Verdict::Reject, ..row })
+    }
+
+    /// A flow is let through, its answer is refused as it leaves: 3 rows.
+    pub(super) fn answer_refused_leaving(
+        &mut self,
+        from: Eni,
+        to: Eni,
+        flow: &Flow,
+    ) -> Result<(), GenerateError> {
+        self.one_way(from, to, flow, Verdict::Accept)?;
+        self.refused_leaving(to, from, &flow.answer())
+    }
+
+    /// A packet leaves and arrives nowhere: 1 row.
+    pub(super) fn lost(&mut self, from: Eni, to: Eni, flow: &Flow) -> Result<(), GenerateError> {
+        let row = self.departure(from, to, flow);
+        self.delivery.row(&row)
+    }
+
+    /// A packet leaves for an address across the peering that is nobody's there: 1 row.
+    pub(super) fn lost_beyond(
+        &mut self,
+        from: Eni,
+        to: Addr,
+        flow: &Flow,
+    ) -> Result<(), GenerateError> {
+        let own = self.network.interfaces[from].v4;
+        self.delivery.row(&row(from, own, to, flow, PATH_PEERING))
+    }
+
+    /// A flow arrives, its answer leaves and arrives nowhere: 3 rows.
+    pub(super) fn answer_lost(
+        &mut self,
+        from: Eni,
+        to: Eni,
+        flow: &Flow,
+    ) -> Result<(), GenerateError> {
+        self.one_way(from, to, flow, Verdict::Accept)?;
+        self.lost(to, from, &flow.answer())
+    }
+
+    /// The record at the sender.
+    fn departure(&self, from: Eni, to: Eni, flow: &Flow) -> Row {
+        let (sender, receiver) = (&self.network.interfaces[from], &self.network.interfaces[to]);
+        let path = if sender.vpc == receiver.vpc { PATH_LOCAL } else { PATH_PEERING };
+        row(from, sender.v4, receiver.v4, flow, path)
+    }
+
     fn one_way(
         &mut self,
         from: Eni,
@@ -200,11 +257,9 @@ impl<'a> Wire<'a> {
         flow: &Flow,
         verdict: Verdict,
     ) -> Result<(), GenerateError> {
-        let (sender, receiver) = (&self.network.interfaces[from], &self.network.interfaces[to]);
-        let path = if sender.vpc == receiver.vpc { PATH_LOCAL } else { PATH_PEERING };
-        let (src, dst) = (sender.v4, receiver.v4);
-        self.delivery.row(&row(from, src, dst, flow, path))?;
-        self.delivery.row(&Row { verdict, ..row(to, src, dst, flow, 0) })
+        let departure = self.departure(from, to, flow);
+        self.delivery.row(&departure)?;
+        self.delivery.row(&Row { verdict, ..row(to, departure.src, departure.dst, flow, 0) })
     }
 }
 

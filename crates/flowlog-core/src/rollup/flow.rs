@@ -66,16 +66,7 @@ impl Flow {
 
     /// Whether the source opened the connection, as far as flags, else ports, tell.
     pub(super) fn is_from_client(&self) -> bool {
-        const SYN: u8 = 2;
-        const ACK: u8 = 16;
-        let row = &self.evidence;
-        match self.tcp_flags {
-            // ACK is kept of a SYN-ACK only: the responder's side.
-            Some(flags) if flags & ACK != 0 => false,
-            Some(flags) if flags & SYN != 0 => true,
-            // The service's port is the lower one.
-            _ => row.srcport == 0 || row.srcport >= row.dstport,
-        }
+        opened_by_source(self.tcp_flags, self.evidence.srcport, self.evidence.dstport)
     }
 
     /// Whether this reads as a late reply: from a service port to a high one, and not opening a
@@ -86,6 +77,19 @@ impl Flow {
         (1..1024).contains(&row.srcport)
             && row.dstport >= 32_768
             && self.tcp_flags != Some(SYN_ONLY)
+    }
+}
+
+/// Whether a record's source opened the connection, as far as flags, else ports, tell.
+pub(crate) fn opened_by_source(tcp_flags: Option<u8>, srcport: u16, dstport: u16) -> bool {
+    const SYN: u8 = 2;
+    const ACK: u8 = 16;
+    match tcp_flags {
+        // ACK is kept of a SYN-ACK only: the responder's side.
+        Some(flags) if flags & ACK != 0 => false,
+        Some(flags) if flags & SYN != 0 => true,
+        // The service's port is the lower one.
+        _ => srcport == 0 || srcport >= dstport,
     }
 }
 

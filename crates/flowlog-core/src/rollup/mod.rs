@@ -26,7 +26,9 @@ pub use connections::{
     About, NAME_LIMIT, SHORT_FLOW_PACKETS, Service, Tuple, Verdicts, WATCHED_PORTS, is_watched,
 };
 pub use distinct::{Distinct, DistinctEstimate};
+pub(crate) use flow::opened_by_source;
 pub use mapping::Mapping;
+pub(crate) use own::Own;
 pub use ranked::{Ranked, Weigh};
 pub use sums::{ActionTotals, Breakdown, BreakdownKey, Sums};
 

@@ -8,11 +8,11 @@
 use crate::record::{Address, Direction, Scope};
 
 /// How many records of one interface may be held back before the destination is taken for its own.
-pub(super) const MAX_HELD: usize = 32;
+pub(crate) const MAX_HELD: usize = 32;
 
 /// What is known of an interface's own address of one family.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) enum Own {
+pub(crate) enum Own {
     #[default]
     Nothing,
     /// One of the two.
@@ -22,7 +22,7 @@ pub(super) enum Own {
 
 impl Own {
     /// Learns from one record's addresses.
-    pub(super) fn learn(&mut self, src: Address, dst: Address) {
+    pub(crate) fn learn(&mut self, src: Address, dst: Address) {
         *self = match *self {
             Self::Nothing => match (src.scope(), dst.scope()) {
                 (Scope::Private, Scope::Public) => Self::Known(src),
@@ -30,6 +30,17 @@ impl Own {
                 _ if src == dst => Self::Known(src),
                 _ => Self::Either(src, dst),
             },
+            either => {
+                *self = either;
+                return self.learn_either(src, dst);
+            }
+        };
+    }
+
+    /// Learns that it is one of these two.
+    fn learn_either(&mut self, src: Address, dst: Address) {
+        *self = match *self {
+            Self::Nothing => Self::Either(src, dst),
             Self::Either(a, b) => {
                 let (has_a, has_b) = (a == src || a == dst, b == src || b == dst);
                 match (has_a, has_b) {
@@ -42,15 +53,24 @@ impl Own {
         };
     }
 
+    /// Learns what another part of the records knows.
+    pub(crate) fn merge(&mut self, other: Self) {
+        match other {
+            Self::Nothing => {}
+            Self::Either(a, b) => self.learn_either(a, b),
+            Self::Known(_) => *self = other,
+        }
+    }
+
     /// Settles for the destination of the first record: most refused traffic comes in.
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         if let Self::Either(_, dst) = *self {
             *self = Self::Known(dst);
         }
     }
 
     /// The address, once it is known.
-    pub(super) fn known(&self) -> Option<Address> {
+    pub(crate) fn known(&self) -> Option<Address> {
         match *self {
             Self::Known(own) => Some(own),
             Self::Nothing | Self::Either(..) => None,
@@ -58,7 +78,7 @@ impl Own {
     }
 
     /// The direction of a record, `None` while it cannot be told yet.
-    pub(super) fn direction(&self, src: Address, dst: Address) -> Option<Direction> {
+    pub(crate) fn direction(&self, src: Address, dst: Address) -> Option<Direction> {
         match *self {
             Self::Known(own) if own == src => Some(Direction::Egress),
             Self::Known(own) if own == dst => Some(Direction::Ingress),

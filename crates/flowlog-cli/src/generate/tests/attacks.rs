@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Attack, AttackTruth, Plan};
+use super::super::{Attack, AttackTruth, Layout, Plan};
 use super::reading::{Line, Recording, most_distinct};
 use super::{generate, plan};
 
@@ -204,4 +204,38 @@ fn data_gap() {
         assert_eq!((attack.rows, attack.windows.len()), (3, 1));
         assert_eq!(lines.iter().filter(|line| line.status() == "SKIPDATA").count(), 3);
     });
+}
+
+/// Where a connection's packets end: rows at the interfaces of both ends, by way and verdict.
+#[test]
+fn packets_end_where_the_misconfiguration_says() {
+    for (attack, port, legs) in [
+        (Attack::EgressRefused, "6380", [(0, 80), (0, 0), (0, 0), (0, 0)]),
+        (Attack::AnswerRefused, "9443", [(80, 0), (80, 0), (0, 80), (0, 0)]),
+        (Attack::MissingRoute, "8444", [(80, 0), (0, 0), (0, 0), (0, 0)]),
+        (Attack::MissingReturnRoute, "8445", [(80, 0), (80, 0), (80, 0), (0, 0)]),
+        (Attack::TransitivePeering, "5433", [(80, 0), (0, 0), (0, 0), (0, 0)]),
+    ] {
+        for seed in 0..3 {
+            let (truth, recording) =
+                generate(&Plan { format: Layout::V5, attacks: vec![attack], ..plan(seed, 60, 60) });
+            assert_eq!(truth.attacks[0].kind, attack.name());
+            let count = |column: &str, egress: &str, rejected: bool| {
+                let lines = recording.flows().filter(|line| {
+                    line.get(column) == port
+                        && line.get("flow-direction") == egress
+                        && line.rejected() == rejected
+                });
+                lines.count()
+            };
+            let found = [
+                ("dstport", "egress"),
+                ("dstport", "ingress"),
+                ("srcport", "egress"),
+                ("srcport", "ingress"),
+            ];
+            let found = found.map(|(c, way)| (count(c, way, false), count(c, way, true)));
+            assert_eq!(found, legs, "{attack}, seed {seed}");
+        }
+    }
 }

@@ -31,6 +31,18 @@ fn generate(plan: &Plan) -> (Truth, Recording) {
     (truth, Recording::read(folder.path(), plan.format))
 }
 
+/// Every attack whose packets arrive somewhere, refused or not.
+fn arriving() -> Vec<Attack> {
+    let ends_early = [
+        Attack::EgressRefused,
+        Attack::AnswerRefused,
+        Attack::MissingRoute,
+        Attack::MissingReturnRoute,
+        Attack::TransitivePeering,
+    ];
+    Attack::ALL.into_iter().filter(|attack| !ends_early.contains(attack)).collect()
+}
+
 #[test]
 fn the_same_plan_gives_the_same_bytes() {
     for format in Layout::ALL {
@@ -56,16 +68,16 @@ fn folder_bytes_of(plan: &Plan) -> BTreeMap<String, Vec<u8>> {
 /// Pinned across machines and releases. Who changes the traffic on purpose raises `GENERATOR` and pins anew.
 #[test]
 fn a_known_plan_gives_known_text() {
-    let digest = |format| {
-        let attacks = Attack::ALL.to_vec();
+    let digest = |format, attacks: Vec<Attack>| {
         let (_, recording) = generate(&Plan { format, attacks, ..plan(1, 200, 100) });
         recording.objects.iter().fold(0_u64, |sum, (key, text)| {
             let object = super::draw::hash(format!("{key}\n{text}").as_bytes());
             sum.rotate_left(1) ^ object
         })
     };
-    assert_eq!(format!("{:016x}", digest(Layout::V2)), "8c80fcb03e67e92e");
-    assert_eq!(format!("{:016x}", digest(Layout::V5)), "2accc1213eb1080b");
+    assert_eq!(format!("{:016x}", digest(Layout::V2, arriving())), "8c80fcb03e67e92e");
+    assert_eq!(format!("{:016x}", digest(Layout::V5, arriving())), "2accc1213eb1080b");
+    assert_eq!(format!("{:016x}", digest(Layout::V2, Attack::ALL.to_vec())), "8c2432ca6a382979");
 }
 
 #[test]

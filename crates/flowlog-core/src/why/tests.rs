@@ -1,0 +1,235 @@
+//! Hand-written records of every outcome, in the default format, without flow-direction.
+
+use super::{Evidence, Explanation, Gatherer, Outcome, Path, Service, Sureness};
+use crate::decode::{Fallback, Limits, ObjectDecoder};
+use crate::record::Address;
+
+const A: &str = "10.0.1.32";
+const B: &str = "10.1.0.31";
+
+fn path(src: &str, dst: &str, port: Option<u16>) -> Path {
+    let address = |text| Address::parse(text).unwrap();
+    Path { src: address(src), dst: address(dst), port, protocol: None }
+}
+
+/// A row at an interface: `eni src dst srcport dstport start action`.
+fn row(text: &str) -> String {
+    let t: Vec<&str> = text.split(' ').collect();
+    let end = t[5].parse::<i64>().unwrap() + 30;
+    format!("2 1 {} {} {} {} {} 6 2 120 {} {end} {} OK\n", t[0], t[1], t[2], t[3], t[4], t[5], t[6])
+}
+
+/// Talk with somebody else, from which an interface's own address shows.
+fn others() -> String {
+    [
+        format!("eni-a {A} 198.51.100.1 40000 443 100 ACCEPT"),
+        format!("eni-b 198.51.100.1 {B} 40000 443 100 ACCEPT"),
+    ]
+    .iter()
+    .map(|text| row(text))
+    .collect()
+}
+
+fn gathered(path: Path, text: &str) -> Evidence {
+    let sink = Gatherer::new(path, i64::MIN, i64::MAX);
+    let mut decoder = ObjectDecoder::new(Limits::default(), Fallback::Default, None, sink);
+    decoder.push(text.as_bytes()).unwrap();
+    let whole = decoder.finish().unwrap();
+    assert_eq!(whole.counts.rejected_total(), 0);
+    whole.sink.finish()
+}
+
+/// Asks about A → B at 443 with these rows beside the others.
+fn ask(rows: &[&str]) -> Explanation {
+    let text = others() + &rows.iter().map(|text| row(text)).collect::<String>();
+    let mut all = gathered(path(A, B, Some(443)), &text).explain();
+    assert_eq!(all.len(), 1);
+    all.remove(0)
+}
+
+/// The four legs, each accepted.
+fn leg(nth: usize, start: i64, action: &str) -> String {
+    let (eni, there) = [("eni-a", true), ("eni-b", true), ("eni-b", false), ("eni-a", false)][nth];
+    if there {
+        format!("{eni} {A} {B} 50000 443 {start} {action}")
+    } else {
+        format!("{eni} {B} {A} 443 50000 {start} {action}")
+    }
+}
+
+fn outcome(legs: &[(usize, i64, &str)]) -> (Outcome, Sureness) {
+    let rows: Vec<String> = legs.iter().map(|(n, start, action)| leg(*n, *start, action)).collect();
+    let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
+    let explanation = ask(&rows);
+    (explanation.outcome, explanation.sureness)
+}
+
+const ACCEPT: &str = "ACCEPT";
+const REJECT: &str = "REJECT";
+
+#[test]
+fn the_last_record_tells_where_packets_end() {
+    use Outcome::{
+        Accepted, AnswerLost, NeverArrived, NoTraffic, RefusedBack, RefusedForward, Unanswered,
+    };
+    let certain = |outcome| (outcome, Sureness::Certain);
+    let all = [(0, 200, ACCEPT), (1, 200, ACCEPT), (2, 200, ACCEPT), (3, 200, ACCEPT)];
+    assert_eq!(outcome(&all), certain(Accepted));
+    assert_eq!(outcome(&all[..3]), certain(AnswerLost));
+    assert_eq!(outcome(&all[..2]), certain(Unanswered));
+    assert_eq!(outcome(&all[..1]), certain(NeverArrived));
+    assert_eq!(outcome(&[]), certain(NoTraffic));
+    let with = |n: usize| {
+        let mut legs = all[..=n].to_vec();
+        legs[n].2 = REJECT;
+        outcome(&legs)
+    };
+    assert_eq!(with(0), certain(RefusedForward { leaving: true }));
+    assert_eq!(with(1), certain(RefusedForward { leaving: false }));
+    assert_eq!(with(2), certain(RefusedBack { leaving: true }));
+    assert_eq!(with(3), certain(RefusedBack { leaving: false }));
+}
+
+#[test]
+fn a_refusal_does_not_say_which_of_the_two_it_was() {
+    let explanation = ask(&[&leg(0, 200, ACCEPT), &leg(1, 200, REJECT)]);
+    let causes = explanation.causes.join(" ");
+    assert!(causes.contains("security group") && causes.contains("network ACL"), "{causes}");
+    assert!(causes.contains("does not tell which"), "{causes}");
+    let back = ask(&[
+        &leg(0, 200, ACCEPT),
+        &leg(1, 200, ACCEPT),
+        &leg(2, 200, ACCEPT),
+        &leg(3, 200, REJECT),
+    ]);
+    let causes = back.causes.join(" ");
+    assert!(causes.contains("network ACL") && causes.contains("return route"), "{causes}");
+    assert_eq!(back.legs.returned.refused.rows.len(), 1, "the record that shows it");
+}
+
+#[test]
+fn what_was_mended_is_open_now_and_what_was_closed_is_closed() {
+    let then = |first: &str, last: &str| {
+        let rows: Vec<String> = (0..4)
+            .flat_map(|n| [(leg(n, 1000, first), n), (leg(n, 9000, last), n)])
+            // Behind a refusal there is nothing.
+            .filter(|(row, n)| {
+                *n < 2 || row.contains(if first == ACCEPT { " 1000 " } else { " 9000 " })
+            })
+            .map(|(row, n)| if n == 0 { row.replace(REJECT, ACCEPT) } else { row })
+            .collect();
+        ask(&rows.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    let mended = then(REJECT, ACCEPT);
+    assert_eq!(mended.outcome, Outcome::Accepted);
+    assert!(mended.notes[0].starts_with("Before, 1 records were refused"), "{:?}", mended.notes);
+    let closed = then(ACCEPT, REJECT);
+    assert_eq!(closed.outcome, Outcome::RefusedForward { leaving: false });
+    assert!(closed.notes[0].starts_with("Before, 1 records were accepted"), "{:?}", closed.notes);
+}
+
+#[test]
+fn latecomers_are_no_refusal_and_turns_are_told() {
+    let mut rows = Vec::new();
+    for n in 0..40 {
+        rows.extend((0..4).map(|nth| leg(nth, 1000 + 60 * n, ACCEPT)));
+    }
+    let ask = |rows: &[String]| ask(&rows.iter().map(String::as_str).collect::<Vec<_>>());
+    rows.push(leg(1, 2000, REJECT));
+    let late = ask(&rows);
+    assert_eq!(late.outcome, Outcome::Accepted);
+    assert!(late.notes[0].contains("after their connection was closed"), "{:?}", late.notes);
+    rows.extend((0..9).map(|n| leg(1, 1100 + 200 * n, REJECT)));
+    assert_eq!(ask(&rows).outcome, Outcome::Mixed);
+}
+
+/// A row without a flow.
+fn skipped(eni: &str, start: i64) -> String {
+    format!("2 1 {eni} - - - - - - - {start} {} - SKIPDATA\n", start + 59)
+}
+
+#[test]
+fn gaps_count_where_they_matter() {
+    let with_gap = |eni: &str, at: i64, legs: usize| {
+        let rows: String = (0..legs).map(|n| row(&leg(n, 200, ACCEPT))).collect();
+        let text = others() + &rows + &skipped(eni, at);
+        let mut all = gathered(path(A, B, Some(443)), &text).explain();
+        let found = all.remove(0);
+        (found.outcome, found.sureness)
+    };
+    assert_eq!(with_gap("eni-b", 190, 1), (Outcome::Gap, Sureness::Likely));
+    assert_eq!(with_gap("eni-b", 5000, 1), (Outcome::NeverArrived, Sureness::Likely));
+    assert_eq!(with_gap("eni-a", 190, 3), (Outcome::Gap, Sureness::Likely));
+    assert_eq!(with_gap("eni-a", 190, 0), (Outcome::Gap, Sureness::Likely));
+    assert_eq!(with_gap("eni-b", 190, 0), (Outcome::NoTraffic, Sureness::Likely));
+    // A gap that hides a part of what was sent hides no cause: the rest is missing, too.
+    let rows: String = [200, 900].map(|at| row(&leg(0, at, ACCEPT))).concat();
+    let found = gathered(path(A, B, Some(443)), &(others() + &rows + &skipped("eni-b", 190)));
+    let found = found.explain().remove(0);
+    assert_eq!((found.outcome, found.sureness), (Outcome::NeverArrived, Sureness::Likely));
+    // Nobody records either address.
+    let nobody = gathered(path("10.9.9.9", "10.9.9.8", Some(1)), &others()).explain();
+    assert_eq!((nobody[0].outcome, nobody[0].sureness), (Outcome::Gap, Sureness::Possible));
+}
+
+#[test]
+fn an_address_that_nobody_records_makes_the_answer_likely() {
+    let lost = format!("eni-a {A} 10.2.16.77 50000 443 200 ACCEPT");
+    let found = gathered(path(A, "10.2.16.77", Some(443)), &(others() + &row(&lost))).explain();
+    assert_eq!((found[0].outcome, found[0].sureness), (Outcome::NeverArrived, Sureness::Likely));
+    assert!(found[0].causes.iter().any(|cause| cause.contains("not transitive")));
+    let out = format!("eni-a {A} 198.51.100.9 50000 443 200 ACCEPT");
+    let found = gathered(path(A, "198.51.100.9", Some(443)), &(others() + &row(&out))).explain();
+    assert_eq!((found[0].outcome, found[0].sureness), (Outcome::Unanswered, Sureness::Likely));
+}
+
+#[test]
+fn without_a_port_each_is_explained_and_what_b_opened_is_not() {
+    let mut text = others();
+    for (port, action) in [(443, ACCEPT), (22, REJECT)] {
+        text += &row(&format!("eni-a {A} {B} 50000 {port} 200 ACCEPT"));
+        text += &row(&format!("eni-b {A} {B} 50000 {port} 200 {action}"));
+    }
+    text += &row(&format!("eni-b {B} {A} 443 50000 200 ACCEPT"));
+    text += &row(&format!("eni-a {B} {A} 443 50000 200 ACCEPT"));
+    text += &row(&format!("eni-b {B} {A} 50001 5432 200 ACCEPT"));
+    let evidence = gathered(path(A, B, None), &text);
+    assert_eq!(evidence.reverse, 1);
+    let found: Vec<_> = evidence.explain().iter().map(|e| (e.service, e.outcome)).collect();
+    let tcp = |port| Some(Service { protocol: 6, port });
+    let refused = Outcome::RefusedForward { leaving: false };
+    assert_eq!(found, [(tcp(443), Outcome::Accepted), (tcp(22), refused)]);
+}
+
+#[test]
+fn files_in_any_order_and_any_cut_say_the_same() {
+    let rows: String =
+        (0..4).map(|n| row(&leg(n, 200 + i64::try_from(n).unwrap(), ACCEPT))).collect();
+    let lines: Vec<String> = (others() + &rows).lines().map(|line| format!("{line}\n")).collect();
+    let whole = gathered(path(A, B, Some(443)), &lines.concat());
+    for cut in 1..lines.len() {
+        let [mut first, mut last] = [&lines[..cut], &lines[cut..]].map(|part| {
+            let sink = Gatherer::new(path(A, B, Some(443)), i64::MIN, i64::MAX);
+            let mut decoder = ObjectDecoder::new(Limits::default(), Fallback::Default, None, sink);
+            decoder.push(part.concat().as_bytes()).unwrap();
+            decoder.finish().unwrap().sink
+        });
+        if cut % 2 == 0 {
+            std::mem::swap(&mut first, &mut last);
+        }
+        first.merge(last);
+        assert_eq!(first.finish(), whole, "cut at {cut}");
+    }
+}
+
+#[test]
+fn many_ports_and_gaps_stay_bounded() {
+    let mut text = others();
+    for port in 1..=400 {
+        text += &row(&format!("eni-b {A} {B} 50000 {port} 200 REJECT"));
+        text += &skipped("eni-b", 1000 + 60 * port);
+    }
+    let evidence = gathered(path(A, B, None), &text);
+    assert_eq!((evidence.services.len(), evidence.more_services), (256, 144));
+    assert_eq!((evidence.dst.gaps.len(), evidence.dst.gaps[63].1), (64, 1000 + 60 * 400 + 59));
+}

@@ -1,0 +1,310 @@
+//! Verdict, causes and advice as people read them.
+//!
+//! Nothing a stranger wrote stands in them but addresses, numbers and ids that are checked.
+
+use super::explain::{Outcome, Ruling};
+use super::{Basis, End, Evidence, Legs, Service};
+use crate::record::Address;
+
+/// See [`super::Explanation`].
+pub(super) struct Words {
+    pub(super) verdict: String,
+    pub(super) causes: Vec<String>,
+    pub(super) advice: Vec<String>,
+}
+
+/// `tcp/443`, `icmp`, `any port`.
+fn named(service: Option<Service>) -> String {
+    match service {
+        None => "any port".to_owned(),
+        Some(Service { protocol: 1 | 58, port: 0 }) => "icmp".to_owned(),
+        Some(Service { protocol: 6, port }) => format!("tcp/{port}"),
+        Some(Service { protocol: 17, port }) => format!("udp/{port}"),
+        Some(Service { protocol, port }) => format!("protocol {protocol} port {port}"),
+    }
+}
+
+/// Interface ids with their subnets: letters, digits and hyphens only.
+fn place(end: &End, address: Address) -> String {
+    let plain = |id: &str| id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let mut places = end.interfaces.iter().filter(|(id, _)| plain(id)).map(|(id, place)| {
+        if place.subnet_id.is_empty() || !plain(&place.subnet_id) {
+            id.clone()
+        } else {
+            format!("{id} in {}", place.subnet_id)
+        }
+    });
+    let Some(first) = places.next() else { return address.to_string() };
+    match places.count() {
+        0 => format!("{address} ({first})"),
+        more => format!("{address} ({first} and {more} more)"),
+    }
+}
+
+/// Both ends' VPCs, where both are known and differ.
+fn crosses_vpcs(evidence: &Evidence) -> bool {
+    let vpc = |end: &End| {
+        let first = end.interfaces.values().next()?;
+        (!first.vpc_id.is_empty()).then(|| first.vpc_id.clone())
+    };
+    match (vpc(&evidence.src), vpc(&evidence.dst)) {
+        (Some(a), Some(b)) => a != b,
+        _ => true,
+    }
+}
+
+pub(super) fn words(
+    evidence: &Evidence,
+    service: Option<Service>,
+    legs: &Legs,
+    ruling: &Ruling,
+) -> Words {
+    let (a, b) = (evidence.path.src, evidence.path.dst);
+    let there = Ends {
+        what: named(service),
+        src: place(&evidence.src, a),
+        dst: place(&evidence.dst, b),
+        a,
+        b,
+    };
+    match ruling.outcome {
+        Outcome::Accepted => Words {
+            verdict: format!("{a} reaches {b} at {}: there and back.", there.what),
+            causes: Vec::new(),
+            advice: Vec::new(),
+        },
+        Outcome::Reset => reset(&there),
+        Outcome::Unanswered => unanswered(evidence, &there),
+        Outcome::RefusedForward { leaving } => refused_forward(&there, leaving, legs),
+        Outcome::RefusedBack { leaving } => refused_back(&there, leaving),
+        Outcome::Mixed => mixed(&there),
+        Outcome::NeverArrived => never_arrived(evidence, &there, legs),
+        Outcome::AnswerLost => answer_lost(evidence, &there),
+        Outcome::Gap => gap(evidence, &there),
+        Outcome::NoTraffic => no_traffic(evidence, &there),
+    }
+}
+
+/// Everything that a sentence names.
+struct Ends {
+    what: String,
+    src: String,
+    dst: String,
+    a: Address,
+    b: Address,
+}
+
+fn list<const N: usize>(items: [String; N]) -> Vec<String> {
+    items.into()
+}
+
+fn reset(Ends { what, dst, a, b, .. }: &Ends) -> Words {
+    Words {
+        verdict: format!("{a} reaches {b}, which answers at {what} with resets only."),
+        causes: list([format!(
+            "No process listens at {what} on {b}, or it refuses the connection."
+        )]),
+        advice: list([format!("See what listens on {dst}. Nothing of AWS stands in the way.")]),
+    }
+}
+
+fn unanswered(evidence: &Evidence, Ends { what, dst, b, a, .. }: &Ends) -> Words {
+    if evidence.dst.is_covered() {
+        return Words {
+            verdict: format!("{what} from {a} arrived at {b}, was let in, and was never answered."),
+            causes: list([
+                format!("A firewall of the host's own drops it, or the process at {what} hangs."),
+                "A protocol that does not answer, such as syslog over UDP, looks the same."
+                    .to_owned(),
+                "The answer left by another interface, which is not in the data.".to_owned(),
+            ]),
+            advice: list([format!(
+                "Look on {dst} itself: security groups and network ACLs let it in."
+            )]),
+        };
+    }
+    Words {
+        verdict: format!("{what} left {a} for {b}, and nothing came back."),
+        causes: list([
+            format!("{b} does not answer, or refuses without a word: its owner knows."),
+            "The way out leads nowhere: no Internet gateway or NAT gateway in the route."
+                .to_owned(),
+        ]),
+        advice: list([format!("Try another address beyond; then the route of {a}'s subnet.")]),
+    }
+}
+
+fn refused_forward(Ends { what, src, dst, a, b }: &Ends, leaving: bool, legs: &Legs) -> Words {
+    let leg = if leaving { &legs.sent } else { &legs.arrived };
+    if leg.refused.reasons.iter().any(|reason| reason == "BPA") {
+        return Words {
+            verdict: format!("{what} from {a} to {b} was refused by VPC Block Public Access."),
+            causes: list(["The account blocks public access to its VPCs.".to_owned()]),
+            advice: list([
+                "Add an exclusion for the VPC or subnet, if the traffic is wanted.".to_owned()
+            ]),
+        };
+    }
+    let both = "The log does not tell which of the two it was: it has one verdict for both.";
+    if leaving {
+        return Words {
+            verdict: format!("{what} from {a} to {b} was refused as it left {src}."),
+            causes: list([
+                format!("No outbound rule of the security groups of {a} allows {what} to {b}, or"),
+                format!("an outbound rule of the network ACL of its subnet denies it. {both}"),
+            ]),
+            advice: list([
+                format!("Security groups of {src}: allow outbound {what} to {b}."),
+                format!(
+                    "Network ACL of its subnet: an allowing outbound rule for {what} before any that denies it."
+                ),
+            ]),
+        };
+    }
+    Words {
+        verdict: format!("{what} from {a} was refused at {dst}, on its way in."),
+        causes: list([
+            format!("No inbound rule of the security groups of {b} allows {what} from {a}, or"),
+            format!("an inbound rule of the network ACL of its subnet denies it. {both}"),
+        ]),
+        advice: list([
+            format!("Security groups of {dst}: allow inbound {what} from {a}, if it is wanted."),
+            format!(
+                "Network ACL of its subnet: an allowing inbound rule for {what} before any that denies it."
+            ),
+        ]),
+    }
+}
+
+fn refused_back(Ends { what, src, dst, a, b }: &Ends, leaving: bool) -> Words {
+    let (place, direction) = if leaving { (dst, "outbound") } else { (src, "inbound") };
+    let moment = if leaving { format!("as it left {dst}") } else { format!("as it reached {src}") };
+    Words {
+        verdict: format!("{what} from {a} reached {b}; the answer was refused {moment}."),
+        causes: list([
+            format!(
+                "The network ACL of that subnet: it is stateless and has no {direction} rule for the ephemeral ports (1024–65535) of answers."
+            ),
+            "A return route: the answer took another way than the question, so that a security group met it without having seen the connection open.".to_owned(),
+        ]),
+        advice: list([
+            format!("Network ACL of the subnet of {place}: allow {direction} TCP and UDP 1024–65535 {} {}.",
+                if leaving { "to" } else { "from" }, if leaving { a } else { b }),
+            "Security groups are stateful and let answers through by themselves: their rules need no change.".to_owned(),
+            format!("If the ACL allows it: compare the routes between the subnets of {a} and {b}, both ways."),
+        ]),
+    }
+}
+
+fn mixed(Ends { what, a, b, src, dst }: &Ends) -> Words {
+    Words {
+        verdict: format!("{what} from {a} to {b} is accepted and refused in turns."),
+        causes: list([
+            "Several interfaces or targets, not all with the same rules.".to_owned(),
+            "Rules were changed more than once in that time.".to_owned(),
+            "Connections that idle longer than connection tracking remembers them.".to_owned(),
+        ]),
+        advice: list([format!(
+            "Compare the rules of {src} and {dst} at the times below; narrow --since and --until."
+        )]),
+    }
+}
+
+fn never_arrived(evidence: &Evidence, Ends { what, src, dst, a, b }: &Ends, legs: &Legs) -> Words {
+    const PEERING: [u8; 2] = [4, 5];
+    let by_peering = legs.sent.accepted.paths.iter().any(|path| PEERING.contains(path));
+    let route = format!(
+        "Route: the table of {a}'s subnet has no route to {b}, or one into nothing (state `blackhole`), or it points at another target."
+    );
+    let transitive = format!(
+        "Peering is not transitive: if {b} is in a VPC that is peered only with a VPC in between, packets for it are dropped. So are those for what lies behind a peer's gateways."
+    );
+    let pending =
+        "The peering connection is not active, or its other side has no route.".to_owned();
+    let causes = if evidence.dst.is_covered() {
+        if crosses_vpcs(evidence) { vec![route, pending, transitive] } else { vec![route] }
+    } else if by_peering {
+        vec![transitive, route, format!("{b} does not exist, or its interface is not logged.")]
+    } else {
+        vec![route, transitive, format!("{b} does not exist, or its interface is not logged.")]
+    };
+    let mut advice = list([
+        format!(
+            "Route table of the subnet of {src}: the most specific route that covers {b}, its target and state."
+        ),
+        format!(
+            "The peering connection between the VPCs of {a} and {b}: is there one between these two, is it active?"
+        ),
+    ]);
+    if !evidence.dst.is_covered() || by_peering {
+        advice.push(
+            "Peer the two VPCs directly, or connect all of them by a transit gateway.".to_owned(),
+        );
+    }
+    Words {
+        verdict: format!("{what} left {a}, was accepted there, and never arrived at {dst}."),
+        causes,
+        advice,
+    }
+}
+
+fn answer_lost(evidence: &Evidence, Ends { what, dst, src, a, b }: &Ends) -> Words {
+    let mut causes = list([format!(
+        "Return route: the table of {b}'s subnet has no route to {a}, or one into nothing, so the answer is dropped after it left."
+    )]);
+    if crosses_vpcs(evidence) {
+        causes.push(format!(
+            "Peering needs a route on each side; {b}'s side is missing, or its peering is another one."
+        ));
+    }
+    if !evidence.src.is_covered() {
+        causes.push(format!("{a} received it, but its interface is not logged."));
+    }
+    Words {
+        verdict: format!(
+            "{what} from {a} reached {b}, which answered; the answer never arrived at {src}."
+        ),
+        causes,
+        advice: list([format!(
+            "Route table of the subnet of {dst}: add a route to {a} (its VPC's range) by the way the question came."
+        )]),
+    }
+}
+
+fn gap(evidence: &Evidence, Ends { what, a, b, .. }: &Ends) -> Words {
+    let covered = evidence.src.is_covered() || evidence.dst.is_covered();
+    let cause = if covered {
+        "SKIPDATA: AWS could not keep up and left records out, which says nothing about the traffic."
+    } else {
+        "No flow log covers either address, or not in this time."
+    };
+    let advice = if covered {
+        format!(
+            "Ask again about a time without gaps; `flowlog coverage` shows them. Or try {what} again now."
+        )
+    } else {
+        format!("Check both addresses; create flow logs for the VPCs of {a} and {b}.")
+    };
+    Words {
+        verdict: format!("Whether {a} reached {b} at {what} cannot be told: records are missing."),
+        causes: list([cause.to_owned()]),
+        advice: list([advice]),
+    }
+}
+
+fn no_traffic(evidence: &Evidence, Ends { what, a, b, src, .. }: &Ends) -> Words {
+    let verdict = match evidence.basis {
+        Basis::Records => format!("{a} sent nothing to {b} at {what}."),
+        Basis::RollUps => format!("Nothing shows that {a} sent anything to {b} at {what}."),
+    };
+    Words {
+        verdict,
+        causes: list([
+            format!("Nobody tried in this time: the application on {src} did not connect."),
+            "The name resolved to another address, or a proxy stands between.".to_owned(),
+        ]),
+        advice: list([format!(
+            "Connect from {a} and ask again ten minutes later; check what the name of {b} resolves to."
+        )]),
+    }
+}
