@@ -31,6 +31,7 @@ EMULATOR := .venv/emulator
 MOTO := .venv/moto
 SCAN := .venv/scan
 OCSF := .venv/ocsf
+PAGE := .venv/page
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flowlog-tools
 DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY)/bin/cargo-deny
 GUARD := $(TOOLS)/cfn-guard-$(CFN_GUARD)/bin/cfn-guard
@@ -59,7 +60,7 @@ endif
 # ---- Developing -------------------------------------------------------------------------------------------------------
 
 .PHONY: test
-test: test-rust test-tools test-infra e2e ## All tests
+test: test-rust test-tools test-infra test-page e2e ## All tests
 
 .PHONY: test-rust
 test-rust: $(if $(shell command -v $(PYTHON)),$(OCSF)/.installed)
@@ -74,6 +75,23 @@ test-infra: $(MOTO)/.installed ## What the templates make on a local AWS; alarms
 	$(STEP) "what the templates make" -- $(MOTO)/bin/python tests/infra/network_tests.py
 	$(STEP) "alarms and dashboard" -- $(MOTO)/bin/python tests/infra/observability_tests.py
 	$(STEP) "permissions" -- $(MOTO)/bin/python tests/infra/permission_tests.py
+
+# Chromium is whichever is there; `CHROMIUM=…` names another. Debian's package does (`apt-get install chromium`).
+CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome-stable google-chrome,$(shell command -v $(name))))
+
+.PHONY: test-page
+ifneq ($(CHROMIUM),)
+test-page: $(PAGE)/.installed ## The page of `flowlog report` in headless Chromium (SHOTS=folder keeps screenshots; ARGS=--large: 1 M flows)
+	cargo build --locked --workspace --bins --examples
+	$(STEP) "the page, in a browser" --limit 600 -- $(PAGE)/bin/python tests/page/page_tests.py --flowlog $(FLOWLOG) \
+		--chromium $(CHROMIUM) $(if $(SHOTS),--shots $(SHOTS)) $(ARGS)
+else
+# Only on CI's machines is anything installed; the second try finds it, or finds that it is not to be had.
+test-page:
+	@if [ "$(CI)" = true ] && [ "$$(id -u)" = 0 ] && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; then \
+		$(MAKE) --no-print-directory test-page CI=; exit; fi
+	$(STEP) "the page, in a browser" --skip "no Chromium here: apt-get install chromium, or CHROMIUM=path"
+endif
 
 # The functions for tests: what `cargo test` builds anyway, laid out as cargo-lambda does. RELEASE=yes takes those that are
 # deployed, which cost a second build of every dependency and link-time optimisation.

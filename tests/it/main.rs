@@ -8,6 +8,7 @@
 )]
 
 mod alerting;
+mod answers;
 mod compaction;
 mod contract;
 mod deadline;
@@ -24,4 +25,5 @@ mod resume;
 mod sample_day;
 mod support;
 mod tidy;
+mod why;
 mod write_units;

@@ -53,7 +53,7 @@ async fn answers_equal_the_truth() {
         )
         .unwrap();
         assert_eq!(sum(|t| t.totals.reject.bytes), report.traffic().reject.bytes);
-        assert_eq!(rejected(&everything, 10).total, report.traffic().reject);
+        assert_eq!(rejected(&everything, None, 10).total, report.traffic().reject);
         let talkers = top(&everything, By::Bytes, 5);
         for (ours, theirs) in talkers.rows.iter().zip(&report.top_talkers) {
             // Two ways of cutting lists: within what either may have left out.
@@ -82,7 +82,7 @@ async fn scopes_answer_as_their_interfaces_do_and_so_do_summaries() {
         let mut scopes = BTreeMap::new();
         for vpc in by_vpc.keys() {
             let material = read(store, &Subject::Scope(vpc.clone()), period).await.unwrap();
-            scopes.insert(vpc.clone(), rejected(&material, 5).total.records);
+            scopes.insert(vpc.clone(), rejected(&material, None, 5).total.records);
         }
         scopes
     };

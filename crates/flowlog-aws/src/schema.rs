@@ -1,4 +1,5 @@
-//! Creating the two tables, for a local database. On AWS the template creates them.
+//! Creating the two tables, for a local database, and finding those of a deployed stack, which
+//! CloudFormation created and named.
 
 use std::time::Duration;
 
@@ -9,8 +10,9 @@ use aws_sdk_dynamodb::types::{
 };
 use flowlog_core::store::StoreError;
 
-use crate::dynamodb::DynamoDbStore;
+use crate::dynamodb::{DynamoDbStore, Tables};
 use crate::error::{self, CallError};
+use crate::sdk::SdkConfig;
 
 /// How long a new table may take.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -27,6 +29,32 @@ pub async fn create_tables(store: &DynamoDbStore) -> Result<(), StoreError> {
         expire_by_ttl(store.client(), name).await?;
     }
     Ok(())
+}
+
+/// The tables of a stack, by the names that CloudFormation gives them: `<stack>-FlowAggregates-…` and
+/// `<stack>-FlowControl-…`. `None` if there is not exactly one of each.
+pub async fn tables_of_stack(
+    config: &SdkConfig,
+    stack: &str,
+) -> Result<Option<Tables>, StoreError> {
+    let client = Client::new(config);
+    let mut pages = client.list_tables().into_paginator().items().send();
+    let (mut aggregates, mut control) = (Vec::new(), Vec::new());
+    while let Some(name) = pages.next().await {
+        let name = name.map_err(|e| error::store("ListTables", &e))?;
+        for (logical, found) in [("FlowAggregates", &mut aggregates), ("FlowControl", &mut control)]
+        {
+            if name.starts_with(&format!("{stack}-{logical}-")) {
+                found.push(name.clone());
+            }
+        }
+    }
+    Ok(match (&aggregates[..], &control[..]) {
+        ([aggregates], [control]) => {
+            Some(Tables { aggregates: aggregates.clone(), control: control.clone() })
+        }
+        _ => None,
+    })
 }
 
 async fn create(client: &Client, name: &str, has_stream: bool) -> Result<(), StoreError> {

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use walkdir::WalkDir;
 
 /// One thing to read.
@@ -89,6 +91,12 @@ pub(crate) fn delivery_time(path: &Path) -> Option<String> {
     (time.len() == 14 && time.ends_with('Z')).then(|| time.to_owned())
 }
 
+/// When AWS delivered a file, by its name (epoch seconds).
+pub(crate) fn delivered_at(path: &Path) -> Option<i64> {
+    let time = DateTime::strptime("%Y%m%dT%H%MZ", delivery_time(path)?).ok()?;
+    Some(TimeZone::UTC.to_timestamp(time).ok()?.as_second())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +116,7 @@ mod tests {
         let names: Vec<String> = expand(&[dir.path().to_owned()]).iter().map(Input::name).collect();
         assert_eq!(names.len(), 2);
         assert!(names[0].ends_with("y.log.gz"));
+        assert_eq!(delivered_at(Path::new(&names[0])), Some(1_793_491_500));
         assert!(matches!(&expand(&["/nowhere".into()])[..], [Input::Unreadable(..)]));
     }
 }

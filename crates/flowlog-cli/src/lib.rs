@@ -7,13 +7,17 @@
 pub mod alerting;
 pub mod analyze;
 pub mod ask;
+pub mod backfill;
 pub mod cost;
 pub mod embedded;
 pub mod folder;
 pub mod generate;
 pub mod input;
 pub mod local;
+pub mod page;
 mod parquet;
 pub mod replay;
 pub mod report;
 pub mod requeue;
+pub mod shell;
+pub mod why;

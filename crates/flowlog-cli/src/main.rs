@@ -10,17 +10,21 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use flowlog_aws::{DynamoDbStore, S3Objects, env, sdk};
 use flowlog_cli::alerting::{ReplayArgs, RulesCommand, Said, TestAlertArgs};
-use flowlog_cli::ask::{self, CoverageArgs, Question, RejectedArgs, TopArgs, WhoArgs};
+use flowlog_cli::ask::{
+    self, AlertsArgs, ComplianceArgs, CoverageArgs, DiffArgs, Question, RejectedArgs, ReportArgs,
+    ResolveArgs, ServeArgs, SilenceArgs, TopArgs, WhoArgs, WhyArgs,
+};
+use flowlog_cli::backfill::{self, BackfillArgs};
 use flowlog_cli::cost::{self, Load};
 use flowlog_cli::embedded::{EmbeddedDb, Location};
 use flowlog_cli::folder::FolderObjects;
 use flowlog_cli::generate::{self, Attack, FileFormat, Layout, Plan};
 use flowlog_cli::report::{self, Report};
 use flowlog_cli::requeue::{self, Selection};
-use flowlog_cli::{alerting, analyze, local};
+use flowlog_cli::{alerting, analyze, local, shell};
 use flowlog_core::decode::{Fallback, Limits};
 use flowlog_core::format::Format;
 use flowlog_core::object::Objects;
@@ -31,7 +35,7 @@ use flowlog_core::record::BatchId;
 /// `analyze` answers at once from files. `local` runs the whole pipeline on an embedded DynamoDB and
 /// prints the alerts that SNS would have sent. `generate` makes flow logs to try both on.
 #[derive(Debug, Parser)]
-#[command(version, max_term_width = 100)]
+#[command(name = "flowlog", version, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -63,6 +67,51 @@ enum Command {
     Who(WhoArgs),
     /// How complete the data is: by hour, and the state of every delivery.
     Coverage(CoverageArgs),
+    /// What changed between two times: new talkers, vanished ones, newly refused sources and ports.
+    ///
+    /// Examples:
+    ///   flowlog diff --store flowlog.db --since 24h
+    ///   flowlog diff --since 2026-11-08 --until 2026-11-09 --against 2026-11-01
+    #[command(verbatim_doc_comment)]
+    Diff(DiffArgs),
+    /// A dated report for an auditor: sensitive ports that public addresses used, encryption,
+    /// retention and coverage.
+    Compliance(ComplianceArgs),
+    /// What was reported: each alert with its severity, since when, and what showed it.
+    ///
+    /// Alerts are remembered for 35 days after their last change, the latest episode of each.
+    Alerts(AlertsArgs),
+    /// Print the lines for a rules file that silence an alert for a week.
+    ///
+    /// Put them into the file and store it with `flowlog rules put`: a silence is in force for
+    /// everybody, has an end and a reason, and is checked before it is stored.
+    Silence(SilenceArgs),
+    /// Say that alerts are over: what fires again begins a new episode.
+    Resolve(ResolveArgs),
+    /// The page of `report`, live on 127.0.0.1.
+    Serve(ServeArgs),
+    /// Write everything as one page: traffic and refusals over time, talkers, flows, coverage.
+    ///
+    /// The page is one HTML file that needs no network and loads nothing: charts, filters, and a table
+    /// with the same numbers under each chart. --format json prints those numbers.
+    ///
+    /// Examples:
+    ///   flowlog report --store flowlog.db -o day.html
+    ///   flowlog report --since 24h -o yesterday.html
+    #[command(verbatim_doc_comment)]
+    Report(ReportArgs),
+    /// Can SRC reach DST, and if not, where do the packets end and what is to be changed?
+    ///
+    /// Reads what both interfaces recorded of both directions. With --data every record of the files
+    /// is read; otherwise the roll-ups of the store, which know refusals between private addresses
+    /// well and losses on the way less. The answer says which, how sure it is, and what no flow log
+    /// can tell: a refusal names neither the security group nor the network ACL.
+    ///
+    /// Examples:
+    ///   flowlog why 10.0.1.32 10.1.0.31:8443 --data ./logs
+    ///   flowlog why 10.0.16.41 10.1.32.11:5432 --store flowlog.db --since 24h
+    #[command(verbatim_doc_comment)]
+    Why(WhyArgs),
     /// List quarantined deliveries, or bring them back.
     ///
     /// A delivery that cannot be used is quarantined, so that it is not tried for ever. Without a
@@ -88,10 +137,35 @@ enum Command {
     ///
     /// Region and credentials come from the environment (AWS_REGION, AWS_ACCESS_KEY_ID, …).
     TestAlert(TestAlertArgs),
+    /// Ingest objects that were delivered before: once each, however often this is run.
+    ///
+    /// They go through the parser's own code and the ledger, beside live traffic too. In the deployed
+    /// tables rows older than the horizon (30 days) are late and not rolled up. A local store raises no
+    /// alert. Exit status: 0 all of them are in; 1 something failed, and another run tries it again.
+    ///
+    ///   flowlog backfill ./AWSLogs --store flowlog.db
+    ///   flowlog backfill s3://my-logs/AWSLogs/123456789012/ --since 7d
+    #[command(verbatim_doc_comment)]
+    Backfill(BackfillArgs),
     /// Write deterministic flow log objects of two peered VPCs, and the truth about them.
     Generate(GenerateArgs),
     /// Estimate what flowlog adds to the AWS bill, beside what AWS charges to deliver the same logs.
     Cost(CostArgs),
+    /// Print what a shell needs to complete commands and options.
+    ///
+    ///   flowlog completions bash > ~/.local/share/bash-completion/completions/flowlog
+    ///   flowlog completions zsh > "${fpath[1]}/_flowlog"
+    #[command(verbatim_doc_comment)]
+    Completions {
+        /// bash, elvish, fish, powershell or zsh.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages, one for each command: flowlog.1, flowlog-top.1, …
+    Man {
+        /// Folder to write to; it is made if it is not there.
+        #[arg(short, long, value_name = "DIR")]
+        output: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -215,16 +289,29 @@ async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Analyze(args) => run_analyze(&args),
         Command::Local(args) => run_local(args).await,
-        Command::Top(args) => run_ask(Question::Top(args)).await,
-        Command::Rejected(args) => run_ask(Question::Rejected(args)).await,
-        Command::Who(args) => run_ask(Question::Who(args)).await,
-        Command::Coverage(args) => run_ask(Question::Coverage(args)).await,
+        Command::Top(args) => done(ask::ask(Question::Top(args), &mut complain).await),
+        Command::Rejected(args) => done(ask::ask(Question::Rejected(args), &mut complain).await),
+        Command::Who(args) => done(ask::ask(Question::Who(args), &mut complain).await),
+        Command::Coverage(args) => done(ask::ask(Question::Coverage(args), &mut complain).await),
+        Command::Diff(args) => done(ask::ask(Question::Diff(args), &mut complain).await),
+        Command::Compliance(args) => {
+            done(ask::ask(Question::Compliance(args), &mut complain).await)
+        }
+        Command::Serve(args) => run_serve(args).await,
+        Command::Alerts(args) => done(ask::alerts(args).await),
+        Command::Silence(args) => done(ask::silence(args).await),
+        Command::Resolve(args) => done(ask::resolve(args).await),
+        Command::Report(args) => done(ask::report(args).await),
+        Command::Why(args) => done(ask::ask(Question::Why(args), &mut complain).await),
+        Command::Backfill(args) => run_backfill(args).await,
         Command::Requeue(args) => run_requeue(args).await,
         Command::Replay(args) => say(alerting::replay(&args, &mut complain).await),
         Command::Rules(command) => say(alerting::rules(command).await),
         Command::TestAlert(args) => say(alerting::test_alert(&args).await),
         Command::Generate(args) => run_generate(args),
         Command::Cost(args) => run_cost(&args),
+        Command::Completions { shell } => done(shell::completions(Cli::command(), shell)),
+        Command::Man { output } => done(shell::manual(Cli::command(), &output)),
     };
     match result {
         Ok(code) => code,
@@ -284,9 +371,21 @@ async fn run_local(args: LocalArgs) -> Fallible {
     Ok(status(&run.report))
 }
 
-async fn run_ask(question: Question) -> Fallible {
-    print(&ask::ask(question).await?)?;
+/// Prints what a command has to say.
+fn done<E: std::error::Error + 'static>(said: Result<String, E>) -> Fallible {
+    print(&said?)?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn run_serve(args: ServeArgs) -> Fallible {
+    ask::serve(args, |address| complain(format!("http://{address} until Ctrl-C"))).await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run_backfill(args: BackfillArgs) -> Fallible {
+    let (text, complete) = backfill::run(args).await?;
+    print(&text)?;
+    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn run_requeue(args: RequeueArgs) -> Fallible {

@@ -7,52 +7,27 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
-use flowlog_aws::{DynamoDbStore, Tables, env, sdk};
-use flowlog_core::record::{Address, Window};
+use clap::Args;
+use flowlog_aws::env;
+use flowlog_core::decode::Fallback;
+use flowlog_core::format::{Format, FormatError};
+use flowlog_core::record::{Address, WINDOW_SECONDS, Window};
 use flowlog_core::store::{AggregateReader, LedgerReader, StoreError};
-use jiff::Timestamp;
+use flowlog_core::why::{Evidence, Path};
 use serde_json::{Value, json};
 
+use super::changes_text::{compliance_text, diff_text};
+use super::compliance::compliance;
+use super::csv::csv_of;
+use super::diff::{before, diff};
+use super::source::{AnswerFormat, AskArgs, moment};
 use super::{
-    By, Material, Period, Subject, coverage_text, hours, read, rejected, rejected_text, top,
+    By, Material, Period, coverage_text, footer, hours, read, rejected, rejected_text, top,
     top_text, who, who_text, whole_period,
 };
-use crate::embedded::{EmbeddedDb, EmbeddedError, Location};
-
-/// What every question takes.
-#[derive(Debug, Args)]
-pub struct AskArgs {
-    /// A local store, as `flowlog local --store` keeps it. Without it the tables are those of AWS,
-    /// named by AGGREGATES_TABLE and CONTROL_TABLE; AWS_REGION and AWS_ACCESS_KEY_ID … are as everywhere.
-    #[arg(long, value_name = "FILE")]
-    store: Option<PathBuf>,
-    /// From this time on: 2026-11-01, 2026-11-01T08:00Z, or so long before the last data: 90m, 24h, 7d.
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// Up to this time; the window that it falls into is left out.
-    #[arg(long, value_name = "TIME")]
-    until: Option<String>,
-    /// One interface, or transit gateway attachment.
-    #[arg(long, value_name = "ID", conflicts_with_all = ["vpc", "account"])]
-    interface: Option<String>,
-    /// One VPC, as its own sums have it: those of one flow log, and the answer names the others.
-    #[arg(long, value_name = "ID", conflicts_with = "account")]
-    vpc: Option<String>,
-    /// One account, as its own sums have it: those of one flow log, and the answer names the others.
-    #[arg(long, value_name = "ID")]
-    account: Option<String>,
-    /// Tables for people, or one JSON object for scripts.
-    #[arg(long, value_enum, default_value_t = AnswerFormat::Table)]
-    format: AnswerFormat,
-}
-
-/// How an answer is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum AnswerFormat {
-    Table,
-    Json,
-}
+use crate::embedded::EmbeddedError;
+use crate::input::{self, Input};
+use crate::why::{self, Destination, WhyError};
 
 /// Options of `flowlog top`.
 #[derive(Debug, Args)]
@@ -94,9 +69,97 @@ pub struct CoverageArgs {
     ask: AskArgs,
 }
 
+/// Options of `flowlog why`.
+#[derive(Debug, Args)]
+pub struct WhyArgs {
+    /// Who opens the connection: an IPv4 or IPv6 address.
+    #[arg(value_name = "SRC", value_parser = parse_address)]
+    src: Address,
+    /// Who is to answer, and at which port: 10.1.0.31:443, [2001:db8::1]:443, or without a port.
+    #[arg(value_name = "DST[:PORT]")]
+    dst: Destination,
+    /// tcp, udp, icmp, icmpv6 or a number; without it whatever shows.
+    #[arg(long, value_name = "PROTOCOL", value_parser = why::parse_protocol)]
+    protocol: Option<u8>,
+    /// Flow log files or folders of both interfaces, read record by record: more precise than a store.
+    #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["store", "interface", "vpc", "account"])]
+    data: Vec<PathBuf>,
+    /// The flow log's LogFormat, for files of --data without a header line.
+    #[arg(long, value_name = "FORMAT", requires = "data")]
+    log_format: Option<String>,
+    #[command(flatten)]
+    ask: AskArgs,
+}
+
+impl WhyArgs {
+    fn path(&self) -> Path {
+        let Destination { address, port } = self.dst;
+        Path { src: self.src, dst: address, port, protocol: self.protocol }
+    }
+
+    /// The answer from files.
+    fn answer_from_data(&self, complain: &mut dyn FnMut(String)) -> Result<String, AskError> {
+        let fallback = match &self.log_format {
+            None => Fallback::Default,
+            Some(text) => Fallback::Declared(Format::from_log_format(text)?),
+        };
+        let times = [&self.ask.since, &self.ask.until];
+        let [from, to] = times.map(|text| text.as_deref().map(|text| self.moment(text)));
+        let from = from.transpose()?.unwrap_or(i64::MIN);
+        let to = to.transpose()?.map_or(i64::MAX, |until| until - 1);
+        let evidence = why::from_records(&self.data, self.path(), (from, to), &fallback, complain)?;
+        Ok(match self.ask.format {
+            AnswerFormat::Table => why::to_text(&evidence, &evidence.explain()),
+            AnswerFormat::Json => format!("{}\n", why::to_json(&evidence, &evidence.explain())),
+            AnswerFormat::Csv => csv_of(&why::to_json(&evidence, &evidence.explain()))?,
+        })
+    }
+
+    /// A time; lengths of time count back from the last delivery that a file name speaks of.
+    fn moment(&self, text: &str) -> Result<i64, AskError> {
+        let names = input::expand(&self.data);
+        let last = names.iter().filter_map(|input| match input {
+            Input::File(path) => input::delivered_at(path),
+            Input::Stdin | Input::Unreadable(..) => None,
+        });
+        match (last.max(), moment(text, 0)?) {
+            (None, at) if at <= 0 => Err(AskError::Time(text.to_owned())),
+            (None, _) => moment(text, 0),
+            (Some(last), _) => moment(text, last + 300),
+        }
+    }
+}
+
+/// Options of `flowlog diff`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// Compare with the time that begins here, as long as the one asked about; without it, with the
+    /// time just before.
+    #[arg(long, value_name = "TIME")]
+    against: Option<String>,
+    /// How many rows of each list.
+    #[arg(short = 'n', long, default_value_t = 20)]
+    most: usize,
+    #[command(flatten)]
+    ask: AskArgs,
+}
+
+/// Options of `flowlog compliance`.
+#[derive(Debug, Args)]
+pub struct ComplianceArgs {
+    #[command(flatten)]
+    ask: AskArgs,
+}
+
 /// A question.
 #[derive(Debug)]
 pub enum Question {
+    /// What changed?
+    Diff(DiffArgs),
+    /// What an auditor asks.
+    Compliance(ComplianceArgs),
+    /// Can A reach B?
+    Why(WhyArgs),
     /// Who talks most.
     Top(TopArgs),
     /// What is refused.
@@ -117,32 +180,65 @@ pub enum AskError {
     #[error("the store is empty")]
     Empty,
     /// The tables of AWS are not named.
-    #[error("no --store, and the environment variable {0} is not set")]
+    #[error("no --store and no --stack, and the environment variable {0} is not set")]
     NoTables(&'static str),
+    /// No such stack, or several whose names begin alike.
+    #[error("there is not exactly one pair of tables that is called as those of the stack {0:?}")]
+    Stack(String),
     /// The local store.
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The files.
+    #[error(transparent)]
+    Why(#[from] WhyError),
+    /// No such alert.
+    #[error("no alert {0:?}: `flowlog alerts` lists them")]
+    NoAlert(String),
+    /// The page goes nowhere.
+    #[error("report needs -o FILE.html, or --format json")]
+    NoOutput,
+    /// The page cannot be written.
+    #[error("{}: {source}", path.display())]
+    Write {
+        /// Where to.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The port cannot be listened at, or a connection broke.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// CSV.
+    #[error(transparent)]
+    Csv(#[from] csv::Error),
+    /// The page's numbers.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    /// --log-format.
+    #[error(transparent)]
+    Format(#[from] FormatError),
 }
+
+/// Windows of a day.
+const A_DAY: i64 = 86_400 / WINDOW_SECONDS;
 
 fn parse_address(text: &str) -> Result<Address, String> {
     Address::parse(text).ok_or_else(|| "neither an IPv4 nor an IPv6 address".to_owned())
 }
 
-/// Puts a question to its store and returns the answer as text.
-pub async fn ask(question: Question) -> Result<String, AskError> {
-    let args = question.args();
-    if let Some(file) = &args.store {
-        let database = EmbeddedDb::open(Location::File(file.clone())).await?;
-        return answer(&database.store(), &question).await;
+/// Puts a question to its store, or files, and returns the answer as text. `complain` gets one line
+/// for each file that cannot be read.
+pub async fn ask(question: Question, complain: &mut dyn FnMut(String)) -> Result<String, AskError> {
+    if let Question::Why(args) = &question
+        && !args.data.is_empty()
+    {
+        return args.answer_from_data(complain);
     }
-    let table = |name| env::process(name).ok_or(AskError::NoTables(name));
-    let tables =
-        Tables { aggregates: table("AGGREGATES_TABLE")?, control: table("CONTROL_TABLE")? };
-    let store = DynamoDbStore::new(&sdk::from_lookup(&env::process), tables);
-    answer(&store, &question).await
+    let opened = question.args().open().await?;
+    answer(&opened.store, &question).await
 }
 
 async fn answer<S: AggregateReader + LedgerReader>(
@@ -153,9 +249,10 @@ async fn answer<S: AggregateReader + LedgerReader>(
     let whole = whole_period(store).await?.ok_or(AskError::Empty)?;
     let period = args.period(whole)?;
     let material = read(store, &args.subject(), period).await?;
-    let (value, text) = question.answer(&material);
+    let (value, text) = question.answer(store, &material, period, whole).await?;
     Ok(match args.format {
         AnswerFormat::Table => text,
+        AnswerFormat::Csv => csv_of(&value)?,
         AnswerFormat::Json => {
             let mut whole = material.to_json();
             whole["from"] = json!(period.from.start());
@@ -166,9 +263,23 @@ async fn answer<S: AggregateReader + LedgerReader>(
     })
 }
 
+impl DiffArgs {
+    /// The time to compare with: what it would have to hold of data that is gone, the answer says.
+    fn earlier(&self, period: Period, whole: Period) -> Result<Period, AskError> {
+        let just_before = before(period);
+        let Some(text) = &self.against else { return Ok(just_before) };
+        let from = Window::of(moment(text, whole.to.end())?.max(0)).unwrap_or(just_before.from);
+        let windows = (period.to.start() - period.from.start()) / WINDOW_SECONDS;
+        Ok(Period { from, to: from.forward(windows) })
+    }
+}
+
 impl Question {
     fn args(&self) -> &AskArgs {
         match self {
+            Self::Diff(args) => &args.ask,
+            Self::Compliance(args) => &args.ask,
+            Self::Why(args) => &args.ask,
             Self::Top(args) => &args.ask,
             Self::Rejected(args) => &args.ask,
             Self::Who(args) => &args.ask,
@@ -176,14 +287,46 @@ impl Question {
         }
     }
 
-    fn answer(&self, material: &Material) -> (Value, String) {
-        match self {
+    /// The answer for scripts and for people. `whole` is the time that the store has data of.
+    async fn answer<S: AggregateReader + LedgerReader>(
+        &self,
+        store: &S,
+        material: &Material,
+        period: Period,
+        whole: Period,
+    ) -> Result<(Value, String), AskError> {
+        let subject = self.args().subject();
+        Ok(match self {
+            Self::Diff(args) => {
+                let earlier = args.earlier(period, whole)?;
+                let before = read(store, &subject, earlier).await?;
+                let found = diff(&before, material, args.most);
+                let mut value = found.to_json();
+                value["compared_with"] = before.to_json();
+                value["compared_with"]["from"] = json!(earlier.from.start());
+                value["compared_with"]["to"] = json!(earlier.to.end());
+                (value, diff_text(&found, (earlier, period), material))
+            }
+            Self::Compliance(_) => {
+                let (found, made) = (compliance(material, whole), env::now());
+                let mut value = found.to_json();
+                value["made"] = json!(made);
+                (value, compliance_text(&found, period, made, material))
+            }
+            Self::Why(args) => {
+                let evidence: Evidence = why::from_rollups(material, args.path());
+                let explanations = evidence.explain();
+                let text = why::to_text(&evidence, &explanations) + &footer(material);
+                (why::to_json(&evidence, &explanations), text)
+            }
             Self::Top(args) => {
                 let top = top(material, args.by, args.most);
                 (top.to_json(), top_text(&top, material))
             }
             Self::Rejected(args) => {
-                let rejected = rejected(material, args.most);
+                let day = Period { from: period.from.back(A_DAY), to: period.from.back(1) };
+                let before = read(store, &subject, day).await?;
+                let rejected = rejected(material, Some(&before), args.most);
                 (rejected.to_json(), rejected_text(&rejected, material))
             }
             Self::Who(args) => {
@@ -196,72 +339,6 @@ impl Question {
                     hours.iter().map(|(start, hour)| hour.to_json(*start)).collect();
                 (json!({ "hours": values }), coverage_text(&hours, material))
             }
-        }
-    }
-}
-
-impl AskArgs {
-    fn subject(&self) -> Subject {
-        if let Some(id) = &self.interface {
-            return Subject::Interface(id.clone());
-        }
-        let scope = self.vpc.as_ref().or(self.account.as_ref());
-        scope.map_or(Subject::Everything, |id| Subject::Scope(id.clone()))
-    }
-
-    /// The asked part of what there is.
-    fn period(&self, whole: Period) -> Result<Period, AskError> {
-        let end = whole.to.end();
-        let from = self.since.as_deref().map(|text| moment(text, end)).transpose()?;
-        let until = self.until.as_deref().map(|text| moment(text, end)).transpose()?;
-        let window = |epoch: i64| Window::of(epoch.max(0));
-        Ok(Period {
-            from: from.and_then(window).unwrap_or(whole.from).max(whole.from),
-            to: until.and_then(|at| window(at - 300)).unwrap_or(whole.to).min(whole.to),
         })
-    }
-}
-
-/// A time as epoch seconds; lengths of time count back from `end`.
-fn moment(text: &str, end: i64) -> Result<i64, AskError> {
-    let wrong = || AskError::Time(text.to_owned());
-    if let Some((number, unit)) = text.split_at_checked(text.len().saturating_sub(1))
-        && let Ok(number) = number.parse::<u32>()
-    {
-        let seconds = match unit {
-            "m" => 60,
-            "h" => 3600,
-            "d" => 86_400,
-            _ => return Err(wrong()),
-        };
-        return Ok(end - i64::from(number) * seconds);
-    }
-    if let Ok(at) = text.parse::<Timestamp>() {
-        return Ok(at.as_second());
-    }
-    let midnight = format!("{text}T00:00Z").parse::<Timestamp>();
-    midnight.map(Timestamp::as_second).map_err(|_| wrong())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_dates_moments_and_lengths() {
-        let midnight = 1_793_491_200;
-        for (text, expected) in [
-            ("2026-11-01", midnight),
-            ("2026-11-01T08:00Z", midnight + 8 * 3600),
-            ("2026-11-01T08:00:30+01:00", midnight + 7 * 3600 + 30),
-            ("90m", midnight - 5400),
-            ("24h", midnight - 86_400),
-            ("7d", midnight - 7 * 86_400),
-        ] {
-            assert_eq!(moment(text, midnight).unwrap(), expected, "{text}");
-        }
-        for text in ["", "yesterday", "24", "h", "-1h", "2026-13-01", "9999999999d", "é"] {
-            assert!(moment(text, midnight).is_err(), "{text}");
-        }
     }
 }

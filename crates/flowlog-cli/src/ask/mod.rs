@@ -4,16 +4,35 @@
 //! Each interface (or VPC, or account) is read from one source, the one with the most authority;
 //! sources that see the same traffic are never added up. Every answer says what it rests on.
 
+mod alerts;
+mod changes_text;
 mod command;
+mod compliance;
 mod coverage;
+mod csv;
+mod diff;
 mod rejected;
+mod report;
+mod serve;
+mod source;
 mod text;
 mod top;
 mod who;
 
-pub use command::{AskArgs, AskError, CoverageArgs, Question, RejectedArgs, TopArgs, WhoArgs, ask};
+pub use alerts::{AlertsArgs, ResolveArgs, SilenceArgs, alerts, resolve, silence};
+pub use command::{
+    AskError, ComplianceArgs, CoverageArgs, DiffArgs, Question, RejectedArgs, TopArgs, WhoArgs,
+    WhyArgs, ask,
+};
+pub use compliance::{Compliance, Exposure, Recorded, compliance};
 pub use coverage::{Hour, hours};
-pub use rejected::{Rejected, rejected};
+pub use diff::{Diff, before, diff};
+pub use rejected::{New, Rejected, rejected};
+pub use report::{ReportArgs, report};
+pub use serve::{ServeArgs, serve};
+pub use source::AskArgs;
+pub(crate) use source::moment;
+use text::footer;
 pub use text::{coverage_text, rejected_text, top_text, who_text};
 pub use top::{By, Top, top};
 pub use who::{Seen, Who, who};

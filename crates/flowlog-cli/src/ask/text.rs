@@ -55,6 +55,7 @@ pub fn rejected_text(rejected: &Rejected, material: &Material) -> String {
     let subjects = rejected.by_subject.iter();
     let rows = subjects.map(|(id, s)| vec![id.clone(), count(s.records), bytes(s.bytes)]);
     out += &table(&["where", "records", "bytes"], &[1, 2], rows.collect());
+    let new = |is: bool| if is { "new".to_owned() } else { String::new() };
     let rows = rejected.sources.iter().map(|(address, source)| {
         let contacts = count(u64::from(source.contact_count));
         let more = if source.contacts_complete() { "" } else { "+" };
@@ -64,14 +65,22 @@ pub fn rejected_text(rejected: &Rejected, material: &Material) -> String {
             format!("{contacts}{more}"),
             time(source.first),
             time(source.last),
+            new(rejected.new.as_ref().is_some_and(|new| new.sources.contains(address))),
         ]
     });
-    let header = ["source", "records", "hosts and ports", "first", "last"];
+    let header = ["source", "records", "hosts and ports", "first", "last", "since the day before"];
     out += &table(&header, &[1, 2], rows.collect());
     let rows = rejected.ports.iter().map(|(key, records)| {
-        vec![format!("{} {}", protocol_name(key.protocol), key.port), count(*records)]
+        vec![
+            format!("{} {}", protocol_name(key.protocol), key.port),
+            count(*records),
+            new(rejected.new.as_ref().is_some_and(|new| new.ports.contains(key))),
+        ]
     });
-    out += &table(&["port", "records"], &[1], rows.collect());
+    out += &table(&["port", "records", "since the day before"], &[1], rows.collect());
+    if rejected.new.is_none() {
+        out.push_str("What is new cannot be told: nothing is known of the day before.\n");
+    }
     for (reason, records) in &rejected.reasons {
         let _ = writeln!(out, "refused because of {reason}: {}", count(*records));
     }
@@ -162,7 +171,7 @@ pub fn coverage_text(hours: &BTreeMap<Window, Hour>, material: &Material) -> Str
 }
 
 /// What every answer rests on.
-fn footer(material: &Material) -> String {
+pub(super) fn footer(material: &Material) -> String {
     let coverage = material.coverage();
     let mut out = format!(
         "Rests on {} deliveries: {} done, {} in progress, {} quarantined, {} known by summaries only; {} SKIPDATA records.\n",

@@ -10,7 +10,7 @@ use crate::record::Window;
 const WEEK: i64 = 7 * 86_400;
 
 /// An entry for a rules file that silences findings like this one for a week.
-pub(super) fn entry(finding: &Finding) -> String {
+pub fn entry(finding: &Finding) -> String {
     let mut entry = format!("[[suppress]]\nrule = \"{}\"\n", finding.rule);
     let place = &finding.interface_id;
     let plain = |text: &str| {

@@ -1,0 +1,127 @@
+'use strict';
+// What the page draws with: one chart per section, redrawn when the filter or the theme changes. No numbers are made
+// here; `page.js` sums them, and the tables under the charts show the same ones.
+const charts = (() => {
+  const drawn = new Map();
+  const css = name => getComputedStyle(document.documentElement).getPropertyValue('--' + name).trim();
+
+  /** The colours of the theme that is on. */
+  const tones = () => Object.fromEntries(
+    ['ink', 'soft', 'line', 'card', 'accepted', 'rejected', 'other', 'gap', 'silent', 'alert', 'calm'].map(n => [n, css(n)]));
+
+  /** Ids are told apart by their first and last characters. */
+  const short = text => /^[a-z]+-[0-9a-f]{12,}$/.test(text) ? text.slice(0, text.indexOf('-') + 4) + '…' + text.slice(-4) : text;
+
+  /** Draws an option into a section's chart, or says that there is nothing. */
+  function draw(id, option, onClick) {
+    const element = document.getElementById(id);
+    let chart = drawn.get(id);
+    if (!chart) {
+      chart = echarts.init(element, null, { renderer: 'canvas' });
+      drawn.set(id, chart);
+      new ResizeObserver(() => chart.resize()).observe(element);
+    }
+    const t = tones();
+    const axis = { axisLine: { lineStyle: { color: t.line } }, axisLabel: { color: t.soft },
+      splitLine: { lineStyle: { color: t.line, opacity: .5 } }, nameTextStyle: { color: t.soft } };
+    const themed = {
+      animation: false, useUTC: true, textStyle: { color: t.ink, fontFamily: 'system-ui, sans-serif' },
+      aria: { enabled: true }, ...option,
+      tooltip: { confine: true, renderMode: 'richText', backgroundColor: t.card, borderColor: t.line,
+        textStyle: { color: t.ink }, ...option.tooltip },
+    };
+    for (const key of ['xAxis', 'yAxis']) {
+      if (option[key]) themed[key] = [].concat(option[key]).map(a => ({ ...axis, ...a }));
+    }
+    chart.off('click');
+    chart.setOption(themed, true);
+    if (onClick) chart.on('click', onClick);
+  }
+
+  /** Time series: accepted bytes above, refusals below, with lines where alerts were. */
+  function time(id, points, marks, format) {
+    const t = tones();
+    const line = { symbol: ['none', 'none'], silent: true, lineStyle: { color: t.alert, type: 'solid', width: 1.5 }, label: { show: false } };
+    const mark = marks.length ? { ...line, data: marks.map(at => ({ xAxis: at })) } : undefined;
+    const x = { type: 'time', min: format.from, max: format.to, axisLabel: { color: t.soft, hideOverlap: true } };
+    draw(id, {
+      color: [t.accepted, t.rejected],
+      legend: { textStyle: { color: t.ink }, top: 0, left: 'center', data: [{ name: 'accepted bytes', icon: 'rect' }, { name: 'refused records', icon: 'rect' }] },
+      grid: [{ left: 72, right: 16, top: 34, height: '42%' }, { left: 72, right: 16, top: '64%', bottom: 54 }],
+      axisPointer: { link: [{ xAxisIndex: 'all' }] },
+      tooltip: { trigger: 'axis' },
+      dataZoom: [{ type: 'inside', xAxisIndex: [0, 1], zoomOnMouseWheel: 'ctrl' },
+        { type: 'slider', xAxisIndex: [0, 1], height: 18, bottom: 6, borderColor: t.line, textStyle: { color: t.soft }, showDataShadow: false }],
+      xAxis: [{ ...x, gridIndex: 0, axisLabel: { show: false } }, { ...x, gridIndex: 1 }],
+      yAxis: [
+        { type: 'value', gridIndex: 0, axisLabel: { formatter: format.bytes, color: t.soft }, splitNumber: 3 },
+        { type: 'value', gridIndex: 1, axisLabel: { formatter: format.short, color: t.soft }, splitNumber: 2, minInterval: 1 },
+      ],
+      series: [
+        { name: 'accepted bytes', type: 'line', showSymbol: false, step: 'middle', areaStyle: { opacity: .2 }, data: points.map(p => [p.at, p.bytes]),
+          tooltip: { valueFormatter: format.bytes }, markLine: mark },
+        { name: 'refused records', type: 'bar', xAxisIndex: 1, yAxisIndex: 1, data: points.map(p => [p.at, p.rejected]), barMaxWidth: 14,
+          tooltip: { valueFormatter: format.count }, markLine: mark },
+      ],
+    });
+  }
+
+  /** Horizontal bars, the heaviest on top. */
+  function bars(id, rows, series, formatter, onClick) {
+    const t = tones();
+    draw(id, {
+      legend: series.length > 1 ? { textStyle: { color: t.ink }, top: 0 } : { show: false },
+      grid: { left: 132, right: 24, top: series.length > 1 ? 32 : 8, bottom: 28 },
+      tooltip: { trigger: 'axis', axisPointer: { type: 'shadow' } },
+      xAxis: { type: 'value', axisLabel: { formatter, color: t.soft, hideOverlap: true } },
+      yAxis: { type: 'category', inverse: true, data: rows.map(r => r.name), axisLabel: { color: t.ink, width: 120, overflow: 'truncate' } },
+      series: series.map(s => ({ name: s.name, type: 'bar', stack: 'all', barMaxWidth: 18, itemStyle: { color: t[s.tone] },
+        data: rows.map(r => r[s.key]), tooltip: { valueFormatter: formatter } })),
+    }, onClick);
+  }
+
+  /** Bytes from left to right; a name may stand in one column only. */
+  function sankey(id, nodes, links, formatter, onClick) {
+    const t = tones();
+    const narrow = document.getElementById(id).clientWidth < 480;
+    draw(id, {
+      tooltip: { trigger: 'item', valueFormatter: formatter },
+      color: [t.accepted, t.gap, t.other, t.rejected, t.silent],
+      series: [{ type: 'sankey', left: 8, right: 8, top: 8, bottom: 8, nodeWidth: 14, nodeGap: 12, data: nodes, links,
+        emphasis: { focus: 'adjacency' }, lineStyle: { color: 'gradient', opacity: .35 },
+        label: { color: t.ink, fontSize: narrow ? 9 : 11, formatter: p => short(p.name), textBorderColor: t.card, textBorderWidth: 2 },
+        levels: [0, 1, 2, 3].map(depth => ({ depth, label: { position: depth === 3 ? 'left' : 'right' } })) }],
+    }, onClick);
+  }
+
+  /** A grid of counts. */
+  function heat(id, columns, rows, cells, most, formatter, onClick) {
+    const t = tones();
+    draw(id, {
+      grid: { left: 84, right: 12, top: 8, bottom: 60 },
+      tooltip: { formatter: p => `${rows[p.value[1]]}, ${columns[p.value[0]]}: ${formatter(p.value[2])}` },
+      xAxis: { type: 'category', data: columns, splitArea: { show: false }, axisLabel: { color: t.soft, hideOverlap: true } },
+      yAxis: { type: 'category', inverse: true, data: rows, axisLabel: { color: t.ink, fontSize: 11 } },
+      visualMap: { min: 0, max: Math.max(1, most), calculable: true, orient: 'horizontal', left: 'center', bottom: 0, itemHeight: 90, itemWidth: 12,
+        textStyle: { color: t.soft }, inRange: { color: [t.card, t.rejected] }, formatter: v => formatter(Math.round(v)) },
+      series: [{ type: 'heatmap', data: cells, itemStyle: { borderColor: t.card, borderWidth: 1 }, emphasis: { itemStyle: { borderColor: t.ink } } }],
+    }, onClick);
+  }
+
+  /** What is known of each interface at each moment. */
+  function strip(id, columns, rows, cells, names, onClick) {
+    const t = tones();
+    const colors = [t.calm, t.accepted, t.line, t.alert];
+    draw(id, {
+      grid: { left: 112, right: 12, top: 34, bottom: 28 },
+      tooltip: { formatter: p => `${rows[p.value[1]]}, ${columns[p.value[0]]}: ${names[p.value[2]]}` },
+      xAxis: { type: 'category', data: columns, axisLabel: { color: t.soft, hideOverlap: true }, splitLine: { show: false } },
+      yAxis: { type: 'category', inverse: true, data: rows, axisLabel: { color: t.ink, fontSize: 11, width: 100, overflow: 'truncate', formatter: short } },
+      visualMap: { type: 'piecewise', itemGap: 6, itemWidth: 14, orient: 'horizontal', top: 0, left: 0, textStyle: { color: t.ink, fontSize: 11 }, showLabel: true,
+        pieces: names.map((label, value) => ({ value, label, color: colors[value] })) },
+      series: [{ type: 'heatmap', data: cells, progressive: 0 }],
+    }, onClick);
+  }
+
+  return { time, bars, sankey, heat, strip };
+})();

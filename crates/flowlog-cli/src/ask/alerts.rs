@@ -1,0 +1,177 @@
+//! `flowlog alerts`, `resolve`, `silence`: what was reported, and what people say about it.
+
+#![allow(
+    clippy::doc_markdown,
+    reason = "doc comments are help text here, and back quotes show there"
+)]
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use flowlog_aws::env;
+use flowlog_core::alert::{Alert, STATE_TTL, silence_entry};
+use flowlog_core::detect::Rule;
+use flowlog_core::store::{AlertStore, StateItem};
+use serde_json::{Value, json};
+
+use super::command::AskError;
+use super::csv::csv_of;
+use super::source::{AnswerFormat, AskArgs};
+use crate::page::Mark;
+use crate::report::{table, time};
+
+/// Options of `flowlog alerts`.
+#[derive(Debug, Args)]
+pub struct AlertsArgs {
+    /// Only those that go on.
+    #[arg(long)]
+    open: bool,
+    #[command(flatten)]
+    ask: AskArgs,
+}
+
+/// Options of `flowlog resolve`.
+#[derive(Debug, Args)]
+pub struct ResolveArgs {
+    /// Keys of alerts, as `flowlog alerts` lists them: RULE#SUBJECT.
+    #[arg(required = true, value_name = "ALERT")]
+    keys: Vec<String>,
+    #[command(flatten)]
+    ask: AskArgs,
+}
+
+/// Options of `flowlog silence`.
+#[derive(Debug, Args)]
+pub struct SilenceArgs {
+    /// The alert, as `flowlog alerts` lists it: RULE#SUBJECT.
+    #[arg(value_name = "ALERT")]
+    key: String,
+    #[command(flatten)]
+    ask: AskArgs,
+}
+
+/// Every alert that is remembered, by rule and subject.
+pub(super) async fn alerts_of<S: AlertStore>(
+    store: &S,
+) -> Result<Vec<(StateItem, Alert)>, AskError> {
+    let mut found = Vec::new();
+    for rule in Rule::ALL {
+        for item in store.states(rule.name()).await? {
+            let alert: Alert = serde_json::from_str(&item.body)?;
+            found.push((item, alert));
+        }
+    }
+    Ok(found)
+}
+
+/// `RULE#SUBJECT`.
+fn key(item: &StateItem) -> String {
+    format!("{}#{}", item.kind, item.subject)
+}
+
+/// Lists alerts, the latest first.
+pub async fn alerts(args: AlertsArgs) -> Result<String, AskError> {
+    let opened = args.ask.open().await?;
+    let mut found = alerts_of(&opened.store).await?;
+    found.retain(|(_, alert)| !args.open || alert.open);
+    found.sort_by(|(a, left), (b, right)| right.last.cmp(&left.last).then(key(a).cmp(&key(b))));
+    let list: Vec<Value> = found.iter().map(|(item, alert)| alert_json(item, alert)).collect();
+    let answer = json!({ "alerts": list });
+    Ok(match args.ask.format {
+        AnswerFormat::Json => format!("{answer}\n"),
+        AnswerFormat::Csv => csv_of(&answer)?,
+        AnswerFormat::Table => {
+            let rows = found.iter().map(|(item, alert)| {
+                vec![
+                    key(item),
+                    alert.severity.name().to_owned(),
+                    if alert.open { "open" } else { "over" }.to_owned(),
+                    time(alert.since.start()),
+                    time(alert.last.end()),
+                    alert.told_times.to_string(),
+                    evidence(alert),
+                ]
+            });
+            let header = ["alert", "severity", "", "since", "last", "told", "what showed it"];
+            table(&header, &[5], rows.collect())
+        }
+    })
+}
+
+fn alert_json(item: &StateItem, alert: &Alert) -> Value {
+    json!({
+        "key": key(item), "rule": item.kind, "severity": alert.severity.name(), "open": alert.open,
+        "since": alert.since.start(), "last": alert.last.end(), "windows": alert.windows,
+        "told_times": alert.told_times, "held": alert.held,
+        "interface": alert.finding.interface_id, "vpc": alert.finding.vpc_id,
+        "source": alert.finding.source.map(|source| source.to_string()),
+        "evidence": evidence(alert),
+    })
+}
+
+/// What showed it, in a few words.
+fn evidence(alert: &Alert) -> String {
+    let why = &alert.finding.evidence;
+    let source = alert.finding.source.map_or_else(String::new, |source| format!("{source}: "));
+    format!("{source}{} {}, {} is the threshold", why.value, why.measure, why.threshold)
+}
+
+/// The alerts of a time, as marks of the page.
+pub(super) async fn marks<S: AlertStore>(
+    store: &S,
+    from: i64,
+    to: i64,
+) -> Result<Vec<Mark>, AskError> {
+    let found = alerts_of(store).await?.into_iter();
+    let marks = found.filter(|(_, alert)| alert.since.start() < to && alert.last.end() > from);
+    Ok(marks
+        .map(|(item, alert)| Mark {
+            at: alert.since.start().max(from),
+            rule: item.kind,
+            severity: alert.severity.name().to_owned(),
+            interface: alert.finding.interface_id.clone(),
+            source: alert.finding.source.map_or_else(String::new, |source| source.to_string()),
+            evidence: evidence(&alert),
+        })
+        .collect())
+}
+
+/// The alert of a key.
+async fn find<S: AlertStore>(store: &S, wanted: &str) -> Result<(StateItem, Alert), AskError> {
+    let missing = || AskError::NoAlert(wanted.to_owned());
+    let (kind, subject) = wanted.split_once('#').ok_or_else(missing)?;
+    if !Rule::ALL.iter().any(|rule| rule.name() == kind) {
+        return Err(missing());
+    }
+    let item = store.state(kind, subject).await?.ok_or_else(missing)?;
+    let alert = serde_json::from_str(&item.body)?;
+    Ok((item, alert))
+}
+
+/// The lines that silence an alert.
+pub async fn silence(args: SilenceArgs) -> Result<String, AskError> {
+    let opened = args.ask.open().await?;
+    let (_, alert) = find(&opened.store, &args.key).await?;
+    Ok(silence_entry(&alert.finding))
+}
+
+/// Says that alerts are over: one that fires again begins anew.
+pub async fn resolve(args: ResolveArgs) -> Result<String, AskError> {
+    let opened = args.ask.open().await?;
+    let mut out = String::new();
+    for wanted in &args.keys {
+        let (item, mut alert) = find(&opened.store, wanted).await?;
+        alert.open = false;
+        let resolved = StateItem {
+            version: item.version + 1,
+            body: serde_json::to_string(&alert)?,
+            ttl: item.ttl.max(env::now() + STATE_TTL),
+            ..item.clone()
+        };
+        // Somebody may have changed it meanwhile, by raising it: then it is not over.
+        let done = opened.store.swap_state(&resolved, Some(item.version)).await?;
+        let fate = if done { "resolved" } else { "has just changed; look again" };
+        let _ = writeln!(out, "{wanted}: {fate}");
+    }
+    Ok(out)
+}

@@ -1,0 +1,175 @@
+//! Differences and the compliance report as text.
+
+use std::fmt::Write as _;
+
+use flowlog_core::record::Address;
+use flowlog_core::rollup::Sums;
+use indicatif::{HumanBytes, HumanCount};
+
+use super::compliance::Compliance;
+use super::diff::Diff;
+use super::text::footer;
+use super::{Material, Period};
+use crate::report::{protocol_name, table, time};
+
+/// Addresses that are named for one exposed port.
+const NAMED: usize = 5;
+
+fn count(n: u64) -> String {
+    HumanCount(n).to_string()
+}
+
+fn bytes(n: u64) -> String {
+    HumanBytes(n).to_string()
+}
+
+/// What changed.
+pub(super) fn diff_text(
+    diff: &Diff,
+    (earlier, later): (Period, Period),
+    material: &Material,
+) -> String {
+    let mut out = format!(
+        "{} to {}, compared with {} to {}\n",
+        time(later.from.start()),
+        time(later.to.end()),
+        time(earlier.from.start()),
+        time(earlier.to.end())
+    );
+    let row = |name: &str, before: &Sums, after: &Sums| {
+        vec![
+            name.to_owned(),
+            count(before.records),
+            count(after.records),
+            bytes(before.bytes),
+            bytes(after.bytes),
+        ]
+    };
+    let rows = vec![
+        row("accepted", &diff.before.accept, &diff.after.accept),
+        row("rejected", &diff.before.reject, &diff.after.reject),
+    ];
+    out += &table(&["", "records before", "after", "bytes before", "after"], &[1, 2, 3, 4], rows);
+    let mut list = |title: &str, unit: &str, rows: Vec<Vec<String>>| {
+        if rows.is_empty() {
+            let _ = writeln!(out, "{title}: none");
+        } else {
+            out += &table(&[title, unit], &[1], rows);
+        }
+    };
+    let by_bytes = |list: &[(Address, u64)]| {
+        list.iter().map(|(address, n)| vec![address.to_string(), bytes(*n)]).collect()
+    };
+    list("new talkers", "bytes", by_bytes(&diff.new_talkers));
+    list("talkers that are gone", "bytes before", by_bytes(&diff.gone_talkers));
+    let sources = diff.new_sources.iter().map(|(a, n)| vec![a.to_string(), count(*n)]).collect();
+    list("newly refused sources", "records", sources);
+    let ports = diff.new_ports.iter();
+    let ports = ports
+        .map(|(key, n)| vec![format!("{} {}", protocol_name(key.protocol), key.port), count(*n)]);
+    list("newly refused ports", "records", ports.collect());
+    for (title, ids) in [("new", &diff.new_interfaces), ("gone", &diff.gone_interfaces)] {
+        if !ids.is_empty() {
+            let _ = writeln!(out, "{title} interfaces: {}", ids.join(", "));
+        }
+    }
+    let (before, after) = diff.talkers_error;
+    if before.max(after).max(diff.sources_error).max(diff.ports_error) > 0 {
+        let _ = writeln!(
+            out,
+            "Lists are cut at the heaviest: what is called new may have been there before with up to {}, {} refused records as a source, {} at a port; what is gone, after with up to {}.",
+            bytes(before),
+            count(diff.sources_error),
+            count(diff.ports_error),
+            bytes(after)
+        );
+    }
+    out + &footer(material)
+}
+
+/// The report for an auditor. `made` is when, in epoch seconds.
+pub(super) fn compliance_text(
+    report: &Compliance,
+    period: Period,
+    made: i64,
+    material: &Material,
+) -> String {
+    let mut out = format!(
+        "Network flow compliance, made {}\nTime reported on: {} to {}\n\n1. Sensitive ports that public addresses used\n",
+        time(made),
+        time(period.from.start()),
+        time(period.to.end())
+    );
+    if report.exposed.is_empty() {
+        out.push_str("None: no accepted exchange with a public address at a watched port.\n");
+    }
+    for exposure in &report.exposed {
+        let flows: u64 = exposure.by.values().map(|service| service.flows).sum();
+        let mut who: Vec<String> =
+            exposure.by.keys().take(NAMED).map(ToString::to_string).collect();
+        if exposure.by.len() > NAMED {
+            who.push(format!("{} more", exposure.by.len() - NAMED));
+        }
+        let _ = writeln!(
+            out,
+            "  {} {} {}: {} flows from {}",
+            exposure.interface,
+            protocol_name(exposure.protocol),
+            exposure.port,
+            count(flows),
+            who.join(", ")
+        );
+    }
+    if report.exposed_error > 0 {
+        let _ = writeln!(
+            out,
+            "  Lists are cut: up to {} flows may not show.",
+            count(report.exposed_error)
+        );
+    }
+    out.push_str("\n2. Encryption in transit, as AWS saw it\n");
+    for (status, records) in &report.encryption {
+        let name = match status {
+            0 => "not encrypted",
+            1 => "encrypted by Nitro",
+            2 => "encrypted by the application",
+            3 => "encrypted by both",
+            _ => "another status",
+        };
+        let _ = writeln!(out, "  {name}: {} records", count(*records));
+    }
+    for (interface, records) in &report.unencrypted {
+        let _ = writeln!(out, "  unencrypted at {interface}: {} records", count(*records));
+    }
+    if !report.encryption_unknown.is_empty() {
+        let _ = writeln!(
+            out,
+            "  Not known of {} interfaces: their flow log's format lacks encryption-status, or encryption controls are off.",
+            report.encryption_unknown.len()
+        );
+    }
+    out.push_str("\n3. Retention and coverage\n");
+    let _ = writeln!(
+        out,
+        "The store has the days from {} to {}.",
+        time(report.retained.0),
+        time(report.retained.1)
+    );
+    let rows = report.recorded.iter().map(|r| {
+        vec![
+            r.interface.clone(),
+            time(r.first),
+            time(r.last),
+            count(r.windows),
+            count(r.missing),
+            count(r.skipped),
+        ]
+    });
+    let header = ["interface", "first", "last", "windows", "without records", "with SKIPDATA"];
+    out += &table(&header, &[3, 4, 5], rows.collect());
+    if !report.lacking.is_empty() {
+        let fields: Vec<&str> = report.lacking.iter().copied().collect();
+        let _ = writeln!(out, "Fields that some formats lack: {}", fields.join(", "));
+    }
+    out + &footer(material)
+}

@@ -1,0 +1,59 @@
+//! `flowlog report`: the page of what a store has.
+
+#![allow(
+    clippy::doc_markdown,
+    reason = "doc comments are help text here, and back quotes show there"
+)]
+
+use std::path::PathBuf;
+
+use clap::Args;
+use flowlog_core::store::{AggregateReader, AlertStore, LedgerReader};
+use indicatif::HumanBytes;
+
+use super::alerts::marks;
+use super::command::AskError;
+use super::csv::csv_of;
+use super::source::{AnswerFormat, AskArgs};
+use super::{read, whole_period};
+use crate::page::{self, Page};
+
+/// Options of `flowlog report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// The page to write; without it, --format json prints the page's numbers.
+    #[arg(short, long, value_name = "FILE.html")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    ask: AskArgs,
+}
+
+/// Writes the page and says where, or returns its numbers.
+pub async fn report(args: ReportArgs) -> Result<String, AskError> {
+    let opened = args.ask.open().await?;
+    let page = page_of(&opened.store, &args.ask).await?;
+    match args.ask.format {
+        AnswerFormat::Json => return Ok(serde_json::to_string(&page)? + "\n"),
+        AnswerFormat::Csv => return Ok(csv_of(&serde_json::to_value(&page)?)?),
+        AnswerFormat::Table => {}
+    }
+    let Some(path) = args.output else { return Err(AskError::NoOutput) };
+    let html = page::render(&page)?;
+    if let Err(source) = std::fs::write(&path, &html) {
+        return Err(AskError::Write { path, source });
+    }
+    let size = HumanBytes(html.len() as u64);
+    Ok(format!("{}: {} interfaces, {size}\n", path.display(), page.interfaces.len()))
+}
+
+/// The page's numbers.
+pub(super) async fn page_of<S: AggregateReader + LedgerReader + AlertStore>(
+    store: &S,
+    ask: &AskArgs,
+) -> Result<Page, AskError> {
+    let whole = whole_period(store).await?.ok_or(AskError::Empty)?;
+    let period = ask.period(whole)?;
+    let material = read(store, &ask.subject(), period).await?;
+    let alerts = marks(store, period.from.start(), period.to.end()).await?;
+    Ok(Page::new(&material, period, alerts))
+}

@@ -1,0 +1,119 @@
+//! `flowlog serve`: the page on this machine, made anew for each look.
+//!
+//! It listens on the loopback interface only, and answers only those who name it so: a page from the
+//! Internet that makes a browser look up its own name as 127.0.0.1 gets nothing.
+
+#![allow(
+    clippy::doc_markdown,
+    reason = "doc comments are help text here, and back quotes show there"
+)]
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+
+use super::command::AskError;
+use super::report::page_of;
+use super::source::AskArgs;
+use crate::page::{self, Page};
+
+/// Options of `flowlog serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// The port on 127.0.0.1; 0 takes a free one.
+    #[arg(long, default_value_t = 8484)]
+    port: u16,
+    /// Let the browser look again after so many seconds; 0: only when told to.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    refresh: u32,
+    #[command(flatten)]
+    ask: AskArgs,
+}
+
+/// A request on its way to the store, which one task asks: its futures stay in that task.
+type Request = oneshot::Sender<Result<Page, AskError>>;
+
+#[derive(Clone)]
+struct Served {
+    pages: mpsc::Sender<Request>,
+    port: u16,
+    refresh: u32,
+}
+
+/// Serves until the process is ended; `ready` is told where.
+pub async fn serve(args: ServeArgs, ready: impl FnOnce(SocketAddr)) -> Result<(), AskError> {
+    let opened = args.ask.open().await?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await?;
+    let address = listener.local_addr()?;
+    let (pages, mut requests) = mpsc::channel::<Request>(16);
+    let served = Served { pages, port: address.port(), refresh: args.refresh };
+    let router =
+        Router::new().route("/", get(html)).route("/report.json", get(json)).with_state(served);
+    ready(address);
+    let asked = async {
+        while let Some(request) = requests.recv().await {
+            // Who asked may have gone.
+            let _ = request.send(page_of(&opened.store, &args.ask).await);
+        }
+    };
+    tokio::select! {
+        ended = axum::serve(listener, router).into_future() => Ok(ended?),
+        () = asked => Ok(()),
+    }
+}
+
+async fn html(State(served): State<Served>, headers: HeaderMap) -> Response {
+    served.answer(&headers, "text/html; charset=utf-8", page::render).await
+}
+
+async fn json(State(served): State<Served>, headers: HeaderMap) -> Response {
+    served.answer(&headers, "application/json", serde_json::to_string).await
+}
+
+impl Served {
+    async fn answer(
+        &self,
+        headers: &HeaderMap,
+        kind: &'static str,
+        write: impl FnOnce(&Page) -> Result<String, serde_json::Error>,
+    ) -> Response {
+        if !self.is_meant(headers) {
+            let why = "this is only for the machine that it runs on\n";
+            return (StatusCode::FORBIDDEN, why).into_response();
+        }
+        let (back, page) = oneshot::channel();
+        if self.pages.send(back).await.is_err() {
+            return StatusCode::SERVICE_UNAVAILABLE.into_response();
+        }
+        let Ok(made) = page.await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+        match made.and_then(|page| Ok(write(&page)?)) {
+            Ok(text) => {
+                let mut answer = ([(header::CONTENT_TYPE, kind)], text).into_response();
+                let own = answer.headers_mut();
+                own.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+                let sniff = HeaderValue::from_static("nosniff");
+                own.insert(header::X_CONTENT_TYPE_OPTIONS, sniff);
+                if self.refresh > 0 {
+                    own.insert(header::REFRESH, HeaderValue::from(self.refresh));
+                }
+                answer
+            }
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+        }
+    }
+
+    /// Whether a request names this server by its loopback address.
+    fn is_meant(&self, headers: &HeaderMap) -> bool {
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let port = self.port;
+        let names = [format!("127.0.0.1:{port}"), format!("localhost:{port}")];
+        host.is_some_and(|host| names.iter().any(|name| name == host))
+    }
+}

@@ -1,0 +1,146 @@
+//! What is asked: of which store, about which time and which part of the network.
+
+#![allow(
+    clippy::doc_markdown,
+    reason = "doc comments are help text here, and back quotes show there"
+)]
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use flowlog_aws::{DynamoDbStore, Tables, env, schema, sdk};
+use flowlog_core::record::Window;
+use jiff::Timestamp;
+
+use super::command::AskError;
+use super::{Period, Subject};
+use crate::embedded::{EmbeddedDb, Location};
+
+/// What every question takes.
+#[derive(Debug, Args)]
+pub struct AskArgs {
+    /// A local store, as `flowlog local --store` keeps it. Without it the tables are those of AWS,
+    /// named by AGGREGATES_TABLE and CONTROL_TABLE; AWS_REGION and AWS_ACCESS_KEY_ID … are as everywhere.
+    #[arg(long, value_name = "FILE")]
+    pub(super) store: Option<PathBuf>,
+    /// The tables of this stack, found by their names, instead of those that the variables name.
+    #[arg(long, value_name = "NAME", conflicts_with = "store")]
+    stack: Option<String>,
+    /// From this time on: 2026-11-01, 2026-11-01T08:00Z, or so long before the last data: 90m, 24h, 7d.
+    #[arg(long, value_name = "TIME")]
+    pub(super) since: Option<String>,
+    /// Up to this time; the window that it falls into is left out.
+    #[arg(long, value_name = "TIME")]
+    pub(super) until: Option<String>,
+    /// One interface, or transit gateway attachment.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["vpc", "account"])]
+    interface: Option<String>,
+    /// One VPC, as its own sums have it: those of one flow log, and the answer names the others.
+    #[arg(long, value_name = "ID", conflicts_with = "account")]
+    vpc: Option<String>,
+    /// One account, as its own sums have it: those of one flow log, and the answer names the others.
+    #[arg(long, value_name = "ID")]
+    account: Option<String>,
+    /// Tables for people, one JSON object for scripts, or CSV: a row for each entry of each list, the
+    /// first column names the list.
+    #[arg(long, value_enum, default_value_t = AnswerFormat::Table)]
+    pub(super) format: AnswerFormat,
+}
+
+/// How an answer is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum AnswerFormat {
+    Table,
+    Json,
+    Csv,
+}
+
+/// An opened store. The database of a local one lives as long as this.
+pub(super) struct Opened {
+    pub(super) store: DynamoDbStore,
+    _database: Option<EmbeddedDb>,
+}
+
+impl AskArgs {
+    /// Opens the store that is asked.
+    pub(super) async fn open(&self) -> Result<Opened, AskError> {
+        if let Some(file) = &self.store {
+            let database = EmbeddedDb::open(Location::File(file.clone())).await?;
+            return Ok(Opened { store: database.store(), _database: Some(database) });
+        }
+        let config = sdk::from_lookup(&env::process);
+        if let Some(stack) = &self.stack {
+            let tables = schema::tables_of_stack(&config, stack).await?;
+            let tables = tables.ok_or_else(|| AskError::Stack(stack.clone()))?;
+            return Ok(Opened { store: DynamoDbStore::new(&config, tables), _database: None });
+        }
+        let table = |name| env::process(name).ok_or(AskError::NoTables(name));
+        let tables =
+            Tables { aggregates: table("AGGREGATES_TABLE")?, control: table("CONTROL_TABLE")? };
+        Ok(Opened { store: DynamoDbStore::new(&config, tables), _database: None })
+    }
+
+    pub(super) fn subject(&self) -> Subject {
+        if let Some(id) = &self.interface {
+            return Subject::Interface(id.clone());
+        }
+        let scope = self.vpc.as_ref().or(self.account.as_ref());
+        scope.map_or(Subject::Everything, |id| Subject::Scope(id.clone()))
+    }
+
+    /// The asked part of what there is.
+    pub(super) fn period(&self, whole: Period) -> Result<Period, AskError> {
+        let end = whole.to.end();
+        let from = self.since.as_deref().map(|text| moment(text, end)).transpose()?;
+        let until = self.until.as_deref().map(|text| moment(text, end)).transpose()?;
+        let window = |epoch: i64| Window::of(epoch.max(0));
+        Ok(Period {
+            from: from.and_then(window).unwrap_or(whole.from).max(whole.from),
+            to: until.and_then(|at| window(at - 300)).unwrap_or(whole.to).min(whole.to),
+        })
+    }
+}
+
+/// A time as epoch seconds; lengths of time count back from `end`.
+pub(crate) fn moment(text: &str, end: i64) -> Result<i64, AskError> {
+    let wrong = || AskError::Time(text.to_owned());
+    if let Some((number, unit)) = text.split_at_checked(text.len().saturating_sub(1))
+        && let Ok(number) = number.parse::<u32>()
+    {
+        let seconds = match unit {
+            "m" => 60,
+            "h" => 3600,
+            "d" => 86_400,
+            _ => return Err(wrong()),
+        };
+        return Ok(end - i64::from(number) * seconds);
+    }
+    if let Ok(at) = text.parse::<Timestamp>() {
+        return Ok(at.as_second());
+    }
+    let midnight = format!("{text}T00:00Z").parse::<Timestamp>();
+    midnight.map(Timestamp::as_second).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_dates_moments_and_lengths() {
+        let midnight = 1_793_491_200;
+        for (text, expected) in [
+            ("2026-11-01", midnight),
+            ("2026-11-01T08:00Z", midnight + 8 * 3600),
+            ("2026-11-01T08:00:30+01:00", midnight + 7 * 3600 + 30),
+            ("90m", midnight - 5400),
+            ("24h", midnight - 86_400),
+            ("7d", midnight - 7 * 86_400),
+        ] {
+            assert_eq!(moment(text, midnight).unwrap(), expected, "{text}");
+        }
+        for text in ["", "yesterday", "24", "h", "-1h", "2026-13-01", "9999999999d", "é"] {
+            assert!(moment(text, midnight).is_err(), "{text}");
+        }
+    }
+}

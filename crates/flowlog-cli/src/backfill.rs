@@ -1,0 +1,232 @@
+//! `flowlog backfill`: objects that were delivered before flowlog was there, by the parser's own code.
+//!
+//! Each object goes through the ledger, as one that a notification told of does: running it twice, or
+//! beside live traffic, counts nothing twice. In the deployed tables rows beyond the horizon (30 days) are
+//! `late`, since what they would be rolled up into has expired by then.
+
+#![allow(
+    clippy::doc_markdown,
+    reason = "doc comments are help text here, and back quotes show there"
+)]
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use flowlog_aws::{DynamoDbStore, S3Objects, env, sdk};
+use flowlog_core::decode::Limits;
+use flowlog_core::event::Notification;
+use flowlog_core::ingest::Outcome;
+use flowlog_core::object::{Listing, ObjectError, ObjectRef, Objects};
+use flowlog_core::store::{AggregateWriter, Ledger};
+use flowlog_s3_parser::{App, ingest_object};
+use serde_json::{Value, json};
+
+use crate::analyze::progress_of_objects;
+use crate::ask::moment;
+use crate::embedded::{EmbeddedDb, Location};
+use crate::folder::FolderObjects;
+use crate::{input, requeue};
+
+/// Options of `flowlog backfill`.
+#[derive(Debug, Args)]
+pub struct BackfillArgs {
+    /// Files, folders, or s3://bucket/prefix.
+    #[arg(required = true, value_name = "PATH|s3://BUCKET/PREFIX")]
+    from: Vec<Place>,
+    /// Objects delivered from this time on, by their names: 2026-11-01, 2026-11-01T08:00Z, or so long
+    /// ago: 90m, 24h, 7d.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Objects delivered up to this time.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// A local store. Without it the tables are those of AWS, named by AGGREGATES_TABLE and CONTROL_TABLE.
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+    /// One JSON object for scripts.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Carries it out: what to print, and whether every object was ingested.
+pub async fn run(args: BackfillArgs) -> Result<(String, bool), Box<dyn Error>> {
+    let now = env::now();
+    let at = |text: &Option<String>| text.as_deref().map(|text| moment(text, now)).transpose();
+    let time = (at(&args.since)?.unwrap_or(i64::MIN), at(&args.until)?.unwrap_or(i64::MAX));
+    let config = sdk::from_lookup(&env::process);
+    let (database, store, limits, horizon) = if let Some(file) = args.store {
+        let database = EmbeddedDb::open(Location::File(file)).await?;
+        let store = database.store();
+        (Some(database), store, Limits::default(), None)
+    } else {
+        let parser = flowlog_s3_parser::Config::from_lookup(&env::process)?;
+        let store = DynamoDbStore::new(&config, parser.tables);
+        (None, store, parser.limits, Some(parser.horizon_seconds))
+    };
+    let (mut paths, mut buckets) = (Vec::new(), Vec::new());
+    for place in args.from {
+        match place {
+            Place::Local(path) => paths.push(path),
+            Place::Bucket { name, prefix } => buckets.push((name, prefix)),
+        }
+    }
+    let mut done = Backfilled::default();
+    if !paths.is_empty() {
+        let folders = FolderObjects::open(&paths)?;
+        let objects = folders.objects().map(|(object, _)| object.clone()).collect();
+        let app = requeue::app(folders, store.clone(), limits, horizon);
+        done.add(backfill(&app, objects, time).await);
+    }
+    for (name, prefix) in buckets {
+        let app = requeue::app(S3Objects::new(&config), store.clone(), limits, horizon);
+        let objects = list(&app.objects, &name, &prefix).await?;
+        done.add(backfill(&app, objects, time).await);
+    }
+    drop(database);
+    let text = if args.json { format!("{}\n", done.to_json()) } else { done.to_text() };
+    Ok((text, done.failed.is_empty()))
+}
+
+/// Where the objects are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Files or folders on this machine.
+    Local(PathBuf),
+    /// A bucket, and how the keys begin.
+    Bucket {
+        /// The bucket.
+        name: String,
+        /// What every key begins with; may be empty.
+        prefix: String,
+    },
+}
+
+impl std::str::FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let Some(rest) = text.strip_prefix("s3://") else {
+            return Ok(Self::Local(PathBuf::from(text)));
+        };
+        let (name, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if name.is_empty() {
+            return Err("expected s3://bucket/prefix".to_owned());
+        }
+        Ok(Self::Bucket { name: name.to_owned(), prefix: prefix.to_owned() })
+    }
+}
+
+/// What became of the objects.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Backfilled {
+    /// Ingested by this run.
+    pub ingested: u64,
+    /// Ingested before.
+    pub known: u64,
+    /// Unusable; `flowlog requeue` lists them.
+    pub quarantined: u64,
+    /// No flow logs, by their names.
+    pub skipped: u64,
+    /// Delivered at another time than asked for.
+    pub outside: u64,
+    /// Not ingested for now, and why; another run tries again.
+    pub failed: Vec<String>,
+    /// Rows rolled up by this run.
+    pub parsed: u64,
+    /// Rows beyond the horizon.
+    pub late: u64,
+}
+
+/// Every object of a bucket whose key begins so.
+pub async fn list<L: Listing>(
+    listing: &L,
+    bucket: &str,
+    prefix: &str,
+) -> Result<Vec<ObjectRef>, ObjectError> {
+    let mut found: Vec<ObjectRef> = Vec::new();
+    loop {
+        let after = found.last().map(|object| object.key.clone());
+        let page = listing.list(bucket, prefix, after.as_deref()).await?;
+        found.extend(page.objects.into_iter().map(|listed| listed.object));
+        if !page.more {
+            return Ok(found);
+        }
+    }
+}
+
+/// Ingests these objects, the oldest first. `time` is from when to when they were delivered (epoch
+/// seconds), by their names; one whose name has no time is taken.
+pub async fn backfill<O, S>(
+    app: &App<O, S>,
+    mut objects: Vec<ObjectRef>,
+    (from, to): (i64, i64),
+) -> Backfilled
+where
+    O: Objects,
+    S: Ledger + AggregateWriter,
+{
+    let time = |object: &ObjectRef| input::delivered_at(Path::new(&object.key));
+    objects.sort_by_cached_key(|object| (time(object), object.clone()));
+    let progress = progress_of_objects(objects.len() as u64);
+    let mut done = Backfilled::default();
+    for object in objects {
+        progress.inc(1);
+        if time(&object).is_some_and(|at| at < from || at > to) {
+            done.outside += 1;
+            continue;
+        }
+        let place = object.to_string();
+        let notification = Notification { object, etag: None, size: None, time: None };
+        match ingest_object(app, &notification).await {
+            Ok(Outcome::Done { counts, .. }) => {
+                done.ingested += 1;
+                done.parsed += counts.parsed;
+                done.late += counts.late;
+            }
+            Ok(Outcome::Duplicate) => done.known += 1,
+            Ok(Outcome::Quarantined(_)) => done.quarantined += 1,
+            Ok(Outcome::Skipped(_)) => done.skipped += 1,
+            Err(error) => done.failed.push(format!("{place}: {error}")),
+        }
+    }
+    progress.finish_and_clear();
+    done
+}
+
+impl Backfilled {
+    fn add(&mut self, other: Self) {
+        self.ingested += other.ingested;
+        self.known += other.known;
+        self.quarantined += other.quarantined;
+        self.skipped += other.skipped;
+        self.outside += other.outside;
+        self.failed.extend(other.failed);
+        self.parsed += other.parsed;
+        self.late += other.late;
+    }
+
+    /// For people.
+    pub fn to_text(&self) -> String {
+        format!(
+            "{} object(s) ingested ({} records, {} too old to be rolled up), {} known before, {} quarantined, {} no flow logs, {} of another time, {} failed\n",
+            self.ingested,
+            self.parsed,
+            self.late,
+            self.known,
+            self.quarantined,
+            self.skipped,
+            self.outside,
+            self.failed.len()
+        )
+    }
+
+    /// For scripts.
+    pub fn to_json(&self) -> Value {
+        json!({
+            "ingested": self.ingested, "parsed": self.parsed, "late": self.late, "known": self.known,
+            "quarantined": self.quarantined, "skipped": self.skipped, "outside": self.outside,
+            "failed": self.failed,
+        })
+    }
+}

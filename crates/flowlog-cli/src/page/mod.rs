@@ -1,0 +1,11 @@
+//! `flowlog report`: what a store has, as one page that needs nothing else.
+//!
+//! The page is a template, a style sheet, the charts' library and two scripts of ours, all compiled in,
+//! around the numbers as JSON. Its content security policy allows exactly those scripts, by their hashes,
+//! and no connection: what strangers wrote into the records can neither run nor call home.
+
+mod html;
+mod model;
+
+pub use html::render;
+pub use model::{INTERFACES, Interface, Mark, Page, Port, Source, Talker, Totals};

@@ -1,0 +1,447 @@
+//! What the page shows: one structure, which is also what `--format json` prints.
+//!
+//! Every list that can be filtered is given by interface, so that the page sums what it shows from the
+//! same numbers. Lists are bounded, and hold the heaviest overall and of each interface.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use flowlog_core::record::{Action, Address, Direction, Scope, Window};
+use flowlog_core::rollup::{PortKey, Rollup, Sums};
+use flowlog_core::store::reader::Answer;
+use flowlog_core::store::summary::WindowTotals;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::ask::{Material, Period};
+
+/// How many interfaces are shown by themselves; what the others have is summed in one row.
+pub const INTERFACES: usize = 300;
+/// How many talkers, sources and ports are listed overall …
+const OVERALL: usize = 40;
+/// … and of each interface beyond those.
+const EACH: usize = 3;
+/// Most points on the time axis.
+const POINTS: i64 = 400;
+/// Steps of the time axis, in seconds.
+const STEPS: [i64; 5] = [300, 900, 3600, 10_800, 86_400];
+
+/// The page's numbers.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Page {
+    /// First second.
+    pub from: i64,
+    /// Second after the last.
+    pub to: i64,
+    /// Seconds of one point on the time axis.
+    pub step: i64,
+    /// Seconds of one column of the heat map.
+    pub column: i64,
+    /// Exact sums over everything.
+    pub totals: Totals,
+    /// Deliveries and what is missing, as every answer has it.
+    pub rests_on: Value,
+    /// Sorted by rejected records, then by bytes; the rest in one row at the end.
+    pub interfaces: Vec<Interface>,
+    /// Heaviest first, by bytes.
+    pub talkers: Vec<Talker>,
+    /// Bytes that a talker may have more than it says.
+    pub talkers_error: u64,
+    /// Heaviest first, by records.
+    pub sources: Vec<Source>,
+    /// Records that a source may have more than it says.
+    pub sources_error: u64,
+    /// Heaviest first, by records.
+    pub ports: Vec<Port>,
+    /// Records that a port may have more than it says.
+    pub ports_error: u64,
+    /// What was reported, by time.
+    pub alerts: Vec<Mark>,
+}
+
+/// An alert on the page.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Mark {
+    /// First second of its window.
+    pub at: i64,
+    /// The rule.
+    pub rule: String,
+    /// `recorded`, `digest`, `notify` or `high`.
+    pub severity: String,
+    /// The interface.
+    pub interface: String,
+    /// Who did it; empty where it is not one.
+    pub source: String,
+    /// What showed it, in a sentence.
+    pub evidence: String,
+}
+
+/// Exact sums.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// Accepted.
+    pub accepted: Sums,
+    /// Rejected.
+    pub rejected: Sums,
+    /// Neither: transit gateways, formats without an action.
+    pub other: Sums,
+    /// NODATA records.
+    pub nodata: u64,
+    /// SKIPDATA records.
+    pub skipdata: u64,
+}
+
+impl Totals {
+    fn add(&mut self, window: &WindowTotals) {
+        self.accepted.add(&window.totals.accept);
+        self.rejected.add(&window.totals.reject);
+        self.other.add(&window.totals.other);
+        self.nodata += window.nodata;
+        self.skipdata += window.skipdata;
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.accepted.add(&other.accepted);
+        self.rejected.add(&other.rejected);
+        self.other.add(&other.other);
+        self.nodata += other.nodata;
+        self.skipdata += other.skipdata;
+    }
+}
+
+/// One interface.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Interface {
+    /// `eni-…`, or how many more there are.
+    pub id: String,
+    /// Owner; empty where unknown.
+    pub account: String,
+    /// `vpc-…`; empty where unknown.
+    pub vpc: String,
+    /// `subnet-…`; empty where unknown.
+    pub subnet: String,
+    /// `i-…`; empty where unknown.
+    pub instance: String,
+    /// Its tag, as far as the format has one; free text.
+    pub name: String,
+    /// Exact sums.
+    pub totals: Totals,
+    /// `traffic`, `silent` (NODATA only) or `gap` (AWS lost records).
+    pub state: &'static str,
+    /// First second of the last window with any record.
+    pub last: i64,
+    /// By point of the time axis, those with any record: point, accepted bytes, accepted records,
+    /// rejected records, records of no action, NODATA, SKIPDATA.
+    pub series: Vec<[u64; 7]>,
+    /// Bytes by where they went to or came from: `to peering`, `from internet`, …
+    pub paths: BTreeMap<&'static str, u64>,
+}
+
+/// Whom interfaces talked with.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Talker {
+    /// The other side.
+    pub address: String,
+    /// Whether the Internet can route it.
+    pub public: bool,
+    /// By interface: its index, records, bytes to it, bytes from it.
+    pub by: Vec<[u64; 4]>,
+}
+
+/// Who was refused.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Source {
+    /// The source.
+    pub address: String,
+    /// Whether the Internet can route it.
+    pub public: bool,
+    /// Earliest second.
+    pub first: i64,
+    /// Latest second.
+    pub last: i64,
+    /// By interface: its index, records, different (host, port) pairs.
+    pub by: Vec<[u64; 3]>,
+}
+
+/// Where refused traffic was going.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Port {
+    /// IANA protocol number.
+    pub protocol: u8,
+    /// Destination port.
+    pub port: u16,
+    /// By interface and column of the heat map: interface index, column, records.
+    pub by: Vec<[u64; 3]>,
+}
+
+impl Page {
+    /// The page of what a store has in a period, and of the alerts of that time.
+    pub fn new(material: &Material, period: Period, mut alerts: Vec<Mark>) -> Self {
+        alerts.sort();
+        let (from, to) = (period.from.start(), period.to.end());
+        let step = STEPS.into_iter().find(|step| (to - from) / step <= POINTS).unwrap_or(86_400);
+        // Columns begin on the hour or the day, whatever the period begins with.
+        let column = if to - from <= 4 * 86_400 { 3600 } else { 86_400 };
+        let mut page = Self {
+            from,
+            to,
+            step,
+            column,
+            totals: Totals::default(),
+            rests_on: material.to_json(),
+            interfaces: Vec::new(),
+            talkers: Vec::new(),
+            talkers_error: 0,
+            sources: Vec::new(),
+            sources_error: 0,
+            ports: Vec::new(),
+            ports_error: 0,
+            alerts,
+        };
+        let folded: Vec<Rollup> =
+            material.answers.iter().map(|(_, answer)| answer.fold()).collect();
+        let mut order: Vec<(Interface, usize)> = Vec::with_capacity(folded.len());
+        for (nth, ((series, answer), folded)) in material.answers.iter().zip(&folded).enumerate() {
+            order.push((page.interface(&series.subject, answer, folded), nth));
+        }
+        let weight = |totals: &Totals| (totals.rejected.records, totals.accepted.bytes);
+        order.sort_by(|(a, _), (b, _)| {
+            weight(&b.totals).cmp(&weight(&a.totals)).then(a.id.cmp(&b.id))
+        });
+        let index: BTreeMap<usize, usize> =
+            order.iter().enumerate().map(|(at, (_, nth))| (*nth, at.min(INTERFACES))).collect();
+        page.place(order);
+        page.list_talkers(&folded, &index);
+        page.list_sources(&folded, &index);
+        page.list_ports(material, &folded, &index);
+        page
+    }
+
+    fn interface(&self, id: &str, answer: &Answer, folded: &Rollup) -> Interface {
+        let mut interface = Interface {
+            id: id.to_owned(),
+            account: folded.account_id.clone(),
+            vpc: folded.vpc_id.clone(),
+            subnet: folded.about.subnet_id.clone(),
+            instance: folded.about.instance_id.clone(),
+            name: folded.about.name.clone(),
+            paths: paths(folded),
+            ..Interface::default()
+        };
+        let mut points: BTreeMap<u64, [u64; 6]> = BTreeMap::new();
+        for (window, totals) in &answer.windows {
+            interface.totals.add(totals);
+            interface.last = interface.last.max(window.start());
+            let point = points.entry(self.point(*window)).or_default();
+            let sums = &totals.totals;
+            let values = [
+                sums.accept.bytes,
+                sums.accept.records,
+                sums.reject.records,
+                sums.other.records,
+                totals.nodata,
+                totals.skipdata,
+            ];
+            point.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+        }
+        interface.series =
+            points.into_iter().map(|(at, [a, b, c, d, e, f])| [at, a, b, c, d, e, f]).collect();
+        interface.state = state(&interface.totals);
+        interface
+    }
+
+    fn point(&self, window: Window) -> u64 {
+        ((window.start() - self.from).max(0) / self.step).unsigned_abs()
+    }
+
+    fn column_of(&self, window: Window) -> u64 {
+        let first = self.from.div_euclid(self.column);
+        (window.start().div_euclid(self.column) - first).max(0).unsigned_abs()
+    }
+
+    /// Takes the interfaces in; what is beyond the limit becomes one row.
+    fn place(&mut self, order: Vec<(Interface, usize)>) {
+        for (interface, _) in &order {
+            self.totals.merge(&interface.totals);
+        }
+        let more = order.len().saturating_sub(INTERFACES);
+        self.interfaces = order.into_iter().map(|(interface, _)| interface).collect();
+        if more == 0 {
+            return;
+        }
+        let mut rest = Interface { id: format!("{more} more"), ..Interface::default() };
+        let mut points: BTreeMap<u64, [u64; 7]> = BTreeMap::new();
+        for interface in self.interfaces.drain(INTERFACES..) {
+            rest.totals.merge(&interface.totals);
+            rest.last = rest.last.max(interface.last);
+            for values in interface.series {
+                let point = points.entry(values[0]).or_insert([values[0], 0, 0, 0, 0, 0, 0]);
+                point.iter_mut().zip(values).skip(1).for_each(|(sum, value)| *sum += value);
+            }
+            for (path, bytes) in interface.paths {
+                *rest.paths.entry(path).or_default() += bytes;
+            }
+        }
+        rest.series = points.into_values().collect();
+        rest.state = state(&rest.totals);
+        self.interfaces.push(rest);
+    }
+
+    fn list_talkers(&mut self, folded: &[Rollup], index: &BTreeMap<usize, usize>) {
+        let mut by: BTreeMap<Address, BTreeMap<usize, [u64; 3]>> = BTreeMap::new();
+        for (nth, rollup) in folded.iter().enumerate() {
+            self.talkers_error = self.talkers_error.saturating_add(rollup.talkers.error());
+            for (key, talker) in rollup.talkers.iter() {
+                let cell = by.entry(key.remote).or_default().entry(index[&nth]).or_default();
+                let values = [talker.records, talker.bytes_out, talker.bytes_in];
+                cell.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+            }
+        }
+        let heaviest = heaviest(&by, |[_, out, back]| out + back);
+        self.talkers = heaviest
+            .into_iter()
+            .map(|address| Talker {
+                address: address.to_string(),
+                public: address.scope() == Scope::Public,
+                by: by[&address].iter().map(|(at, [n, o, i])| [*at as u64, *n, *o, *i]).collect(),
+            })
+            .collect();
+    }
+
+    fn list_sources(&mut self, folded: &[Rollup], index: &BTreeMap<usize, usize>) {
+        let mut by: BTreeMap<Address, BTreeMap<usize, [u64; 2]>> = BTreeMap::new();
+        let mut times: BTreeMap<Address, (i64, i64)> = BTreeMap::new();
+        for (nth, rollup) in folded.iter().enumerate() {
+            self.sources_error = self.sources_error.saturating_add(rollup.rejected_sources.error());
+            for (address, source) in rollup.rejected_sources.iter() {
+                let cell = by.entry(*address).or_default().entry(index[&nth]).or_default();
+                cell[0] += source.records;
+                cell[1] += u64::from(source.contact_count);
+                let time = times.entry(*address).or_insert((source.first, source.last));
+                *time = (time.0.min(source.first), time.1.max(source.last));
+            }
+        }
+        self.sources = heaviest(&by, |[records, _]| *records)
+            .into_iter()
+            .map(|address| Source {
+                address: address.to_string(),
+                public: address.scope() == Scope::Public,
+                first: times[&address].0,
+                last: times[&address].1,
+                by: by[&address].iter().map(|(at, [n, c])| [*at as u64, *n, *c]).collect(),
+            })
+            .collect();
+    }
+
+    fn list_ports(
+        &mut self,
+        material: &Material,
+        folded: &[Rollup],
+        index: &BTreeMap<usize, usize>,
+    ) {
+        let mut by: BTreeMap<PortKey, BTreeMap<usize, [u64; 1]>> = BTreeMap::new();
+        for (nth, rollup) in folded.iter().enumerate() {
+            self.ports_error = self.ports_error.saturating_add(rollup.rejected_ports.error());
+            for (key, tally) in rollup.rejected_ports.iter() {
+                by.entry(*key).or_default().entry(index[&nth]).or_default()[0] += tally.0;
+            }
+        }
+        let listed = heaviest(&by, |[records]| *records);
+        let wanted: BTreeSet<PortKey> = listed.iter().copied().collect();
+        let mut cells: BTreeMap<PortKey, BTreeMap<(u64, u64), u64>> = BTreeMap::new();
+        for (nth, (_, answer)) in material.answers.iter().enumerate() {
+            for (window, rollup) in answer.hours.iter().chain(&answer.detailed) {
+                let at = (index[&nth] as u64, self.column_of(*window));
+                let ports = rollup.rejected_ports.iter().filter(|(key, _)| wanted.contains(key));
+                for (key, tally) in ports {
+                    *cells.entry(*key).or_default().entry(at).or_default() += tally.0;
+                }
+            }
+        }
+        self.ports = listed
+            .into_iter()
+            .map(|key| Port {
+                protocol: key.protocol,
+                port: key.port,
+                by: cells
+                    .get(&key)
+                    .into_iter()
+                    .flatten()
+                    .map(|((interface, column), n)| [*interface, *column, *n])
+                    .collect(),
+            })
+            .collect();
+    }
+}
+
+fn state(totals: &Totals) -> &'static str {
+    let flows = [totals.accepted, totals.rejected, totals.other];
+    if totals.skipdata > 0 {
+        "gap"
+    } else if flows.iter().all(Sums::is_zero) {
+        "silent"
+    } else {
+        "traffic"
+    }
+}
+
+/// The keys with the most weight overall, and of each interface, heaviest first.
+fn heaviest<K: Ord + Copy, const N: usize>(
+    by: &BTreeMap<K, BTreeMap<usize, [u64; N]>>,
+    weight: impl Fn(&[u64; N]) -> u64,
+) -> Vec<K> {
+    let total = |key: &K| -> u64 { by[key].values().map(&weight).sum() };
+    let mut all: Vec<(u64, K)> = by.keys().map(|key| (total(key), *key)).collect();
+    all.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+    let mut each: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut listed = Vec::new();
+    for (nth, (_, key)) in all.into_iter().enumerate() {
+        let mut wanted = nth < OVERALL;
+        for interface in by[&key].keys() {
+            let count = each.entry(*interface).or_default();
+            *count += 1;
+            wanted |= *count <= EACH;
+        }
+        if wanted {
+            listed.push(key);
+        }
+    }
+    listed
+}
+
+/// Accepted bytes by where they went or came from. What left is told by traffic-path where the format has
+/// it; the rest by whether the other side is private.
+fn paths(rollup: &Rollup) -> BTreeMap<&'static str, u64> {
+    let mut paths: BTreeMap<&'static str, u64> = BTreeMap::new();
+    for (path, bytes) in &rollup.path_bytes {
+        *paths.entry(path_name(*path)).or_default() += bytes;
+    }
+    let pathless = rollup.path_bytes.is_empty();
+    for ((action, direction, scope), sums) in rollup.breakdown.iter() {
+        let name = match (direction, scope) {
+            (Direction::Ingress, Scope::Public) => "from Internet addresses",
+            (Direction::Ingress, _) => "from private addresses",
+            (_, Scope::Public) if pathless => "to Internet addresses",
+            (_, _) if pathless => "to private addresses",
+            _ => continue,
+        };
+        if action != Action::Reject {
+            *paths.entry(name).or_default() += sums.bytes;
+        }
+    }
+    paths
+}
+
+/// `traffic-path` in words.
+fn path_name(path: u8) -> &'static str {
+    match path {
+        1 => "to the same VPC",
+        2 => "to an Internet gateway or gateway endpoint",
+        3 => "to a virtual private gateway",
+        4 => "over peering in the region",
+        5 => "over peering to another region",
+        6 => "to a local gateway",
+        7 => "to a gateway endpoint",
+        8 => "to an Internet gateway",
+        _ => "by another path",
+    }
+}

@@ -1,0 +1,203 @@
+//! Explanations for people and for scripts.
+
+use std::fmt::Write as _;
+
+use flowlog_core::record::Action;
+use flowlog_core::rollup::Evidence as Row;
+use flowlog_core::why::{Basis, End, Evidence, Explanation, Leg, Seen};
+use indicatif::HumanCount;
+use serde_json::{Value, json};
+
+use crate::report::{printable, protocol_name, time};
+
+/// How many services are explained at length; the rest in a line each.
+const AT_LENGTH: usize = 3;
+/// How many services are named at all.
+const NAMED: usize = 20;
+
+/// For people.
+pub fn to_text(evidence: &Evidence, explanations: &[Explanation]) -> String {
+    let mut out = String::new();
+    for explanation in explanations.iter().take(AT_LENGTH) {
+        one(explanation, evidence.basis, &mut out);
+    }
+    for explanation in explanations.iter().skip(AT_LENGTH).take(NAMED) {
+        let _ = writeln!(out, "{} ({})", explanation.verdict, explanation.sureness.name());
+    }
+    let more = explanations.len().saturating_sub(AT_LENGTH + NAMED);
+    if more > 0 {
+        let _ = writeln!(out, "… and {more} more ports; name one to have it explained.");
+    }
+    let _ = writeln!(out, "\nRests on {}.", basis(evidence.basis));
+    for (name, address, end) in
+        [("From", evidence.path.src, &evidence.src), ("To", evidence.path.dst, &evidence.dst)]
+    {
+        let _ = writeln!(out, "{name} {address}: {}", describe(end));
+    }
+    if evidence.reverse > 0 {
+        let _ = writeln!(
+            out,
+            "{} records are of connections the other way round, which {} opened.",
+            HumanCount(evidence.reverse),
+            evidence.path.dst
+        );
+    }
+    out
+}
+
+fn basis(basis: Basis) -> &'static str {
+    match basis {
+        Basis::Records => "every record of the files",
+        Basis::RollUps => "the store's roll-ups",
+    }
+}
+
+fn describe(end: &End) -> String {
+    if end.interfaces.is_empty() {
+        return "no interface in the data has this address".to_owned();
+    }
+    let ids = end.interfaces.iter().map(|(id, place)| match place.subnet_id.as_str() {
+        "" => printable(id),
+        subnet => format!("{} in {}", printable(id), printable(subnet)),
+    });
+    let mut text = ids.take(4).collect::<Vec<_>>().join(", ");
+    if let Some((first, last)) = end.span {
+        let _ = write!(text, ", {} to {}", time(first), time(last));
+    }
+    if !end.gaps.is_empty() {
+        let _ = write!(text, ", {} gap(s)", end.gaps.len());
+    }
+    text
+}
+
+fn one(explanation: &Explanation, basis: Basis, out: &mut String) {
+    // Roll-ups keep the packets of what was accepted, not its records.
+    let unit = if basis == Basis::RollUps { "packets" } else { "records" };
+    if !out.is_empty() {
+        out.push('\n');
+    }
+    let _ = writeln!(out, "{}\n  {}", explanation.verdict, explanation.sureness.name());
+    for (title, lines) in [
+        ("Why", &explanation.causes),
+        ("What to do", &explanation.advice),
+        ("Note", &explanation.notes),
+    ] {
+        for (n, line) in lines.iter().enumerate() {
+            let title = if n == 0 { format!("{title}:") } else { String::new() };
+            let _ = writeln!(out, "  {title:<11} {line}");
+        }
+    }
+    for (name, leg) in legs(explanation) {
+        for (unit, verdict, seen) in
+            [(unit, "accepted", &leg.accepted), ("records", "refused", &leg.refused)]
+        {
+            if seen.is_empty() {
+                continue;
+            }
+            let _ = writeln!(
+                out,
+                "  {name}: {} {unit} {verdict}, {} to {}",
+                HumanCount(seen.records),
+                time(seen.first),
+                time(seen.last)
+            );
+            for row in &seen.rows {
+                let _ = writeln!(out, "      {}", row_text(row));
+            }
+        }
+    }
+}
+
+fn legs(explanation: &Explanation) -> [(&'static str, &Leg); 4] {
+    let legs = &explanation.legs;
+    [
+        ("sent, where it left", &legs.sent),
+        ("sent, where it arrived", &legs.arrived),
+        ("answer, where it left", &legs.answered),
+        ("answer, where it arrived", &legs.returned),
+    ]
+}
+
+fn row_text(row: &Row) -> String {
+    let address = |address: Option<flowlog_core::record::Address>| {
+        address.map_or_else(|| "-".to_owned(), |a| a.to_string())
+    };
+    format!(
+        "{} {} → {} {}→{} {}, {} packets, {} bytes: {}",
+        time(row.start),
+        address(row.srcaddr),
+        address(row.dstaddr),
+        row.srcport,
+        row.dstport,
+        protocol_name(row.protocol),
+        row.packets,
+        row.bytes,
+        action(row.action)
+    )
+}
+
+fn action(action: Action) -> &'static str {
+    match action {
+        Action::Accept => "ACCEPT",
+        Action::Reject => "REJECT",
+        Action::Other => "-",
+    }
+}
+
+/// For scripts.
+pub fn to_json(evidence: &Evidence, explanations: &[Explanation]) -> Value {
+    json!({
+        "src": evidence.path.src.to_string(),
+        "dst": evidence.path.dst.to_string(),
+        "basis": match evidence.basis { Basis::Records => "records", Basis::RollUps => "rollups" },
+        "ends": { "src": end_json(&evidence.src), "dst": end_json(&evidence.dst) },
+        "reverse_records": evidence.reverse,
+        "explanations": explanations.iter().map(explanation_json).collect::<Vec<_>>(),
+    })
+}
+
+fn end_json(end: &End) -> Value {
+    json!({
+        "interfaces": end.interfaces.iter().map(|(id, place)| json!({
+            "interface_id": id, "vpc_id": place.vpc_id, "subnet_id": place.subnet_id,
+        })).collect::<Vec<_>>(),
+        "gaps": end.gaps,
+        "from": end.span.map(|(first, _)| first),
+        "to": end.span.map(|(_, last)| last),
+    })
+}
+
+fn explanation_json(explanation: &Explanation) -> Value {
+    let legs = &explanation.legs;
+    let leg = |leg: &Leg| json!({ "accepted": seen(&leg.accepted), "refused": seen(&leg.refused) });
+    json!({
+        "protocol": explanation.service.map(|s| s.protocol),
+        "port": explanation.service.map(|s| s.port),
+        "outcome": explanation.outcome.code(),
+        "sureness": explanation.sureness.name(),
+        "verdict": explanation.verdict,
+        "causes": explanation.causes,
+        "advice": explanation.advice,
+        "notes": explanation.notes,
+        "legs": {
+            "sent": leg(&legs.sent), "arrived": leg(&legs.arrived),
+            "answered": leg(&legs.answered), "returned": leg(&legs.returned),
+        },
+    })
+}
+
+fn seen(seen: &Seen) -> Value {
+    if seen.is_empty() {
+        return Value::Null;
+    }
+    json!({
+        "records": seen.records, "packets": seen.packets, "first": seen.first, "last": seen.last,
+        "tcp_flags": seen.flags, "reject_reasons": seen.reasons,
+        "rows": seen.rows.iter().map(|row| json!({
+            "start": row.start, "end": row.end,
+            "srcaddr": row.srcaddr.map(|a| a.to_string()), "dstaddr": row.dstaddr.map(|a| a.to_string()),
+            "srcport": row.srcport, "dstport": row.dstport, "protocol": row.protocol,
+            "packets": row.packets, "bytes": row.bytes, "action": action(row.action),
+        })).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,270 @@
+//! The questions as a person asks them: of a file, over HTTP, on the page that `serve` shows.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use flowlog_cli::embedded::{EmbeddedDb, Location};
+use flowlog_cli::generate::{self, Attack, FileFormat, Layout, Plan};
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn command(folder: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flowlog"));
+    command.current_dir(folder).args(args);
+    command
+}
+
+/// What a command prints; it must succeed.
+fn printed(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}: {error}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A folder with a generated day in `day` and its store in `s.db`.
+fn day() -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let attacks = vec![Attack::Misconfiguration, Attack::SensitivePortExposed];
+    let file_format = FileFormat::PlainText;
+    let format = Layout::V5;
+    let start = 1_793_491_200;
+    let plan = Plan { seed: 4, start, minutes: 90, rate: 40, format, file_format, attacks };
+    generate::write(&plan, &folder.path().join("day")).unwrap();
+    let ran =
+        command(folder.path(), &["local", "day/AWSLogs", "--store", "s.db"]).output().unwrap();
+    assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
+    folder
+}
+
+const QUESTIONS: [&[&str]; 10] = [
+    &["top", "--by", "peers"],
+    &["rejected", "--since", "30m"],
+    &["who", "10.1.32.11"],
+    &["coverage"],
+    &["diff", "--since", "2026-11-01T00:45Z", "--until", "2026-11-01T01:30Z"],
+    &["compliance"],
+    &["why", "10.1.0.31", "10.0.16.51:6379"],
+    &["report"],
+    &["top", "--interface", "eni-none"],
+    &["rejected", "--account", "123456789012"],
+];
+
+fn ask<'a>(question: &[&'a str], rest: &[&'a str]) -> Vec<&'a str> {
+    [question, &["--format", "json"], rest].concat()
+}
+
+/// Without the moment that it was made at.
+fn answer(text: &str) -> Value {
+    let mut value: Value = serde_json::from_str(text).unwrap();
+    if let Some(made) = value.pointer_mut("/answer/made") {
+        *made = Value::Null;
+    }
+    value
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_and_tables_over_http_give_the_same_answers() {
+    let folder = day();
+    let of_file = QUESTIONS.map(|question| {
+        let args = ask(question, &["--store", "s.db"]);
+        answer(&printed(&mut command(folder.path(), &args)))
+    });
+    let location = Location::File(folder.path().join("s.db"));
+    let database = EmbeddedDb::open(location).await.unwrap();
+    for (question, expected) in QUESTIONS.iter().zip(of_file) {
+        let mut over_http = command(folder.path(), &ask(question, &[]));
+        over_http
+            .env("AWS_ENDPOINT_URL_DYNAMODB", database.endpoint())
+            .env("AGGREGATES_TABLE", &database.tables().aggregates)
+            .env("CONTROL_TABLE", &database.tables().control)
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_ACCESS_KEY_ID", "local")
+            .env("AWS_SECRET_ACCESS_KEY", "local");
+        let found = tokio::task::block_in_place(|| printed(&mut over_http));
+        assert_eq!(answer(&found), expected, "{question:?}");
+    }
+}
+
+#[test]
+fn changes_and_exposure_are_told() {
+    let folder = day();
+    let diff = printed(&mut command(
+        folder.path(),
+        &[
+            "diff",
+            "--store",
+            "s.db",
+            "--since",
+            "2026-11-01T00:45Z",
+            "--until",
+            "2026-11-01T01:30Z",
+            "--format",
+            "json",
+        ],
+    ));
+    let diff: Value = serde_json::from_str(&diff).unwrap();
+    let (earlier, later) = (&diff["answer"]["compared_with"], &diff);
+    assert_eq!(earlier["to"], later["from"], "the time just before");
+    let length = |value: &Value| value["to"].as_i64().unwrap() - value["from"].as_i64().unwrap();
+    assert_eq!(length(earlier), length(later));
+    let rejected = |time: &str| diff["answer"][time]["rejected"]["records"].as_u64().unwrap();
+    assert!(rejected("before") > 0 && rejected("after") > 0);
+
+    // The planted stranger held RDP sessions with edge-1.
+    let text = printed(&mut command(folder.path(), &["compliance", "--store", "s.db"]));
+    assert!(text.contains("tcp 3389: "), "{text}");
+    let truth: Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("day/truth.json")).unwrap())
+            .unwrap();
+    let attack = &truth["attacks"][1];
+    for name in ["interface_id", "source"] {
+        assert!(text.contains(attack[name].as_str().unwrap()), "{text}");
+    }
+    let without = printed(&mut command(folder.path(), &["rejected", "--store", "s.db"]));
+    assert!(without.contains("nothing is known of the day before"), "{without}");
+    let since = ["rejected", "--store", "s.db", "--since", "30m"];
+    assert!(!printed(&mut command(folder.path(), &since)).contains("cannot be told"));
+}
+
+fn get(address: &str, path: &str, host: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+#[test]
+fn the_page_is_served_to_this_machine_only() {
+    let folder = day();
+    let page = folder.path().join("page.html");
+    printed(&mut command(folder.path(), &["report", "--store", "s.db", "-o", "page.html"]));
+    let numbers =
+        printed(&mut command(folder.path(), &["report", "--store", "s.db", "--format", "json"]));
+    let mut serving = command(folder.path(), &["serve", "--store", "s.db", "--port", "0"]);
+    let mut serving = serving.stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(serving.stderr.take().unwrap()).read_line(&mut first).unwrap();
+    let address = first.split("http://").nth(1).and_then(|rest| rest.split(' ').next());
+    let address = address.unwrap_or_else(|| panic!("{first}")).to_owned();
+    assert!(address.starts_with("127.0.0.1:"), "{address}");
+
+    let found = get(&address, "/", &address);
+    let (head, body) = found.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 200") && head.contains("cache-control: no-store"), "{head}");
+    assert!(body.contains(&std::fs::read_to_string(&page).unwrap()), "the same page");
+    assert!(get(&address, "/report.json", &address).contains(numbers.trim_end()));
+    let rebound = get(&address, "/", "attacker.example");
+    assert!(rebound.starts_with("HTTP/1.1 403"), "{rebound}");
+    serving.kill().unwrap();
+    serving.wait().unwrap();
+}
+
+#[test]
+fn what_cannot_be_asked_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    for (args, expected) in [
+        (&["report", "--store", "s.db"][..], "the store is empty"),
+        (&["top"], "AGGREGATES_TABLE"),
+        (&["why", "10.0.0.1", "10.0.0.2:99999"], "ADDRESS:PORT"),
+        (&["why", "10.0.0.1", "10.0.0.2", "--data", "nowhere"], "could be read"),
+    ] {
+        let output = command(folder.path(), args).env_remove("AGGREGATES_TABLE").output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && error.contains(expected), "{args:?}: {error}");
+    }
+}
+
+#[test]
+fn alerts_are_listed_silenced_and_resolved() {
+    let folder = day();
+    let list = |more: &[&str]| -> Value {
+        let args = [&["alerts", "--store", "s.db", "--format", "json"], more].concat();
+        serde_json::from_str(&printed(&mut command(folder.path(), &args))).unwrap()
+    };
+    let before = list(&[]);
+    let alerts = before["alerts"].as_array().unwrap();
+    let exposed = alerts.iter().find(|alert| alert["rule"] == "sensitive-port-exposed").unwrap();
+    let key = exposed["key"].as_str().unwrap();
+    let entry = printed(&mut command(folder.path(), &["silence", key, "--store", "s.db"]));
+    assert!(entry.starts_with("[[suppress]]\nrule = \"sensitive-port-exposed\""), "{entry}");
+    let said = printed(&mut command(folder.path(), &["resolve", key, "--store", "s.db"]));
+    assert_eq!(said, format!("{key}: resolved\n"));
+    let open = list(&["--open"]);
+    assert!(open["alerts"].as_array().unwrap().iter().all(|alert| alert["key"] != key), "{open}");
+    assert_eq!(list(&[])["alerts"].as_array().unwrap().len(), alerts.len(), "kept for history");
+    // The page marks it where it was.
+    let page =
+        printed(&mut command(folder.path(), &["report", "--store", "s.db", "--format", "json"]));
+    let page: Value = serde_json::from_str(&page).unwrap();
+    let marks = page["alerts"].as_array().unwrap();
+    assert!(marks.iter().any(|mark| mark["rule"] == "sensitive-port-exposed"), "{marks:?}");
+    let wrong =
+        command(folder.path(), &["resolve", "digest#hourly", "--store", "s.db"]).output().unwrap();
+    assert!(!wrong.status.success());
+}
+
+#[test]
+fn a_backfill_run_twice_counts_once() {
+    let folder = day();
+    let backfill = |since: &str| {
+        let args = ["backfill", "day/AWSLogs", "--since", since, "--store", "b.db", "--json"];
+        let done = printed(&mut command(folder.path(), &args));
+        serde_json::from_str::<Value>(&done).unwrap()
+    };
+    let late = backfill("2026-11-01T01:00Z");
+    assert!(late["ingested"].as_u64() > Some(0) && late["outside"].as_u64() > Some(0), "{late}");
+    let rest = backfill("2026-11-01");
+    assert_eq!((&rest["known"], &rest["outside"]), (&late["ingested"], &Value::from(0)));
+    assert_eq!(rest["ingested"], late["outside"]);
+    let again = backfill("2026-11-01");
+    assert_eq!(again["ingested"], 0);
+    // The same as what the whole pipeline makes of the day.
+    let top = |store| {
+        let args = ["top", "-n", "1000", "--store", store, "--format", "json"];
+        answer(&printed(&mut command(folder.path(), &args)))
+    };
+    assert_eq!(top("b.db"), top("s.db"));
+}
+
+#[test]
+fn shells_and_manuals_know_every_command() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = printed(&mut command(folder.path(), &["completions", "bash"]));
+    printed(&mut command(folder.path(), &["man", "-o", "man"]));
+    for name in
+        ["top", "rejected", "who", "coverage", "diff", "compliance", "why", "report", "serve"]
+    {
+        assert!(script.contains(&format!("flowlog__subcmd__{name}")), "{name} in {script}");
+        let page = folder.path().join("man").join(format!("flowlog-{name}.1"));
+        assert!(std::fs::read_to_string(&page).unwrap().contains(".SH OPTIONS"), "{page:?}");
+    }
+    let csv = day();
+    let text =
+        printed(&mut command(csv.path(), &["rejected", "--store", "s.db", "--format", "csv"]));
+    let lists: Vec<&str> = text.lines().filter_map(|line| line.split(',').next()).collect();
+    assert!(
+        ["list", "subjects", "sources", "ports"].iter().all(|list| lists.contains(list)),
+        "{text}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stack_is_known_by_its_tables() {
+    use flowlog_aws::{DynamoDbStore, Tables, schema};
+    let folder = day();
+    let location = Location::File(folder.path().join("s.db"));
+    let database = EmbeddedDb::open(location).await.unwrap();
+    let name = |table: &str| format!("flowlog-{table}-1A2B3C");
+    let tables = Tables { aggregates: name("FlowAggregates"), control: name("FlowControl") };
+    let store = DynamoDbStore::new(database.config(), tables.clone());
+    schema::create_tables(&store).await.unwrap();
+    let found = schema::tables_of_stack(database.config(), "flowlog").await.unwrap();
+    assert_eq!(found, Some(tables));
+    assert_eq!(schema::tables_of_stack(database.config(), "flow").await.unwrap(), None);
+}

@@ -1,0 +1,192 @@
+//! `top`, `rejected`, `who` and `coverage` against sums made here, from the text of the objects and with
+//! no code of the readers: columns by the header's names, addresses as text.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+
+use flowlog_cli::ask::{By, Subject, hours, read, rejected, top, who, whole_period};
+use flowlog_cli::generate::Attack;
+use flowlog_core::record::{Address, Window};
+use flowlog_core::store::memory::MemoryStore;
+use flowlog_s3_parser::handle;
+
+use crate::support::{Day, generate, parser, sqs};
+
+/// One record: column name to value.
+type Row = BTreeMap<String, String>;
+
+#[expect(
+    clippy::disallowed_types,
+    reason = "a reader of the test's own; no object is hostile here"
+)]
+fn rows(day: &Day) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for object in &day.truth.objects {
+        let file = std::fs::File::open(day.path().join(&object.key)).unwrap();
+        let mut text = String::new();
+        flate2::read::MultiGzDecoder::new(file).read_to_string(&mut text).unwrap();
+        let mut lines = text.lines();
+        let header: Vec<&str> = lines.next().unwrap().split(' ').collect();
+        for line in lines {
+            let row = header.iter().zip(line.split(' '));
+            rows.push(row.map(|(k, v)| ((*k).to_owned(), v.to_owned())).collect());
+        }
+    }
+    rows
+}
+
+fn number(row: &Row, column: &str) -> u64 {
+    row[column].parse().unwrap()
+}
+
+/// Records, packets, bytes in, bytes out.
+type Sums = [u64; 4];
+
+/// Sums by (port, protocol).
+type ByPort = BTreeMap<(u64, u64), Sums>;
+
+#[derive(Default)]
+struct Counted {
+    /// By address, then interface, then (port, protocol).
+    talkers: BTreeMap<String, BTreeMap<String, ByPort>>,
+    /// Rejected records, packets, bytes.
+    rejected: [u64; 3],
+    by_interface: BTreeMap<String, u64>,
+    /// Records, first start, last end, by source.
+    sources: BTreeMap<String, (u64, u64, u64)>,
+    ports: BTreeMap<(u64, u64), u64>,
+    /// By hour: interface-windows, accepted, rejected, NODATA, SKIPDATA.
+    hours: BTreeMap<u64, [u64; 4]>,
+    windows: BTreeMap<u64, BTreeSet<(String, u64)>>,
+}
+
+fn count(rows: &[Row]) -> Counted {
+    let mut counted = Counted::default();
+    for row in rows {
+        let interface = row["interface-id"].clone();
+        let start = number(row, "start");
+        let hour = counted.hours.entry(start / 3600 * 3600).or_default();
+        let windows = counted.windows.entry(start / 3600 * 3600).or_default();
+        windows.insert((interface.clone(), start / 300));
+        match (row["log-status"].as_str(), row["action"].as_str()) {
+            ("NODATA", _) => hour[2] += 1,
+            ("SKIPDATA", _) => hour[3] += 1,
+            (_, "ACCEPT") => {
+                hour[0] += 1;
+                let egress = row["flow-direction"] == "egress";
+                let remote = &row[if egress { "pkt-dstaddr" } else { "pkt-srcaddr" }];
+                let port = number(row, "srcport").min(number(row, "dstport"));
+                let by_port = counted.talkers.entry(remote.clone()).or_default();
+                let sums = by_port.entry(interface).or_default();
+                let sums = sums.entry((port, number(row, "protocol"))).or_default();
+                sums[0] += 1;
+                sums[1] += number(row, "packets");
+                sums[if egress { 3 } else { 2 }] += number(row, "bytes");
+            }
+            (_, "REJECT") => {
+                hour[1] += 1;
+                counted.rejected[0] += 1;
+                counted.rejected[1] += number(row, "packets");
+                counted.rejected[2] += number(row, "bytes");
+                *counted.by_interface.entry(interface).or_default() += 1;
+                let source = counted.sources.entry(row["pkt-srcaddr"].clone());
+                let source = source.or_insert((0, u64::MAX, 0));
+                *source = (source.0 + 1, source.1.min(start), source.2.max(number(row, "end")));
+                let port = (number(row, "protocol"), number(row, "dstport"));
+                *counted.ports.entry(port).or_default() += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    counted
+}
+
+fn add(a: Sums, b: &Sums) -> Sums {
+    [a[0] + b[0], a[1] + b[1], a[2] + b[2], a[3] + b[3]]
+}
+
+#[tokio::test]
+async fn answers_equal_a_count_of_the_lines() {
+    for seed in 1..=10 {
+        // Few enough records that no list is cut, so that every answer is exact.
+        let day = generate(seed, 90, 30, &[Attack::Misconfiguration, Attack::BruteForce]);
+        let app = parser(day.objects(), MemoryStore::default());
+        let objects: Vec<_> = day.objects().objects().map(|(object, _)| object.clone()).collect();
+        handle(&app, sqs(&objects)).await.unwrap();
+        let period = whole_period(&app.store).await.unwrap().unwrap();
+        let material = read(&app.store, &Subject::Everything, period).await.unwrap();
+        let counted = count(&rows(&day));
+
+        let found = top(&material, By::Bytes, usize::MAX);
+        assert_eq!(found.error_bytes, 0, "seed {seed}: nothing is cut");
+        let found: BTreeMap<String, (u64, Sums)> = found
+            .rows
+            .iter()
+            .map(|row| {
+                let s = &row.sums;
+                let sums = [s.records, s.packets_in + s.packets_out, s.bytes_in, s.bytes_out];
+                (row.address.to_string(), (row.peers, sums))
+            })
+            .collect();
+        let expected: BTreeMap<String, (u64, Sums)> = counted
+            .talkers
+            .iter()
+            .map(|(address, by)| {
+                let sums = by.values().flat_map(|ports| ports.values()).fold([0; 4], add);
+                (address.clone(), (by.len() as u64, sums))
+            })
+            .collect();
+        assert_eq!(found, expected, "seed {seed}: top");
+
+        let found = rejected(&material, None, usize::MAX);
+        assert_eq!((found.sources_error, found.ports_error), (0, 0));
+        let total = [found.total.records, found.total.packets, found.total.bytes];
+        assert_eq!(total, counted.rejected, "seed {seed}");
+        let subjects = found.by_subject.iter().map(|(id, sums)| (id.clone(), sums.records));
+        assert_eq!(subjects.collect::<BTreeMap<_, _>>(), counted.by_interface);
+        let sources = found.sources.iter().map(|(address, s)| {
+            let times = (s.first.unsigned_abs(), s.last.unsigned_abs());
+            (address.to_string(), (s.records, times.0, times.1))
+        });
+        assert_eq!(sources.collect::<BTreeMap<_, _>>(), counted.sources, "seed {seed}: sources");
+        let ports = found.ports.iter();
+        let ports = ports.map(|(key, n)| ((u64::from(key.protocol), u64::from(key.port)), *n));
+        assert_eq!(ports.collect::<BTreeMap<_, _>>(), counted.ports, "seed {seed}: ports");
+
+        for (address, by) in counted.talkers.iter().step_by(7) {
+            let found = who(&material, Address::parse(address).unwrap());
+            let mut seen = BTreeMap::new();
+            for one in found.seen.iter().filter(|one| !one.talked.is_empty()) {
+                let ports = one.talked.iter().map(|(key, t)| {
+                    let sums = [t.records, t.packets_in + t.packets_out, t.bytes_in, t.bytes_out];
+                    ((u64::from(key.port), u64::from(key.protocol)), sums)
+                });
+                seen.insert(one.subject.clone(), ports.collect::<BTreeMap<_, _>>());
+            }
+            assert_eq!(&seen, by, "seed {seed}: who {address}");
+        }
+        for (address, (records, ..)) in counted.sources.iter().step_by(7) {
+            let found = who(&material, Address::parse(address).unwrap());
+            let refused: u64 =
+                found.seen.iter().filter_map(|one| one.refused.as_ref()).map(|s| s.records).sum();
+            assert_eq!(refused, *records, "seed {seed}: who {address}");
+        }
+
+        let found = hours(&material);
+        let found = found.iter().map(|(start, hour)| {
+            let t = &hour.totals;
+            let counts = [t.totals.accept.records, t.totals.reject.records, t.nodata, t.skipdata];
+            (start.start().unsigned_abs(), (hour.windows, counts))
+        });
+        let expected = counted
+            .hours
+            .iter()
+            .map(|(hour, counts)| (*hour, (counted.windows[hour].len() as u64, *counts)));
+        assert_eq!(
+            found.collect::<BTreeMap<_, _>>(),
+            expected.collect::<BTreeMap<_, _>>(),
+            "seed {seed}"
+        );
+        assert_eq!(period.from, Window::of(crate::support::START).unwrap());
+    }
+}

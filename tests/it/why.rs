@@ -1,0 +1,183 @@
+//! `flowlog why` finds what the generator planted, from the records of both interfaces and, as far
+//! as they go, from the roll-ups of the same days.
+
+use flowlog_cli::ask::{Subject, read, whole_period};
+use flowlog_cli::generate::{self, Attack, FileFormat, Layout, Plan, Truth};
+use flowlog_cli::why::{from_records, from_rollups};
+use flowlog_core::decode::Fallback;
+use flowlog_core::record::Address;
+use flowlog_core::store::memory::MemoryStore;
+use flowlog_core::why::{Explanation, Outcome, Path, Sureness};
+use flowlog_s3_parser::handle;
+
+use crate::support::{Day, START, parser, sqs};
+
+const BASTION: &str = "10.0.0.20";
+const WEB_1: &str = "10.0.0.31";
+const WEB_2: &str = "10.0.1.32";
+const APP_1: &str = "10.0.16.41";
+const APP_2: &str = "10.0.17.42";
+const CACHE_1: &str = "10.0.16.51";
+const EDGE_1: &str = "10.1.0.31";
+const BATCH_1: &str = "10.1.16.21";
+const DB_1: &str = "10.1.32.11";
+const THIRD: &str = "10.2.16.77";
+
+const ARRIVING: Outcome = Outcome::RefusedForward { leaving: false };
+
+/// A question, what is planted there, and what the first cause must name.
+type Case = (Attack, &'static str, &'static str, u16, Outcome, &'static str);
+
+const CASES: [Case; 8] = [
+    (Attack::Misconfiguration, EDGE_1, CACHE_1, 6379, ARRIVING, "security group"),
+    (
+        Attack::EgressRefused,
+        APP_1,
+        CACHE_1,
+        6380,
+        Outcome::RefusedForward { leaving: true },
+        "outbound",
+    ),
+    (
+        Attack::AsymmetricPath,
+        WEB_2,
+        EDGE_1,
+        8443,
+        Outcome::RefusedBack { leaving: false },
+        "network ACL",
+    ),
+    (
+        Attack::AnswerRefused,
+        APP_2,
+        BATCH_1,
+        9443,
+        Outcome::RefusedBack { leaving: true },
+        "network ACL",
+    ),
+    (Attack::MissingRoute, BATCH_1, APP_1, 8444, Outcome::NeverArrived, "no route to 10.0.16.41"),
+    (
+        Attack::MissingReturnRoute,
+        WEB_1,
+        BATCH_1,
+        8445,
+        Outcome::AnswerLost,
+        "no route to 10.0.0.31",
+    ),
+    (Attack::TransitivePeering, BATCH_1, THIRD, 5433, Outcome::NeverArrived, "not transitive"),
+    (Attack::DataGap, DB_1, APP_1, 9999, Outcome::Gap, "SKIPDATA"),
+];
+
+fn day(seed: u64, minutes: u32, format: Layout, attacks: &[Attack]) -> Day {
+    let folder = tempfile::tempdir().unwrap();
+    let attacks = attacks.to_vec();
+    let file_format = FileFormat::PlainText;
+    let plan = Plan { seed, start: START, minutes, rate: 60, format, file_format, attacks };
+    let truth = generate::write(&plan, folder.path()).unwrap();
+    Day { folder, truth }
+}
+
+fn path(src: &str, dst: &str, port: u16) -> Path {
+    let address = |text| Address::parse(text).unwrap();
+    Path { src: address(src), dst: address(dst), port: Some(port), protocol: None }
+}
+
+fn by_records(day: &Day, path: Path) -> Explanation {
+    let paths = [day.path()];
+    let time = (i64::MIN, i64::MAX);
+    let mut complain = |line| panic!("{line}");
+    let evidence = from_records(&paths, path, time, &Fallback::Default, &mut complain).unwrap();
+    let mut found = evidence.explain();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.remove(0)
+}
+
+#[test]
+fn records_show_every_planted_cause() {
+    let planted: Vec<Attack> = CASES.iter().map(|case| case.0).collect();
+    for seed in 1..=10 {
+        for format in Layout::ALL {
+            let day = day(seed, 60, format, &planted);
+            for (attack, src, dst, port, outcome, cause) in CASES {
+                let found = by_records(&day, path(src, dst, port));
+                let place = format!("{attack}, seed {seed}, {format}: {found:?}");
+                assert_eq!(found.outcome, outcome, "{place}");
+                // Without traffic-path nothing says that the packets took the peering: a missing route
+                // and a peering that leads no further look the same, and both are named.
+                let tells = attack != Attack::TransitivePeering || format == Layout::V5;
+                let causes = &found.causes[..if tells { 1 } else { 2 }];
+                assert!(causes.iter().any(|found| found.contains(cause)), "{place}");
+                let sure = match attack {
+                    Attack::TransitivePeering | Attack::DataGap => Sureness::Likely,
+                    // Ordinary traffic has a gap a day, which may be at either end.
+                    _ => found.sureness.max(Sureness::Likely),
+                };
+                assert_eq!(found.sureness, sure, "{place}");
+            }
+            for (src, dst, port) in [(APP_1, DB_1, 5432), (WEB_1, APP_1, 8080)] {
+                let found = by_records(&day, path(src, dst, port));
+                assert_eq!(found.outcome, Outcome::Accepted, "{found:?}");
+            }
+            let found = by_records(&day, path(APP_2, EDGE_1, 9999));
+            assert!(matches!(found.outcome, Outcome::NoTraffic | Outcome::Gap), "{found:?}");
+        }
+    }
+}
+
+fn source(truth: &Truth, nth: usize) -> &str {
+    truth.attacks[nth].source.as_deref().unwrap()
+}
+
+#[test]
+fn records_show_what_attackers_met() {
+    for seed in 1..=10 {
+        let attacks = [
+            Attack::RejectedThenAccepted,
+            Attack::SensitivePortExposed,
+            Attack::PortScan,
+            Attack::BruteForce,
+        ];
+        let day = day(seed, 60, Layout::V2, &attacks);
+        let intruder = source(&day.truth, 0);
+        assert_eq!(by_records(&day, path(intruder, BASTION, 21)).outcome, ARRIVING);
+        assert_eq!(by_records(&day, path(intruder, BASTION, 2222)).outcome, Outcome::Accepted);
+        let stranger = source(&day.truth, 1);
+        assert_eq!(by_records(&day, path(stranger, EDGE_1, 3389)).outcome, Outcome::Accepted);
+        let guesser = source(&day.truth, 3);
+        assert_eq!(by_records(&day, path(guesser, BASTION, 22)).outcome, Outcome::Accepted);
+
+        let victim = day.truth.attacks[2].interface_id.clone().unwrap();
+        let name = day.truth.names.iter().find(|name| name.interface_id == victim).unwrap().name;
+        let address = match name {
+            "app-1" => APP_1,
+            "app-2" => APP_2,
+            "web-1" => WEB_1,
+            "web-2" => WEB_2,
+            "cache-1" => CACHE_1,
+            other => panic!("{other}"),
+        };
+        assert_eq!(by_records(&day, path(source(&day.truth, 2), address, 23)).outcome, ARRIVING);
+    }
+}
+
+#[tokio::test]
+async fn rollups_show_refusals() {
+    for seed in 1..=10 {
+        let refusals = &CASES[..4];
+        let planted: Vec<Attack> = refusals.iter().map(|case| case.0).collect();
+        let day = day(seed, 60, Layout::V5, &planted);
+        let app = parser(day.objects(), MemoryStore::default());
+        let objects: Vec<_> = day.objects().objects().map(|(object, _)| object.clone()).collect();
+        handle(&app, sqs(&objects)).await.unwrap();
+        let period = whole_period(&app.store).await.unwrap().unwrap();
+        let material = read(&app.store, &Subject::Everything, period).await.unwrap();
+        for (attack, src, dst, port, outcome, cause) in refusals {
+            let found = from_rollups(&material, path(src, dst, *port)).explain();
+            let place = format!("{attack}, seed {seed}: {found:?}");
+            assert_eq!(found.len(), 1, "{place}");
+            assert_eq!(found[0].outcome, *outcome, "{place}");
+            assert!(found[0].causes[0].contains(cause), "{place}");
+            assert_eq!(found[0].sureness, Sureness::Likely, "{place}");
+            assert!(found[0].notes.iter().any(|note| note.contains("roll-ups")), "{place}");
+        }
+    }
+}

@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+"""The page of `flowlog report` in headless Chromium, offline: no error on the console, no request, the numbers of
+`--format json`, filters, keyboard, both themes, hostile names.
+
+    page_tests.py --flowlog PATH [--chromium PATH] [--shots DIR]
+
+Exits with 0 and `skipped:` lines where there is no Chromium. What the page sums is summed here once more, from the JSON alone.
+"""
+
+import argparse
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
+
+from checks import Checks
+
+BROWSERS = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"]
+CHARTS = ["time", "talkers", "sources", "flows", "ports", "coverage"]
+HEADER = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status vpc-id subnet-id instance-id interface-tag"
+HOSTILE = "%3C%2Fscript%3E%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E"
+
+
+def report(flowlog, folder, data, by="local"):
+    """Ingests data; the page, and its numbers as `--format json` has them."""
+    store, page = folder / "flowlog.db", folder / "report.html"
+    subprocess.run([flowlog, by, data, "--store", store], check=True, capture_output=True, timeout=900)
+    subprocess.run([flowlog, "report", "--store", store, "-o", page], check=True, capture_output=True, timeout=300)
+    done = subprocess.run([flowlog, "report", "--store", store, "--format", "json"], check=True, capture_output=True, timeout=300)
+    return page, json.loads(done.stdout)
+
+
+def read_table(page, name):
+    """The body of a table as lists of cells; numbers where a cell is one."""
+    rows = page.evaluate(
+        "id => [...document.querySelectorAll(`#${id}-table tbody tr`)].map(r => [...r.cells].map(c => c.textContent))", name)
+
+    def cell(text):
+        plain = text.replace(",", "")
+        return int(plain) if plain.isdigit() else text
+
+    return [[cell(text) for text in row] for row in rows]
+
+
+def cards(page):
+    return page.evaluate("() => Object.fromEntries([...document.querySelectorAll('.card')].map(c => [c.dataset.name, Number(c.dataset.exact)]))")
+
+
+def expected_cards(data, keep):
+    kept = [i for n, i in enumerate(data["interfaces"]) if keep(n, i)]
+    chosen = [i["totals"] for i in kept]
+    vpcs = {i["vpc"] for i in kept}
+    # An alert may be of a whole VPC, which is there if its interfaces are.
+    whole = {v for v in vpcs if all(keep(n, i) for n, i in enumerate(data["interfaces"]) if i["vpc"] == v)}
+    places = {i["id"] for i in kept} | whole
+    return {
+        "accepted bytes": sum(t["accepted"]["bytes"] for t in chosen),
+        "accepted records": sum(t["accepted"]["records"] for t in chosen),
+        "refused records": sum(t["rejected"]["records"] for t in chosen),
+        "interfaces": len(chosen),
+        "SKIPDATA: gaps": sum(t["skipdata"] for t in chosen),
+        "alerts": sum(1 for a in data["alerts"] if len(chosen) == len(data["interfaces"]) or a["interface"] in places),
+    }
+
+
+def expected_talkers(data, keep):
+    """Address, records, bytes to it, bytes from it, interfaces; heaviest first."""
+    kept = {n for n, i in enumerate(data["interfaces"]) if keep(n, i)}
+    rows = []
+    for talker in data["talkers"]:
+        by = [b for b in talker["by"] if b[0] in kept]
+        if by:
+            rows.append([talker["address"]] + [sum(b[k] for b in by) for k in (1, 2, 3)] + [len(by)])
+    return sorted(rows, key=lambda r: -(r[2] + r[3]))
+
+
+def check_numbers(checks, page, data, keep, where):
+    checks.equal(f"{where}: totals", cards(page), expected_cards(data, keep))
+    talkers = [[row[0], *row[2:]] for row in read_table(page, "talkers")]
+    checks.equal(f"{where}: talkers", sorted(map(str, talkers)), sorted(map(str, expected_talkers(data, keep))))
+    kept = {n for n, i in enumerate(data["interfaces"]) if keep(n, i)}
+    points = {}
+    for n in kept:
+        for at, accepted, records, rejected, other, nodata, skipdata in data["interfaces"][n]["series"]:
+            point = points.setdefault(at, [0] * 6)
+            for k, value in enumerate((accepted, records, rejected, other, nodata, skipdata)):
+                point[k] += value
+    checks.equal(f"{where}: every point in time", [row[1:] for row in read_table(page, "time")], [points[at] for at in sorted(points)])
+    sources = {s["address"]: sum(b[1] for b in s["by"] if b[0] in kept) for s in data["sources"]}
+    checks.equal(f"{where}: sources", {row[0]: row[2] for row in read_table(page, "sources")}, {a: n for a, n in sources.items() if n})
+    ports = sorted(sum(b[2] for b in p["by"] if b[0] in kept) for p in data["ports"])
+    checks.equal(f"{where}: ports", sorted(row[1] for row in read_table(page, "ports")), [n for n in ports if n])
+
+
+def open_page(context, path, errors, requests):
+    page = context.new_page()
+    page.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url) if not request.url.startswith(("file:", "data:")) else None)
+    page.on("dialog", lambda dialog: errors.append(f"dialog {dialog.message}"))
+    started = time.monotonic()
+    page.goto(path.as_uri())
+    page.wait_for_function("document.documentElement.dataset.ready === 'yes'", timeout=20_000)
+    return page, time.monotonic() - started
+
+
+def check_day(checks, browser, path, data, shots):
+    errors, requests = [], []
+    for name, size, scheme in [("desktop", (1360, 900), "light"), ("desktop-dark", (1360, 900), "dark"), ("phone", (390, 844), "light")]:
+        context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, offline=True)
+        page, _ = open_page(context, path, errors, requests)
+        if shots:
+            page.screenshot(path=shots / f"{name}.png", full_page=True)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        checks.that(f"{name}: nothing is wider than the window", width <= size[0], f"{width} pixels")
+        empty = [c for c in CHARTS if page.locator(f"#{c}-chart canvas").count() == 0]
+        checks.equal(f"{name}: every chart is drawn", empty, [])
+        silent = [c for c in CHARTS if not page.locator(f"#{c}-chart").get_attribute("aria-label")]
+        checks.equal(f"{name}: every chart says what it shows", silent, [])
+        context.close()
+
+    context = browser.new_context(viewport={"width": 1360, "height": 900}, offline=True)
+    page, _ = open_page(context, path, errors, requests)
+    everything = lambda n, i: True
+    check_numbers(checks, page, data, everything, "all")
+    vpc = data["interfaces"][0]["vpc"]
+    page.select_option("#vpc", vpc)
+    check_numbers(checks, page, data, lambda n, i: i["vpc"] == vpc, "one VPC")
+    one = data["interfaces"][0]["id"]
+    page.click("#clear")
+    page.click(f"#interfaces-table button:text-is('{one}')")
+    check_numbers(checks, page, data, lambda n, i: i["id"] == one, "one interface, by its row")
+    checks.that("the filter is said", one in page.inner_text("#chosen") and page.get_attribute("#chosen", "aria-live") == "polite")
+    page.click("#clear")
+    before = page.inner_text("#chosen")
+    page.locator("#talkers-chart").scroll_into_view_if_needed()
+    box = page.locator("#talkers-chart").bounding_box()
+    page.mouse.click(box["x"] + 140, box["y"] + 43)
+    checks.that("a click on a bar filters", before == "" and "address" in page.inner_text("#chosen"), page.inner_text("#chosen"))
+    page.go_back()
+    checks.equal("the way back leads to what was shown before", page.inner_text("#chosen"), "")
+    page.reload()
+    page.wait_for_function("document.documentElement.dataset.ready === 'yes'", timeout=20_000)
+    page.click("#clear")
+    check_numbers(checks, page, data, everything, "all again")
+
+    page.keyboard.press("Tab")
+    page.evaluate("document.activeElement.blur()")
+    page.reload()
+    page.wait_for_function("document.documentElement.dataset.ready === 'yes'")
+    reached = []
+    for _ in range(9):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id || document.activeElement.className || document.activeElement.tagName"))
+    checks.equal("the keyboard reaches skip link and filters in order", reached[:6], ["skip", "vpc", "subnet", "interface", "address", "clear"])
+    checks.that("each control has a name", page.evaluate("[...document.querySelectorAll('select,input')].every(e => e.labels.length === 1)"))
+    checks.that("one heading a section", page.evaluate("[...document.querySelectorAll('main section[aria-labelledby]')].every(s => document.getElementById(s.getAttribute('aria-labelledby')).tagName === 'H2')"))
+    context.close()
+    checks.equal("nothing on the console", errors, [])
+    checks.equal("nothing is loaded", requests, [])
+
+
+def check_hostile(checks, browser, flowlog, folder):
+    """A tag that would be markup: it is shown as it is, and does nothing."""
+    rows = [f"11 123456789012 eni-0a {a} 10.0.0.9 40000 {port} 6 1 60 {1793491200 + n} {1793491230 + n} REJECT OK vpc-1 subnet-1 i-1 {HOSTILE}"
+            for n, (a, port) in enumerate([("203.0.113.5", 22), ("203.0.113.6", 23), ("10.0.0.7", 443)])]
+    (folder / "hostile.log").write_text("\n".join([HEADER, *rows]) + "\n")
+    path, data = report(flowlog, folder, folder / "hostile.log")
+    errors, requests = [], []
+    context = browser.new_context(offline=True)
+    page, _ = open_page(context, path, errors, requests)
+    names = [row[1] for row in read_table(page, "interfaces")]
+    checks.equal("a hostile tag is text", names, ["</script><img src=x onerror=alert(1)>"])
+    checks.equal("no markup came of it", page.locator("img").count(), 0)
+    checks.equal("and nothing ran", (errors, requests), ([], []))
+    checks.equal("all three records are refused", cards(page)["refused records"], 3)
+    answers = []
+    page.on("response", lambda response: answers.append(response.url))
+    # The policy holds even if markup got in: a script and an image that are put in do nothing.
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=\"https://127.0.0.1:9/x.png\" onerror=\"document.title = 1\">')")
+    page.evaluate("const s = document.createElement('script'); s.textContent = 'document.title = 2'; document.body.append(s)")
+    page.wait_for_timeout(200)
+    checks.that("the policy stops scripts and loads", page.title() == "flowlog: the network's day", page.title())
+    checks.equal("nothing was fetched", answers, [])
+    context.close()
+
+
+def check_large(checks, browser, flowlog, folder):
+    """A day of a million flows."""
+    subprocess.run([flowlog, "generate", "--minutes", "1440", "--rate", "700", "--attack", "port-scan", "-o", folder / "large"], check=True, capture_output=True, timeout=900)
+    path, data = report(flowlog, folder, folder / "large" / "AWSLogs", by="backfill")
+    size = path.stat().st_size
+    records = sum(data["totals"][k]["records"] for k in ("accepted", "rejected", "other"))
+    checks.that("a day of a million flows is below 5 MB", records >= 1_000_000 and size < 5_000_000, f"{records} flows, {size} bytes")
+    context = browser.new_context(offline=True)
+    _, seconds = open_page(context, path, [], [])
+    # Speed is a figure, not a check: the machine may be busy.
+    print(f"{records} flows: {size / 1e6:.2f} MB, ready after {seconds:.2f} s", flush=True)
+    context.close()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--flowlog", required=True, type=lambda p: str(pathlib.Path(p).resolve()))
+    parser.add_argument("--chromium", default=next(filter(None, map(shutil.which, BROWSERS)), None))
+    parser.add_argument("--shots", type=pathlib.Path)
+    parser.add_argument("--large", action="store_true", help="also a day of a million flows: takes a minute")
+    args = parser.parse_args()
+    checks = Checks()
+    from playwright.sync_api import sync_playwright
+
+    if args.shots:
+        args.shots.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+        folder = pathlib.Path(name)
+        browser = playwright.chromium.launch(executable_path=args.chromium, args=["--no-sandbox"])
+        day = folder / "day"
+        attacks = [word for attack in ("port-scan", "reject-burst", "misconfiguration", "data-gap") for word in ("--attack", attack)]
+        subprocess.run([args.flowlog, "generate", "--seed", "7", "--minutes", "360", *attacks, "-o", day], check=True, capture_output=True, timeout=300)
+        path, data = report(args.flowlog, folder, day / "AWSLogs")
+        check_day(checks, browser, path, data, args.shots)
+        (folder / "hostile").mkdir()
+        check_hostile(checks, browser, args.flowlog, folder / "hostile")
+        if args.large:
+            (folder / "million").mkdir()
+            check_large(checks, browser, args.flowlog, folder / "million")
+        browser.close()
+    return checks.finish()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
