@@ -44,8 +44,10 @@ def settled(stack, keys):
 
 
 def received(stack):
-    """Everything that has arrived in the inbox so far, as SNS wraps it."""
-    RECEIVED.extend(json.loads(body) for body in stack.receive(stack.inbox_url))
+    """Every alert that has arrived in the inbox so far, as SNS wraps it."""
+    notices = (json.loads(body) for body in stack.receive(stack.inbox_url))
+    # The hourly digest is about no interface.
+    RECEIVED.extend(notice for notice in notices if "interface_id" in notice["MessageAttributes"])
     return RECEIVED
 
 
@@ -61,11 +63,12 @@ def check_alerts(checks, what, notices, truth):
     found = {finding(notice) for notice in notices}
     checks.that(f"{what}: every planted attack is alerted", planted <= found, f"missing {planted - found}, found {found}")
     checks.that(f"{what}: nothing else is", found <= allowed, f"beyond what was planted: {found - allowed}")
-    ids = [json.loads(notice["Message"])["dedupe_id"] for notice in notices]
+    ids = [notice["MessageAttributes"]["dedupe_id"]["Value"] for notice in notices]
     checks.equal(f"{what}: nobody is told twice", len(ids), len(set(ids)))
     for notice in notices:
         document = json.loads(notice["Message"])
-        sound = document["schema"].startswith("flowlog.alert/") and document["finding"]["type"] == finding(notice)[0]
+        # An OCSF Detection Finding.
+        sound = document["class_uid"] == 2004 and document["finding_info"]["analytic"]["uid"] == finding(notice)[0]
         subject = notice["Subject"]
         checks.that(f"{what}: {subject}", sound and subject.isascii() and len(subject) < 100, notice)
 

@@ -154,7 +154,7 @@ enum Command {
     /// Print what a shell needs to complete commands and options.
     ///
     ///   flowlog completions bash > ~/.local/share/bash-completion/completions/flowlog
-    ///   flowlog completions zsh > "${fpath[1]}/_flowlog"
+    ///   flowlog completions zsh > ~/.zfunc/_flowlog
     #[command(verbatim_doc_comment)]
     Completions {
         /// bash, elvish, fish, powershell or zsh.

@@ -1,5 +1,5 @@
 //! From findings to notifications: claim → publish → mark, and a sweeper that repairs what died on
-//! the way. [`state`] draws the machine; `docs/detection.md` explains it to users.
+//! the way. `state` draws the machine; `docs/detection.md` explains it to users.
 //!
 //! Every change of an alert is a compare-and-swap on its item, so two workers never both win. A
 //! crash between claim and publish is repaired by the sweeper (or by the retry of the same batch); a
