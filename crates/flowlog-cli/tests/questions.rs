@@ -191,6 +191,16 @@ fn alerts_are_listed_silenced_and_resolved() {
     let alerts = before["alerts"].as_array().unwrap();
     let exposed = alerts.iter().find(|alert| alert["rule"] == "sensitive-port-exposed").unwrap();
     let key = exposed["key"].as_str().unwrap();
+    // Only what is asked about.
+    let interface = exposed["interface"].as_str().unwrap();
+    for (more, fits) in [
+        (["--interface", interface], alerts.iter().filter(|a| a["interface"] == interface).count()),
+        (["--vpc", "vpc-0"], 0),
+        (["--until", "2020-01-01"], 0),
+        (["--since", "2020-01-01"], alerts.len()),
+    ] {
+        assert_eq!(list(&more)["alerts"].as_array().unwrap().len(), fits, "{more:?}");
+    }
     let entry = printed(&mut command(folder.path(), &["silence", key, "--store", "s.db"]));
     assert!(entry.starts_with("[[suppress]]\nrule = \"sensitive-port-exposed\""), "{entry}");
     let said = printed(&mut command(folder.path(), &["resolve", key, "--store", "s.db"]));

@@ -14,9 +14,10 @@ use flowlog_core::detect::Rule;
 use flowlog_core::store::{AlertStore, StateItem};
 use serde_json::{Value, json};
 
+use super::Subject;
 use super::command::AskError;
 use super::csv::csv_of;
-use super::source::{AnswerFormat, AskArgs};
+use super::source::{AnswerFormat, AskArgs, StoreArgs};
 use crate::page::Mark;
 use crate::report::{table, time};
 
@@ -37,7 +38,7 @@ pub struct ResolveArgs {
     #[arg(required = true, value_name = "ALERT")]
     keys: Vec<String>,
     #[command(flatten)]
-    ask: AskArgs,
+    store: StoreArgs,
 }
 
 /// Options of `flowlog silence`.
@@ -47,7 +48,7 @@ pub struct SilenceArgs {
     #[arg(value_name = "ALERT")]
     key: String,
     #[command(flatten)]
-    ask: AskArgs,
+    store: StoreArgs,
 }
 
 /// Every alert that is remembered, by rule and subject.
@@ -69,11 +70,30 @@ fn key(item: &StateItem) -> String {
     format!("{}#{}", item.kind, item.subject)
 }
 
+/// Whether an alert goes on at some time from `from` to before `to` (epoch seconds).
+fn goes_on(alert: &Alert, from: i64, to: i64) -> bool {
+    alert.since.start() < to && alert.last.end() > from
+}
+
+fn is_about(alert: &Alert, subject: &Subject) -> bool {
+    let finding = &alert.finding;
+    match subject {
+        Subject::Interface(id) => finding.interface_id == *id,
+        Subject::Scope(id) => finding.vpc_id == *id || finding.account_id == *id,
+        Subject::Everything => true,
+    }
+}
+
 /// Lists alerts, the latest first.
 pub async fn alerts(args: AlertsArgs) -> Result<String, AskError> {
-    let opened = args.ask.open().await?;
+    let opened = args.ask.store.open().await?;
     let mut found = alerts_of(&opened.store).await?;
-    found.retain(|(_, alert)| !args.open || alert.open);
+    let latest = found.iter().map(|(_, alert)| alert.last.end()).max().unwrap_or_default();
+    let (from, to) = args.ask.times(latest)?;
+    let subject = args.ask.subject();
+    found.retain(|(_, alert)| {
+        (!args.open || alert.open) && goes_on(alert, from, to) && is_about(alert, &subject)
+    });
     found.sort_by(|(a, left), (b, right)| right.last.cmp(&left.last).then(key(a).cmp(&key(b))));
     let list: Vec<Value> = found.iter().map(|(item, alert)| alert_json(item, alert)).collect();
     let answer = json!({ "alerts": list });
@@ -123,7 +143,7 @@ pub(super) async fn marks<S: AlertStore>(
     to: i64,
 ) -> Result<Vec<Mark>, AskError> {
     let found = alerts_of(store).await?.into_iter();
-    let marks = found.filter(|(_, alert)| alert.since.start() < to && alert.last.end() > from);
+    let marks = found.filter(|(_, alert)| goes_on(alert, from, to));
     Ok(marks
         .map(|(item, alert)| Mark {
             at: alert.since.start().max(from),
@@ -150,14 +170,14 @@ async fn find<S: AlertStore>(store: &S, wanted: &str) -> Result<(StateItem, Aler
 
 /// The lines that silence an alert.
 pub async fn silence(args: SilenceArgs) -> Result<String, AskError> {
-    let opened = args.ask.open().await?;
+    let opened = args.store.open().await?;
     let (_, alert) = find(&opened.store, &args.key).await?;
     Ok(silence_entry(&alert.finding))
 }
 
 /// Says that alerts are over: one that fires again begins anew.
 pub async fn resolve(args: ResolveArgs) -> Result<String, AskError> {
-    let opened = args.ask.open().await?;
+    let opened = args.store.open().await?;
     let mut out = String::new();
     for wanted in &args.keys {
         let (item, mut alert) = find(&opened.store, wanted).await?;

@@ -237,7 +237,7 @@ pub async fn ask(question: Question, complain: &mut dyn FnMut(String)) -> Result
     {
         return args.answer_from_data(complain);
     }
-    let opened = question.args().open().await?;
+    let opened = question.args().store.open().await?;
     answer(&opened.store, &question).await
 }
 

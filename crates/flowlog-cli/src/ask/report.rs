@@ -30,7 +30,7 @@ pub struct ReportArgs {
 
 /// Writes the page and says where, or returns its numbers.
 pub async fn report(args: ReportArgs) -> Result<String, AskError> {
-    let opened = args.ask.open().await?;
+    let opened = args.ask.store.open().await?;
     let page = page_of(&opened.store, &args.ask).await?;
     match args.ask.format {
         AnswerFormat::Json => return Ok(serde_json::to_string(&page)? + "\n"),

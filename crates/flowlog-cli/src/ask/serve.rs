@@ -49,7 +49,7 @@ struct Served {
 
 /// Serves until the process is ended; `ready` is told where.
 pub async fn serve(args: ServeArgs, ready: impl FnOnce(SocketAddr)) -> Result<(), AskError> {
-    let opened = args.ask.open().await?;
+    let opened = args.ask.store.open().await?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await?;
     let address = listener.local_addr()?;
     let (pages, mut requests) = mpsc::channel::<Request>(16);

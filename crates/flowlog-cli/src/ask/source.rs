@@ -16,16 +16,23 @@ use super::command::AskError;
 use super::{Period, Subject};
 use crate::embedded::{EmbeddedDb, Location};
 
-/// What every question takes.
+/// Which store.
 #[derive(Debug, Args)]
-pub struct AskArgs {
+pub struct StoreArgs {
     /// A local store, as `flowlog local --store` keeps it. Without it the tables are those of AWS,
     /// named by AGGREGATES_TABLE and CONTROL_TABLE; AWS_REGION and AWS_ACCESS_KEY_ID … are as everywhere.
     #[arg(long, value_name = "FILE")]
-    pub(super) store: Option<PathBuf>,
+    store: Option<PathBuf>,
     /// The tables of this stack, found by their names, instead of those that the variables name.
     #[arg(long, value_name = "NAME", conflicts_with = "store")]
     stack: Option<String>,
+}
+
+/// What every question takes.
+#[derive(Debug, Args)]
+pub struct AskArgs {
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
     /// From this time on: 2026-11-01, 2026-11-01T08:00Z, or so long before the last data: 90m, 24h, 7d.
     #[arg(long, value_name = "TIME")]
     pub(super) since: Option<String>,
@@ -61,7 +68,7 @@ pub(super) struct Opened {
     _database: Option<EmbeddedDb>,
 }
 
-impl AskArgs {
+impl StoreArgs {
     /// Opens the store that is asked.
     pub(super) async fn open(&self) -> Result<Opened, AskError> {
         if let Some(file) = &self.store {
@@ -79,7 +86,9 @@ impl AskArgs {
             Tables { aggregates: table("AGGREGATES_TABLE")?, control: table("CONTROL_TABLE")? };
         Ok(Opened { store: DynamoDbStore::new(&config, tables), _database: None })
     }
+}
 
+impl AskArgs {
     pub(super) fn subject(&self) -> Subject {
         if let Some(id) = &self.interface {
             return Subject::Interface(id.clone());
@@ -88,15 +97,19 @@ impl AskArgs {
         scope.map_or(Subject::Everything, |id| Subject::Scope(id.clone()))
     }
 
+    /// From when to before when (epoch seconds); lengths of time count back from `end`.
+    pub(super) fn times(&self, end: i64) -> Result<(i64, i64), AskError> {
+        let at = |text: &Option<String>| text.as_deref().map(|text| moment(text, end)).transpose();
+        Ok((at(&self.since)?.unwrap_or(i64::MIN), at(&self.until)?.unwrap_or(i64::MAX)))
+    }
+
     /// The asked part of what there is.
     pub(super) fn period(&self, whole: Period) -> Result<Period, AskError> {
-        let end = whole.to.end();
-        let from = self.since.as_deref().map(|text| moment(text, end)).transpose()?;
-        let until = self.until.as_deref().map(|text| moment(text, end)).transpose()?;
+        let (from, until) = self.times(whole.to.end())?;
         let window = |epoch: i64| Window::of(epoch.max(0));
         Ok(Period {
-            from: from.and_then(window).unwrap_or(whole.from).max(whole.from),
-            to: until.and_then(|at| window(at - 300)).unwrap_or(whole.to).min(whole.to),
+            from: window(from).unwrap_or(whole.from).max(whole.from),
+            to: window(until.saturating_sub(300)).unwrap_or(whole.to).min(whole.to),
         })
     }
 }
