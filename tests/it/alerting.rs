@@ -4,25 +4,14 @@ use std::cell::{Cell, RefCell};
 
 use flowlog_anomaly_alerter::{App, Bell, Clock, handle, put_rules, ring};
 use flowlog_cli::generate::Attack;
-use flowlog_core::alert::{Notification, Notifier, NotifyError, Policy};
+use flowlog_cli::local::Inbox;
+use flowlog_core::alert::Policy;
 use flowlog_core::detect::{Known, Rule, RuleSet};
 use flowlog_core::record::{Source, Window};
 use flowlog_core::store::memory::MemoryStore;
 use flowlog_core::store::{AggregateReader as _, AlertStore as _, View};
-use flowlog_s3_parser::handle as parse;
-use serde_json::json;
 
-use crate::support::{Day, START, event, generate, no_metrics, parser, sqs};
-
-#[derive(Default)]
-struct Inbox(RefCell<Vec<Notification>>);
-
-impl Notifier for Inbox {
-    async fn publish(&self, notification: &Notification) -> Result<(), NotifyError> {
-        self.0.borrow_mut().push(notification.clone());
-        Ok(())
-    }
-}
+use crate::support::{START, event, generate, ingested, no_metrics};
 
 fn alerter(store: MemoryStore) -> App<MemoryStore, Inbox> {
     App {
@@ -34,16 +23,6 @@ fn alerter(store: MemoryStore) -> App<MemoryStore, Inbox> {
         clock: Clock::Event(Cell::new(0)),
         metrics: no_metrics,
     }
-}
-
-async fn ingested(day: &Day) -> MemoryStore {
-    let app = parser(day.objects(), MemoryStore::default());
-    let objects: Vec<_> = day.objects().objects().map(|(object, _)| object.clone()).collect();
-    for chunk in objects.chunks(20) {
-        let answer = parse(&app, sqs(chunk)).await.unwrap();
-        assert_eq!(answer["batchItemFailures"], json!([]));
-    }
-    app.store
 }
 
 /// Every interface and window, in time order, as the stream would ring.
@@ -103,7 +82,7 @@ async fn the_schedule_finds_what_no_window_shows() {
     }
     let expected = format!("flowlog NOTIFY: {} on", Rule::HostSweep);
     let told = |app: &App<MemoryStore, Inbox>| {
-        let inbox = app.notifier.0.borrow();
+        let inbox = app.notifier.sent();
         inbox.iter().filter(|n| n.subject.starts_with(&expected)).count()
     };
     assert_eq!(told(&app), 0, "no interface shows it by itself");
@@ -130,7 +109,7 @@ async fn a_wrong_rules_file_leaves_the_last_good_one_in_force_and_says_so_once()
         tick().await;
     }
     assert_eq!(contacts(), 40);
-    let told = app.notifier.0.take();
+    let told = app.notifier.take();
     assert_eq!(told.len(), 1, "once, not every five minutes");
     assert!(
         told[0].text.contains("line 2, column 1: unknown field `contcats`"),
@@ -141,7 +120,7 @@ async fn a_wrong_rules_file_leaves_the_last_good_one_in_force_and_says_so_once()
     let cold = alerter(app.store);
     cold.load_rules().await.unwrap();
     assert_eq!(cold.rules.borrow().rules_at("", "").port_scan.contacts, 40);
-    assert_eq!(cold.notifier.0.borrow().len(), 0, "told before");
+    assert_eq!(cold.notifier.sent().len(), 0, "told before");
     put_rules(&cold.store, "[rules.port-scan]\ncontacts = 50\n").await.unwrap();
     cold.load_rules().await.unwrap();
     assert_eq!(cold.rules.borrow().rules_at("", "").port_scan.contacts, 50);

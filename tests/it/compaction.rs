@@ -11,11 +11,10 @@ use flowlog_core::record::{BatchId, Window};
 use flowlog_core::store::memory::MemoryStore;
 use flowlog_core::store::reader::answer;
 use flowlog_core::store::{AggregateReader as _, Ledger as _, Series, View};
-use flowlog_s3_parser::handle as parse;
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 
-use crate::support::{START, event, generate, no_metrics, parser, sqs};
+use crate::support::{START, event, generate, ingested, no_metrics};
 
 const HOUR: i64 = 3600;
 
@@ -40,15 +39,8 @@ fn alerter(store: MemoryStore, clock: Clock) -> App<MemoryStore, Nobody> {
 }
 
 /// Three hours of two VPCs.
-async fn ingested() -> MemoryStore {
-    let day = generate(41, 180, 40, &[]);
-    let app = parser(day.objects(), MemoryStore::default());
-    let objects: Vec<_> = day.objects().objects().map(|(object, _)| object.clone()).collect();
-    for chunk in objects.chunks(20) {
-        let answer = parse(&app, sqs(chunk)).await.unwrap();
-        assert_eq!(answer["batchItemFailures"], json!([]));
-    }
-    app.store
+async fn three_hours() -> MemoryStore {
+    ingested(&generate(41, 180, 40, &[])).await
 }
 
 async fn every_series(store: &MemoryStore) -> Vec<Series> {
@@ -83,7 +75,7 @@ async fn run(app: &App<MemoryStore, Nobody>, payload: Value) -> Value {
 
 #[tokio::test]
 async fn a_schedule_folds_every_hour_once_it_is_over_and_changes_no_answer() {
-    let app = alerter(ingested().await, Clock::Event(Cell::new(0)));
+    let app = alerter(three_hours().await, Clock::Event(Cell::new(0)));
     let before = state(&app.store).await;
     assert!(before.len() > 15 && before.values().all(|(summaries, ..)| *summaries == 0));
 
@@ -128,7 +120,7 @@ async fn a_schedule_folds_every_hour_once_it_is_over_and_changes_no_answer() {
 
 #[tokio::test]
 async fn what_is_not_done_waits_and_is_folded_by_a_later_run() {
-    let app = alerter(ingested().await, Clock::Event(Cell::new(0)));
+    let app = alerter(three_hours().await, Clock::Event(Cell::new(0)));
     app.clock.at(START + HOUR + 2400);
     // A delivery in progress: claimed, its partial written, not done.
     let open = flowlog_core::store::contract::claim("open");
@@ -158,7 +150,7 @@ static CLOCK: AtomicI64 = AtomicI64::new(0);
 #[tokio::test]
 async fn a_run_that_is_out_of_time_says_where_and_the_next_goes_on_there() {
     CLOCK.store(START + 4 * HOUR + 2400, Ordering::Relaxed);
-    let app = alerter(ingested().await, Clock::Wall(|| CLOCK.fetch_add(1, Ordering::Relaxed)));
+    let app = alerter(three_hours().await, Clock::Wall(|| CLOCK.fetch_add(1, Ordering::Relaxed)));
     let mut seen = Vec::new();
     for _ in 0..50 {
         let mut context = Context::default();

@@ -4,7 +4,8 @@ use std::cell::RefCell;
 
 use flowlog_anomaly_alerter as alerter;
 use flowlog_cli::folder::{FileBody, FolderObjects};
-use flowlog_core::alert::{Notification, Notifier, NotifyError, Policy};
+use flowlog_cli::local::Inbox;
+use flowlog_core::alert::Policy;
 use flowlog_core::decode::Limits;
 use flowlog_core::detect::RuleSet;
 use flowlog_core::format::Format;
@@ -162,16 +163,6 @@ async fn log_events_become_partials_once_and_control_messages_nothing() {
     }
 }
 
-#[derive(Default)]
-struct Inbox(RefCell<Vec<Notification>>);
-
-impl Notifier for Inbox {
-    async fn publish(&self, notification: &Notification) -> Result<(), NotifyError> {
-        self.0.borrow_mut().push(notification.clone());
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn the_stream_rings_and_a_person_is_told_once() {
     let ingested = parser(OneObject::sample(), MemoryStore::default());
@@ -191,7 +182,7 @@ async fn the_stream_rings_and_a_person_is_told_once() {
             .unwrap();
         assert_eq!(answer, json!({ "batchItemFailures": [] }));
     }
-    let told = app.notifier.0.borrow();
+    let told = app.notifier.sent();
     assert_eq!(told.len(), 1);
     assert!(told[0].subject.starts_with("flowlog HIGH: port-scan on eni-"), "{}", told[0].subject);
 }

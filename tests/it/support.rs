@@ -11,11 +11,12 @@ use flowlog_core::decode::Limits;
 use flowlog_core::ingest::Ingestor;
 use flowlog_core::object::{Listing, ObjectError, ObjectHead, ObjectRef, Objects, Page};
 use flowlog_core::record::BatchId;
+use flowlog_core::store::memory::MemoryStore;
 use flowlog_core::store::{
     AggregateWriter, Claim, ClaimOutcome, Completed, Completion, DirectoryEntry, Ledger,
     LedgerEntry, LedgerReader, PartialItem, StoreError,
 };
-use flowlog_s3_parser::App;
+use flowlog_s3_parser::{App, handle};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -87,6 +88,17 @@ pub(crate) fn sqs(objects: &[ObjectRef]) -> LambdaEvent<Value> {
         })
         .collect();
     LambdaEvent::new(json!({ "Records": records }), Context::default())
+}
+
+/// A store into which the parser has ingested every object of a day.
+pub(crate) async fn ingested(day: &Day) -> MemoryStore {
+    let app = parser(day.objects(), MemoryStore::default());
+    let objects: Vec<_> = app.objects.objects().map(|(object, _)| object.clone()).collect();
+    for chunk in objects.chunks(20) {
+        let answer = handle(&app, sqs(chunk)).await.unwrap();
+        assert_eq!(answer["batchItemFailures"], json!([]));
+    }
+    app.store
 }
 
 /// The events folder of the project.

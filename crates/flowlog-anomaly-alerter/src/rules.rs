@@ -84,13 +84,7 @@ impl<S: AlertStore, N: Notifier> App<S, N> {
             return Ok(());
         }
         let version = there.map(|(version, _)| version);
-        let item = StateItem {
-            kind: KIND.to_owned(),
-            subject: subject.to_owned(),
-            version: version.unwrap_or(0) + 1,
-            body: serde_json::to_string(&Stored { text: text.to_owned() })?,
-            ttl: NEVER,
-        };
+        let item = item(subject, version, text)?;
         // Whoever was faster remembers the same.
         let _swapped = self.store.swap_state(&item, version).await?;
         Ok(())
@@ -100,12 +94,17 @@ impl<S: AlertStore, N: Notifier> App<S, N> {
 /// Stores a rules file for the alerter to use; the caller has checked it.
 pub async fn put_rules<S: AlertStore>(store: &S, text: &str) -> Result<(), HandlerError> {
     let version = store.state(KIND, CURRENT).await?.map(|item| item.version);
-    let item = StateItem {
+    let item = item(CURRENT, version, text)?;
+    if store.swap_state(&item, version).await? { Ok(()) } else { Err(HandlerError::RulesRace) }
+}
+
+/// A text that takes the place of the one of a version.
+fn item(subject: &str, version: Option<i64>, text: &str) -> Result<StateItem, HandlerError> {
+    Ok(StateItem {
         kind: KIND.to_owned(),
-        subject: CURRENT.to_owned(),
+        subject: subject.to_owned(),
         version: version.unwrap_or(0) + 1,
         body: serde_json::to_string(&Stored { text: text.to_owned() })?,
         ttl: NEVER,
-    };
-    if store.swap_state(&item, version).await? { Ok(()) } else { Err(HandlerError::RulesRace) }
+    })
 }

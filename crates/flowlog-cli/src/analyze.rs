@@ -1,12 +1,9 @@
 //! `flowlog analyze`: one pass over files, no store.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use flowlog_core::decode::{
-    DecodeError, Decoded, Encoding, Fallback, Limits, ObjectDecoder, QuickRow, RecordSink,
-    RejectedLine, Verdict,
+    Decoded, Encoding, Fallback, Limits, QuickRow, RecordSink, RejectedLine, Verdict,
 };
 use flowlog_core::detect::RuleSet;
 use flowlog_core::format::Format;
@@ -15,7 +12,6 @@ use flowlog_core::rollup::{Accumulator, BlobError, Budget, Chunk};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::input::{Input, expand};
-use crate::parquet;
 use crate::report::{Builder, FileReport, Report};
 
 /// How many rejected lines of one file are shown one by one.
@@ -100,16 +96,12 @@ fn read_input(
         complaints: vec![error],
         found: None,
     };
-    let decoded = match input {
-        Input::Unreadable(_, why) => return failed(why.clone()),
-        Input::Stdin => decode(std::io::stdin().lock(), None, limits, fallback, progress),
-        Input::File(path) => match File::open(path) {
-            Ok(file) => decode(file, Some(path), limits, fallback, progress),
-            Err(error) => return failed(error.to_string()),
-        },
-    };
+    let mut builder = Builder::default();
+    let decoded = input.decode(limits, fallback, Watched::new(), progress, |sink| {
+        add(&mut builder, sink.accumulator.take_ready());
+    });
     match decoded {
-        Ok((decoded, mut builder)) => {
+        Ok(decoded) => {
             let Decoded { sink, counts, format, encoding, .. } = decoded;
             let described = format.map_or_else(|| "unknown".to_owned(), |f| f.describe());
             let complaints = sink.complaints(counts.rejected_total(), encoding);
@@ -127,52 +119,6 @@ fn read_input(
         }
         Err(error) => failed(error),
     }
-}
-
-type DecodedFile = (Decoded<Watched>, Builder);
-
-fn decode(
-    mut reader: impl Read,
-    path: Option<&Path>,
-    limits: Limits,
-    fallback: &Fallback,
-    progress: &ProgressBar,
-) -> Result<DecodedFile, String> {
-    let sink = Watched::new();
-    let size = path.and_then(|path| std::fs::metadata(path).ok()).map(|m| m.len());
-    let mut decoder = ObjectDecoder::new(limits, fallback.clone(), size, sink);
-    let mut builder = Builder::default();
-    // The bytes that tell Parquet come in one piece, so that nothing else need be put back.
-    let mut first = Vec::new();
-    reader.by_ref().take(4).read_to_end(&mut first).map_err(|e| e.to_string())?;
-    let mut reader = first.as_slice().chain(reader);
-    let mut buffer = vec![0; 256 << 10];
-    let fail = |error: DecodeError| error.to_string();
-    loop {
-        let n = reader.read(&mut buffer).map_err(|e| e.to_string())?;
-        if n == 0 {
-            break;
-        }
-        let pushed = decoder.push(&buffer[..n]);
-        if decoder.is_parquet() {
-            let spool = || parquet::spool(&buffer[..n], &mut reader);
-            let file = path.map_or_else(spool, File::open);
-            let file = file.map_err(|e| e.to_string())?;
-            let size = file.metadata().map_err(|e| e.to_string())?.len();
-            let decoder = decoder.into_parquet(size).map_err(fail)?;
-            let whole = parquet::decode(file, decoder, progress, |sink| {
-                add(&mut builder, sink.accumulator.take_ready());
-            });
-            return Ok((whole?, builder));
-        }
-        progress.inc(n as u64);
-        pushed.map_err(fail)?;
-        if let Some(sink) = decoder.sink_mut() {
-            let ready = sink.accumulator.take_ready();
-            add(&mut builder, ready);
-        }
-    }
-    Ok((decoder.finish().map_err(fail)?, builder))
 }
 
 fn add(builder: &mut Builder, chunks: Vec<Chunk>) {

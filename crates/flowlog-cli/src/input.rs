@@ -1,10 +1,16 @@
-//! Which files the paths on the command line mean.
+//! Which files the paths on the command line mean, and reading them.
 
+use std::fs::File;
+use std::io::{Read, stdin};
 use std::path::{Path, PathBuf};
 
+use flowlog_core::decode::{DecodeError, Decoded, Fallback, Limits, ObjectDecoder, RecordSink};
+use indicatif::ProgressBar;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use walkdir::WalkDir;
+
+use crate::parquet;
 
 /// One thing to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +37,57 @@ impl Input {
         match self {
             Self::File(path) => std::fs::metadata(path).ok().map(|m| m.len()),
             Self::Stdin | Self::Unreadable(..) => None,
+        }
+    }
+
+    /// Decodes all of it into `sink`, text or Parquet. `ready` gets the sink after every piece of it;
+    /// `progress` counts bytes. An error means that nothing of it counts.
+    pub(crate) fn decode<S: RecordSink>(
+        &self,
+        limits: Limits,
+        fallback: &Fallback,
+        sink: S,
+        progress: &ProgressBar,
+        mut ready: impl FnMut(&mut S),
+    ) -> Result<Decoded<S>, String> {
+        let reader: Box<dyn Read> = match self {
+            Self::Unreadable(_, why) => return Err(why.clone()),
+            Self::Stdin => Box::new(stdin().lock()),
+            Self::File(path) => Box::new(File::open(path).map_err(|e| e.to_string())?),
+        };
+        let mut decoder = ObjectDecoder::new(limits, fallback.clone(), self.size(), sink);
+        // The bytes that tell Parquet come in one piece, so that nothing else need be put back.
+        let mut reader = reader;
+        let mut first = Vec::new();
+        reader.by_ref().take(4).read_to_end(&mut first).map_err(|e| e.to_string())?;
+        let mut reader = first.as_slice().chain(reader);
+        let mut buffer = vec![0; 256 << 10];
+        let fail = |error: DecodeError| error.to_string();
+        loop {
+            let n = reader.read(&mut buffer).map_err(|e| e.to_string())?;
+            if n == 0 {
+                return decoder.finish().map_err(fail);
+            }
+            let pushed = decoder.push(&buffer[..n]);
+            if decoder.is_parquet() {
+                let file = match self {
+                    Self::File(path) => File::open(path),
+                    Self::Stdin | Self::Unreadable(..) => parquet::spool(&buffer[..n], &mut reader),
+                };
+                let file = file.map_err(|e| e.to_string())?;
+                let size = file.metadata().map_err(|e| e.to_string())?.len();
+                return parquet::decode(
+                    file,
+                    decoder.into_parquet(size).map_err(fail)?,
+                    progress,
+                    ready,
+                );
+            }
+            progress.inc(n as u64);
+            pushed.map_err(fail)?;
+            if let Some(sink) = decoder.sink_mut() {
+                ready(sink);
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ pub mod folder;
 pub mod generate;
 pub mod input;
 pub mod local;
+pub mod output;
 pub mod page;
 mod parquet;
 pub mod replay;

@@ -8,7 +8,7 @@
 //! Local runs live in event time: nothing is late, and an alert's cooldown and budget run by the
 //! records' own clock.
 
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -82,11 +82,23 @@ pub enum LocalError {
     Alerter(#[from] alerter::HandlerError),
 }
 
-/// Keeps notifications to be printed, in place of SNS.
+/// Keeps what is sent, in place of SNS.
 #[derive(Debug, Default)]
-pub struct PrintedNotifier(RefCell<Vec<Notification>>);
+pub struct Inbox(RefCell<Vec<Notification>>);
 
-impl Notifier for PrintedNotifier {
+impl Inbox {
+    /// What has been sent and not taken out, in order.
+    pub fn sent(&self) -> Ref<'_, Vec<Notification>> {
+        self.0.borrow()
+    }
+
+    /// Takes that out.
+    pub fn take(&self) -> Vec<Notification> {
+        self.0.take()
+    }
+}
+
+impl Notifier for Inbox {
     async fn publish(&self, notification: &Notification) -> Result<(), NotifyError> {
         self.0.borrow_mut().push(notification.clone());
         Ok(())
@@ -94,7 +106,7 @@ impl Notifier for PrintedNotifier {
 }
 
 type Parser = parser::App<FolderObjects, DynamoDbStore>;
-type Alerter = alerter::App<DynamoDbStore, PrintedNotifier>;
+type Alerter = alerter::App<DynamoDbStore, Inbox>;
 
 /// The functions, wired to local things.
 struct Pipeline {
@@ -158,7 +170,7 @@ pub async fn run(
     }
     let batches = order.iter().map(|(object, _)| BatchId::of_object(&object.bucket, &object.key));
     let report = report(&pipeline.store, reports, batches.collect()).await?;
-    let alerts = pipeline.alerter.notifier.0.take();
+    let alerts = pipeline.alerter.notifier.take();
     Ok(LocalRun { report, alerts, ingested, duplicates })
 }
 
@@ -191,7 +203,7 @@ impl Pipeline {
             },
             alerter: Alerter {
                 store: store.clone(),
-                notifier: PrintedNotifier::default(),
+                notifier: Inbox::default(),
                 rules: RefCell::new(RuleSet::default()),
                 rules_text: None,
                 policy: Policy { stale_after: None, ..Policy::default() },

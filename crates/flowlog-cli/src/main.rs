@@ -6,12 +6,10 @@
 )]
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
-use flowlog_aws::{DynamoDbStore, S3Objects, env, sdk};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use flowlog_cli::alerting::{ReplayArgs, RulesCommand, Said, TestAlertArgs};
 use flowlog_cli::ask::{
     self, AlertsArgs, ComplianceArgs, CoverageArgs, DiffArgs, Question, RejectedArgs, ReportArgs,
@@ -19,16 +17,14 @@ use flowlog_cli::ask::{
 };
 use flowlog_cli::backfill::{self, BackfillArgs};
 use flowlog_cli::cost::{self, Load};
-use flowlog_cli::embedded::{EmbeddedDb, Location};
-use flowlog_cli::folder::FolderObjects;
+use flowlog_cli::embedded::Location;
 use flowlog_cli::generate::{self, Attack, FileFormat, Layout, Plan};
+use flowlog_cli::output::{Output, OutputFormat, print};
 use flowlog_cli::report::{self, Report};
-use flowlog_cli::requeue::{self, Selection};
+use flowlog_cli::requeue::{self, RequeueArgs};
 use flowlog_cli::{alerting, analyze, local, shell};
 use flowlog_core::decode::{Fallback, Limits};
 use flowlog_core::format::Format;
-use flowlog_core::object::Objects;
-use flowlog_core::record::BatchId;
 
 /// VPC flow logs on a laptop: the decoder, the roll-ups, the rules and the handlers that run in AWS.
 ///
@@ -221,42 +217,6 @@ fn amount(text: &str) -> Result<f64, String> {
 }
 
 #[derive(Debug, Args)]
-struct RequeueArgs {
-    /// Ids of deliveries, as the list has them.
-    #[arg(value_name = "BATCH")]
-    batches: Vec<String>,
-    /// All that were quarantined for this reason.
-    #[arg(long, conflicts_with = "batches")]
-    reason: Option<String>,
-    /// All.
-    #[arg(long, conflicts_with_all = ["batches", "reason"])]
-    all: bool,
-    /// A local store, as `flowlog local --store` keeps it, instead of AWS. Alerts about what is
-    /// brought back are those of the next `flowlog local` on it.
-    #[arg(long, value_name = "FILE")]
-    store: Option<PathBuf>,
-    /// Where the objects of a local store are, as they were given to `flowlog local`; may be given
-    /// several times.
-    #[arg(long, value_name = "PATH", requires = "store")]
-    objects: Vec<PathBuf>,
-    #[command(flatten)]
-    output: Output,
-}
-
-#[derive(Debug, Args)]
-struct Output {
-    /// Tables for people, or one JSON object for scripts.
-    #[arg(long, value_enum, default_value_t = OutputFormat::Table)]
-    format: OutputFormat,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum OutputFormat {
-    Table,
-    Json,
-}
-
-#[derive(Debug, Args)]
 struct GenerateArgs {
     /// The same seed gives the same bytes.
     #[arg(long, default_value_t = 1)]
@@ -304,7 +264,7 @@ async fn main() -> ExitCode {
         Command::Report(args) => done(ask::report(args).await),
         Command::Why(args) => done(ask::ask(Question::Why(args), &mut complain).await),
         Command::Backfill(args) => run_backfill(args).await,
-        Command::Requeue(args) => run_requeue(args).await,
+        Command::Requeue(args) => ends(requeue::run(args).await),
         Command::Replay(args) => say(alerting::replay(&args, &mut complain).await),
         Command::Rules(command) => say(alerting::rules(command).await),
         Command::TestAlert(args) => say(alerting::test_alert(&args).await),
@@ -377,6 +337,11 @@ fn done<E: std::error::Error + 'static>(said: Result<String, E>) -> Fallible {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A command that prints as it goes on, and says whether all went well.
+fn ends(well: Result<bool, Box<dyn std::error::Error>>) -> Fallible {
+    Ok(if well? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
 async fn run_serve(args: ServeArgs) -> Fallible {
     ask::serve(args, |address| complain(format!("http://{address} until Ctrl-C"))).await?;
     Ok(ExitCode::SUCCESS)
@@ -386,65 +351,6 @@ async fn run_backfill(args: BackfillArgs) -> Fallible {
     let (text, complete) = backfill::run(args).await?;
     print(&text)?;
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-async fn run_requeue(args: RequeueArgs) -> Fallible {
-    let chosen = if args.all {
-        Some(Selection::All)
-    } else if let Some(reason) = args.reason {
-        Some(Selection::Reason(reason))
-    } else if args.batches.is_empty() {
-        None
-    } else {
-        let ids = args
-            .batches
-            .iter()
-            .map(|id| BatchId::parse(id).ok_or_else(|| format!("{id:?} is no id of a delivery")));
-        Some(Selection::Batches(ids.collect::<Result<_, _>>()?))
-    };
-    let format = args.output.format;
-    if let Some(file) = args.store {
-        let database = EmbeddedDb::open(Location::File(file)).await?;
-        let objects = FolderObjects::open(&args.objects)?;
-        let app = requeue::app(objects, database.store(), Limits::default(), None);
-        return bring_back(&app, chosen, format).await;
-    }
-    let config = flowlog_s3_parser::Config::from_lookup(&env::process)?;
-    let sdk = sdk::from_lookup(&env::process);
-    let store = DynamoDbStore::new(&sdk, config.tables);
-    let horizon = Some(config.horizon_seconds);
-    let app = requeue::app(S3Objects::new(&sdk), store, config.limits, horizon);
-    bring_back(&app, chosen, format).await
-}
-
-async fn bring_back<O: Objects>(
-    app: &flowlog_s3_parser::App<O, DynamoDbStore>,
-    chosen: Option<Selection>,
-    format: OutputFormat,
-) -> Fallible {
-    let selection = chosen.clone().unwrap_or(Selection::All);
-    let found = requeue::select(&app.store, &selection).await??;
-    if chosen.is_none() {
-        match format {
-            OutputFormat::Table => print(&requeue::list_to_text(&found))?,
-            OutputFormat::Json => print(&format!("{}\n", requeue::list_to_json(&found)))?,
-        }
-        return Ok(ExitCode::SUCCESS);
-    }
-    let mut all_done = true;
-    let mut objects = Vec::new();
-    for quarantined in &found {
-        let requeued = requeue::requeue(app, quarantined).await?;
-        all_done &= matches!(requeued.fate, requeue::Fate::Done { .. });
-        match format {
-            OutputFormat::Table => print(&requeued.to_text())?,
-            OutputFormat::Json => objects.push(requeued.to_json()),
-        }
-    }
-    if format == OutputFormat::Json {
-        print(&format!("{}\n", serde_json::Value::Array(objects)))?;
-    }
-    Ok(if all_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn run_generate(args: GenerateArgs) -> Fallible {
@@ -486,14 +392,6 @@ fn run_cost(args: &CostArgs) -> Fallible {
 fn status(report: &Report) -> ExitCode {
     let unread = report.files.iter().any(|file| file.error.is_some());
     if unread || report.totals.rejected_total() > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
-}
-
-/// A reader that has seen enough (`| head`) is no failure.
-fn print(text: &str) -> std::io::Result<()> {
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
-    }
 }
 
 #[expect(clippy::print_stderr, reason = "complaints are for whoever runs the command")]

@@ -4,14 +4,11 @@
 //! the deployed function uses (cooldown, escalation, budget, digest), on a store in memory and a
 //! clock that is the records' own.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use flowlog_core::alert::{
-    Notification, Notifier, NotifyError, Policy, RaiseError, Raised, raise, sweep,
-};
+use flowlog_core::alert::{Policy, RaiseError, Raised, raise, sweep};
 use flowlog_core::decode::{Fallback, Limits};
 use flowlog_core::detect::{Finding, Rule, RuleSet, Severity};
 use flowlog_core::record::Window;
@@ -20,6 +17,7 @@ use flowlog_core::store::memory::MemoryStore;
 use serde_json::{Value, json};
 
 use crate::analyze;
+use crate::local::Inbox;
 use crate::report::{Builder, FileReport};
 
 /// How many noisy subjects are named.
@@ -119,16 +117,6 @@ impl Recording {
     }
 }
 
-#[derive(Default)]
-struct Inbox(RefCell<Vec<Notification>>);
-
-impl Notifier for Inbox {
-    async fn publish(&self, notification: &Notification) -> Result<(), NotifyError> {
-        self.0.borrow_mut().push(notification.clone());
-        Ok(())
-    }
-}
-
 /// Runs rules over a recording.
 pub async fn replay(recording: &Recording, rules: &RuleSet) -> Result<Outcome, ReplayError> {
     let mut findings = recording.builder.findings(rules)?;
@@ -159,10 +147,10 @@ pub async fn replay(recording: &Recording, rules: &RuleSet) -> Result<Outcome, R
                 outcome.messages.push(message(&finding));
             }
         }
-        let before = inbox.0.borrow().len();
+        let before = inbox.sent().len();
         sweep(&store, &inbox, &policy, at.end()).await?;
-        outcome.digests += (inbox.0.borrow().len() - before) as u64;
-        let sent = inbox.0.take().len() as u64;
+        outcome.digests += (inbox.sent().len() - before) as u64;
+        let sent = inbox.take().len() as u64;
         *days.entry(at.start() / 86_400).or_default() += sent;
         at = at.forward(1);
     }

@@ -4,7 +4,11 @@
 //! queue: what becomes of it is seen at once, the command needs no right to send, and it is the
 //! pin in the ledger, not the place where the code runs, that makes the result the same.
 
-use flowlog_aws::DynamoDbStore;
+use std::error::Error;
+use std::path::PathBuf;
+
+use clap::Args;
+use flowlog_aws::{DynamoDbStore, S3Objects, env, sdk};
 use flowlog_core::decode::Limits;
 use flowlog_core::event::Notification;
 use flowlog_core::ingest::{Ingestor, Outcome};
@@ -16,6 +20,9 @@ use flowlog_core::store::{
 use flowlog_s3_parser::{App, ingest_object};
 use serde_json::{Value, json};
 
+use crate::embedded::{EmbeddedDb, Location};
+use crate::folder::FolderObjects;
+use crate::output::{Output, OutputFormat, print};
 use crate::report::printable;
 
 /// Which quarantined deliveries.
@@ -59,6 +66,90 @@ pub struct Requeued {
     pub fate: Fate,
 }
 
+/// Options of `flowlog requeue`.
+#[derive(Debug, Args)]
+pub struct RequeueArgs {
+    /// Ids of deliveries, as the list has them.
+    #[arg(value_name = "BATCH")]
+    batches: Vec<String>,
+    /// All that were quarantined for this reason.
+    #[arg(long, conflicts_with = "batches")]
+    reason: Option<String>,
+    /// All.
+    #[arg(long, conflicts_with_all = ["batches", "reason"])]
+    all: bool,
+    /// A local store, as `flowlog local --store` keeps it, instead of AWS. Alerts about what is
+    /// brought back are those of the next `flowlog local` on it.
+    #[arg(long, value_name = "FILE")]
+    store: Option<PathBuf>,
+    /// Where the objects of a local store are, as they were given to `flowlog local`; may be given
+    /// several times.
+    #[arg(long, value_name = "PATH", requires = "store")]
+    objects: Vec<PathBuf>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Lists, or brings back and prints what became of each. Whether everything chosen counts now.
+pub async fn run(args: RequeueArgs) -> Result<bool, Box<dyn Error>> {
+    let chosen = if args.all {
+        Some(Selection::All)
+    } else if let Some(reason) = args.reason {
+        Some(Selection::Reason(reason))
+    } else if args.batches.is_empty() {
+        None
+    } else {
+        let ids = args
+            .batches
+            .iter()
+            .map(|id| BatchId::parse(id).ok_or_else(|| format!("{id:?} is no id of a delivery")));
+        Some(Selection::Batches(ids.collect::<Result<_, _>>()?))
+    };
+    let format = args.output.format;
+    if let Some(file) = args.store {
+        let database = EmbeddedDb::open(Location::File(file)).await?;
+        let objects = FolderObjects::open(&args.objects)?;
+        let app = app(objects, database.store(), Limits::default(), None);
+        return bring_back(&app, chosen, format).await;
+    }
+    let config = flowlog_s3_parser::Config::from_lookup(&env::process)?;
+    let sdk = sdk::from_lookup(&env::process);
+    let store = DynamoDbStore::new(&sdk, config.tables);
+    let horizon = Some(config.horizon_seconds);
+    let app = app(S3Objects::new(&sdk), store, config.limits, horizon);
+    bring_back(&app, chosen, format).await
+}
+
+async fn bring_back<O: Objects>(
+    app: &App<O, DynamoDbStore>,
+    chosen: Option<Selection>,
+    format: OutputFormat,
+) -> Result<bool, Box<dyn Error>> {
+    let selection = chosen.clone().unwrap_or(Selection::All);
+    let found = select(&app.store, &selection).await??;
+    if chosen.is_none() {
+        match format {
+            OutputFormat::Table => print(&list_to_text(&found))?,
+            OutputFormat::Json => print(&format!("{}\n", list_to_json(&found)))?,
+        }
+        return Ok(true);
+    }
+    let mut all_done = true;
+    let mut objects = Vec::new();
+    for quarantined in &found {
+        let requeued = requeue(app, quarantined).await?;
+        all_done &= matches!(requeued.fate, Fate::Done { .. });
+        match format {
+            OutputFormat::Table => print(&requeued.to_text())?,
+            OutputFormat::Json => objects.push(requeued.to_json()),
+        }
+    }
+    if format == OutputFormat::Json {
+        print(&format!("{}\n", serde_json::Value::Array(objects)))?;
+    }
+    Ok(all_done)
+}
+
 /// The parser, as the command runs it.
 pub fn app<O>(
     objects: O,
@@ -71,7 +162,7 @@ pub fn app<O>(
         store,
         limits,
         horizon,
-        now: flowlog_aws::env::now,
+        now: env::now,
         metrics: |_, _| {},
         ingestor: Ingestor::default(),
     }

@@ -18,18 +18,7 @@ impl Flow {
         Self {
             src: record.pkt_srcaddr.or(record.srcaddr),
             dst: record.pkt_dstaddr.or(record.dstaddr),
-            evidence: Evidence {
-                start: record.start.unwrap_or(0),
-                end: record.end.unwrap_or(0),
-                srcaddr: record.srcaddr,
-                dstaddr: record.dstaddr,
-                srcport: record.srcport.unwrap_or(0),
-                dstport: record.dstport.unwrap_or(0),
-                protocol: record.protocol.unwrap_or(u8::MAX),
-                packets: record.packets,
-                bytes: record.bytes,
-                action: record.action,
-            },
+            evidence: Evidence::of(record),
             tcp_flags: record.tcp_flags,
         }
     }

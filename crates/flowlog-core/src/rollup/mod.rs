@@ -37,7 +37,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::format::Format;
-use crate::record::{Action, Address, Direction, Field, Scope};
+use crate::record::{Action, Address, Direction, Field, Record, Scope};
 
 /// How many talkers, rejected sources and rejected ports a stored roll-up lists.
 pub const LISTED: usize = 32;
@@ -273,6 +273,24 @@ pub struct Evidence {
     pub bytes: u64,
     /// Verdict.
     pub action: Action,
+}
+
+impl Evidence {
+    /// What is kept of a record.
+    pub(crate) fn of(record: &Record<'_>) -> Self {
+        Self {
+            start: record.start.unwrap_or(0),
+            end: record.end.unwrap_or(0),
+            srcaddr: record.srcaddr,
+            dstaddr: record.dstaddr,
+            srcport: record.srcport.unwrap_or(0),
+            dstport: record.dstport.unwrap_or(0),
+            protocol: record.protocol.unwrap_or(u8::MAX),
+            packets: record.packets,
+            bytes: record.bytes,
+            action: record.action,
+        }
+    }
 }
 
 /// Fields that the format of some of the records did not have, as a set of bits.

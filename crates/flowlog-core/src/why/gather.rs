@@ -203,24 +203,12 @@ fn room(pair: &mut BTreeMap<Service, [Leg; 2]>, service: Service) -> Option<&mut
 
 impl Leg {
     fn add(&mut self, record: &Record<'_>, start: i64, end: i64) {
-        let row = Row {
-            start,
-            end,
-            srcaddr: record.srcaddr,
-            dstaddr: record.dstaddr,
-            srcport: record.srcport.unwrap_or(0),
-            dstport: record.dstport.unwrap_or(0),
-            protocol: record.protocol.unwrap_or(u8::MAX),
-            packets: record.packets,
-            bytes: record.bytes,
-            action: record.action,
-        };
         let seen = match record.action {
             Action::Reject => &mut self.refused,
             // A transit gateway has no verdict: what it records, it carried.
             Action::Accept | Action::Other => &mut self.accepted,
         };
-        seen.add(row, record.tcp_flags);
+        seen.add(Row { start, end, ..Row::of(record) }, record.tcp_flags);
         seen.paths.extend(record.traffic_path);
         if let Some(reason) = record.reject_reason
             && seen.reasons.len() < GAPS
