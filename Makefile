@@ -152,6 +152,10 @@ chaos: ## Kill -9: workers and the database, on a network that breaks (RUNS=0..2
 	cargo build --locked --workspace --bins
 	$(CARGO_TARGET_DIR)/debug/chaos run $(or $(RUNS),0..20) $(or $(KILLS),8)
 
+.PHONY: write-units
+write-units: ## What DynamoDB would bill for writing, 10 million invented sources included
+	cargo test --workspace --locked --test it write_units -- --nocapture --include-ignored --test-threads 1
+
 .PHONY: evaluate
 evaluate: ## The rules on captured and generated traffic, beside four baselines (EVAL_DATA=folder; SEEDS=100)
 	cargo build --locked --workspace

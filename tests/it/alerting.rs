@@ -9,7 +9,9 @@ use flowlog_core::alert::Policy;
 use flowlog_core::detect::{Known, Rule, RuleSet};
 use flowlog_core::record::{Source, Window};
 use flowlog_core::store::memory::MemoryStore;
-use flowlog_core::store::{AggregateReader as _, AlertStore as _, View};
+use flowlog_core::store::{
+    AggregateReader as _, AggregateWriter as _, AlertStore as _, DirectoryEntry, Series, View,
+};
 
 use crate::support::{START, event, generate, ingested, no_metrics};
 
@@ -31,7 +33,7 @@ async fn bells(store: &MemoryStore) -> Vec<Bell> {
     for (day, source) in store.sources("00000000", "99999999").await.unwrap() {
         for interface_id in store.subjects(&source, View::Interface, &day).await.unwrap() {
             let start = Window::of(Window::day_start(&day).unwrap()).unwrap();
-            let series = flowlog_core::store::Series::interface(source.clone(), &interface_id);
+            let series = Series::interface(source.clone(), &interface_id);
             let partials = store.partials(&series, start, start.forward(287)).await.unwrap();
             bells.extend(partials.into_iter().map(|partial| Bell {
                 source: Source::clone(&source),
@@ -91,6 +93,32 @@ async fn the_schedule_finds_what_no_window_shows() {
         handle(&app, event("anomaly-alerter/sweep.json")).await.unwrap();
     }
     assert_eq!(told(&app), 1);
+}
+
+/// A flow log that has been replaced today is in today's directory for the rest of the day.
+#[tokio::test]
+async fn the_schedule_follows_the_flow_log_that_replaces_another() {
+    let day = generate(32, 60, 60, &[Attack::HostSweep]);
+    let swept = day.truth.attacks[0].clone();
+    for other in ["fl-0", "fl-z"] {
+        let store = ingested(&day).await;
+        // It saw every interface, an hour and more ago.
+        let other = Source::parse(other).unwrap();
+        let (today, source) = store.sources("00000000", "99999999").await.unwrap()[0].clone();
+        let of_source = DirectoryEntry::Source { day: today.clone(), source: other.clone() };
+        store.put_directory(&[of_source]).await.unwrap();
+        for interface_id in store.subjects(&source, View::Interface, &today).await.unwrap() {
+            let series = Series::interface(other.clone(), &interface_id);
+            let entry = DirectoryEntry::Series { day: today.clone(), series };
+            store.put_directory(&[entry]).await.unwrap();
+        }
+        let app = alerter(store);
+        app.clock.at(swept.end + 301);
+        handle(&app, event("anomaly-alerter/sweep.json")).await.unwrap();
+        let expected = format!("flowlog NOTIFY: {} on", Rule::HostSweep);
+        let told = app.notifier.sent().iter().filter(|n| n.subject.starts_with(&expected)).count();
+        assert_eq!(told, 1, "{other} is older");
+    }
 }
 
 #[tokio::test]

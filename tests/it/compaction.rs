@@ -9,7 +9,7 @@ use flowlog_core::alert::{Notification, Notifier, NotifyError, Policy};
 use flowlog_core::detect::RuleSet;
 use flowlog_core::record::{BatchId, Window};
 use flowlog_core::store::memory::MemoryStore;
-use flowlog_core::store::reader::answer;
+use flowlog_core::store::reader::{Deliveries, answer};
 use flowlog_core::store::{AggregateReader as _, Ledger as _, Series, View};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
@@ -62,7 +62,11 @@ async fn state(store: &MemoryStore) -> BTreeMap<String, (usize, usize, u64)> {
     for series in every_series(store).await {
         let items = store.items(&series, from, to).await.unwrap();
         let parts = items.summaries.iter().map(|s| s.parts.len()).sum();
-        let totals = answer(store, &series, from, to).await.unwrap().fold().totals();
+        let totals = answer(store, &mut Deliveries::default(), &series, from, to)
+            .await
+            .unwrap()
+            .fold()
+            .totals();
         let records = totals.accept.records + totals.reject.records + totals.other.records;
         state.insert(series.pk(from), (items.summaries.len(), parts, records));
     }

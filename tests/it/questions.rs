@@ -6,11 +6,14 @@ use std::collections::BTreeMap;
 use flowlog_cli::ask::{By, Period, Subject, hours, read, rejected, top, who, whole_period};
 use flowlog_cli::generate::Attack;
 use flowlog_core::compact::{self, compact_hour};
-use flowlog_core::decode::{Fallback, Limits};
+use flowlog_core::decode::{Counts, Fallback, Limits};
 use flowlog_core::record::{Address, BatchId, Source, Window};
 use flowlog_core::rollup::Rollup;
 use flowlog_core::store::memory::MemoryStore;
-use flowlog_core::store::{AggregateWriter as _, DirectoryEntry, PartialItem, Series};
+use flowlog_core::store::reader::Coverage;
+use flowlog_core::store::{
+    AggregateWriter as _, Claim, Completion, DirectoryEntry, Ledger as _, PartialItem, Series,
+};
 use flowlog_s3_parser::handle;
 
 use crate::support::{Day, START, generate, parser, sqs};
@@ -71,9 +74,9 @@ async fn scopes_answer_as_their_interfaces_do_and_so_do_summaries() {
     let period = whole_period(&store).await.unwrap().unwrap();
     let everything = read(&store, &Subject::Everything, period).await.unwrap();
     let mut by_vpc = BTreeMap::new();
-    for (series, answer) in &everything.answers {
+    for (id, answer) in &everything.answers {
         let folded = answer.fold();
-        assert!(!folded.vpc_id.is_empty(), "{}", series.subject);
+        assert!(!folded.vpc_id.is_empty(), "{id}");
         let sums = by_vpc.entry(folded.vpc_id.clone()).or_insert(0);
         *sums += answer.totals().totals.reject.records;
     }
@@ -98,33 +101,107 @@ async fn scopes_answer_as_their_interfaces_do_and_so_do_summaries() {
     assert_eq!(scopes(&store).await, by_vpc, "a year later");
 }
 
+/// A store in which sources saw one interface: NODATA records in windows, a delivery for each.
+async fn seen_by(sources: &[(&str, std::ops::Range<i64>, u64)]) -> MemoryStore {
+    let store = MemoryStore::default();
+    let start = Window::of(START).unwrap();
+    for (source, windows, nodata) in sources {
+        let rollup = Rollup { nodata: *nodata, ..Rollup::default() };
+        let series = Series::interface(Source::parse(source).unwrap(), "eni-1");
+        for n in windows.clone() {
+            let window = start.forward(n);
+            let batch = BatchId::of_object(source, &n.to_string());
+            let claim = Claim {
+                batch,
+                mapping: 2,
+                etag: "e".to_owned(),
+                origin: format!("s3://{source}/{n}"),
+                horizon: None,
+                ttl: START + 40 * 86_400,
+            };
+            store.claim(&claim).await.unwrap();
+            let partial = PartialItem {
+                series: series.clone(),
+                window,
+                batch,
+                chunk: 0,
+                mapping: 2,
+                totals: rollup.totals(),
+                blob: rollup.encode(),
+            };
+            store.put_partials(&[partial]).await.unwrap();
+            let counts = Counts { read: *nodata, nodata: *nodata, ..Counts::default() };
+            let done = Completion { counts, partials: 1, digest: String::new() };
+            store.complete(batch, "e", &done).await.unwrap();
+            let day = window.day();
+            let of = DirectoryEntry::Source { day: day.clone(), source: series.source.clone() };
+            let entries = [of, DirectoryEntry::Series { day, series: series.clone() }];
+            store.put_directory(&entries).await.unwrap();
+        }
+    }
+    store
+}
+
+fn first_days(days: i64) -> Period {
+    let from = Window::of(START).unwrap();
+    Period { from, to: from.forward(288 * days - 1) }
+}
+
 #[tokio::test]
 async fn what_another_source_saw_is_named_and_not_added() {
-    let store = MemoryStore::default();
-    let window = Window::of(START).unwrap();
-    let rollup = Rollup { nodata: 3, ..Rollup::default() };
-    for (name, source) in [("a", "fl-1"), ("b", "fl-2"), ("c", "cw-1")] {
-        let series = Series::interface(Source::parse(source).unwrap(), "eni-1");
-        let partial = PartialItem {
-            series: series.clone(),
-            window,
-            batch: BatchId::of_object("b", name),
-            chunk: 0,
-            mapping: 2,
-            totals: rollup.totals(),
-            blob: rollup.encode(),
-        };
-        store.put_partials(&[partial]).await.unwrap();
-        let day = window.day();
-        let of_source = DirectoryEntry::Source { day: day.clone(), source: series.source.clone() };
-        store.put_directory(&[of_source, DirectoryEntry::Series { day, series }]).await.unwrap();
-    }
-    let period = Period { from: window, to: window };
-    let material = read(&store, &Subject::Everything, period).await.unwrap();
+    let store = seen_by(&[("fl-1", 0..1, 3), ("fl-2", 0..1, 3), ("cw-1", 0..1, 3)]).await;
+    let material = read(&store, &Subject::Everything, first_days(1)).await.unwrap();
     assert_eq!(material.answers.len(), 1);
     assert_eq!(material.answers[0].1.totals().nodata, 3, "one source's");
     let also = |source: &str| format!("eni-1 is also seen by {source}, which is not added");
     assert_eq!(material.notes, [also("fl-2"), also("cw-1")]);
+    assert_eq!(material.coverage().done, 1);
+}
+
+/// A flow log's format cannot be changed: who wants another one replaces it, in the middle of an hour.
+#[tokio::test]
+async fn a_flow_log_that_replaces_another_is_followed() {
+    // Both are there for windows 148 and 149, and a log group all the time.
+    let sources = [("fl-9", 0..150, 100), ("fl-1", 148..300, 1), ("cw-1", 0..300, 10_000)];
+    let store = seen_by(&sources).await;
+    let check = async |when: &str| {
+        let material = read(&store, &Subject::Everything, first_days(2)).await.unwrap();
+        let (_, answer) = &material.answers[0];
+        assert_eq!(answer.windows.len(), 300, "{when}");
+        // The one that was there for longer speaks for both.
+        assert_eq!(answer.totals().nodata, 148 * 100 + 152, "{when}");
+        assert_eq!(
+            material.notes,
+            [
+                "eni-1 was seen by one flow log after another (fl-1, fl-9): each window is read from one",
+                "eni-1 is also seen by cw-1, which is not added",
+            ],
+            "{when}"
+        );
+        answer.clone()
+    };
+    let answer = check("as it came").await;
+    assert_eq!(answer.fold().nodata, 148 * 100 + 152);
+    assert_eq!(Coverage::of(&answer.deliveries).done, 302, "what a speaking source brought");
+
+    // Folded, and the partials gone: the lists of the hour in which both were there are one's.
+    for day in ["20261101", "20261102"] {
+        for series in compact::series_of_day(&store, day).await.unwrap() {
+            for hour in 0..25 {
+                compact_hour(&store, &series, first_days(1).from.forward(hour * 12)).await.unwrap();
+            }
+        }
+    }
+    store.expire(START + 38 * 86_400);
+    assert!(store.all_partials().is_empty());
+    let answer = check("a month later").await;
+    assert!(answer.detailed.is_empty() && answer.hours.len() == 25);
+    assert_eq!(answer.fold().nodata, 144 * 100 + 152, "the lists of 12:00 to 13:00 are fl-1's");
+
+    // A day on which only the log group saw it is the log group's.
+    let store = seen_by(&[("fl-1", 0..20, 1), ("cw-1", 10..310, 100)]).await;
+    let material = read(&store, &Subject::Everything, first_days(2)).await.unwrap();
+    assert_eq!(material.answers[0].1.totals().nodata, 20 + 22 * 100);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 //! 3. Once an hour for each interface, what takes a day to show.
 //! 4. Alerts that were left unpublished or are over, and the digest.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowlog_aws::telemetry::Metric;
@@ -82,23 +83,58 @@ pub async fn tidy<S: AlertStore, N: Notifier>(
     }))
 }
 
-/// The interfaces that had records in the last hour's days, each with the source that speaks for it.
+/// The interfaces that had records in the last hour's days, each with the source that speaks for it:
+/// the highest [authority](Source::authority), and of equals the one that was heard in more of the
+/// last hour's windows, so that a flow log that replaces another is followed.
 async fn seen<S: AggregateReader>(
     store: &S,
     at: Window,
 ) -> Result<BTreeMap<String, Source>, StoreError> {
-    let mut seen: BTreeMap<String, Source> = BTreeMap::new();
+    let mut by_interface: BTreeMap<String, BTreeSet<(u8, Source)>> = BTreeMap::new();
     let from = at.back(Rules::LOOKBACK - 1);
     for (day, source) in store.sources(&from.day(), &at.day()).await? {
         for interface_id in store.subjects(&source, View::Interface, &day).await? {
-            let better =
-                seen.get(&interface_id).is_none_or(|there| source.authority() < there.authority());
-            if better {
-                seen.insert(interface_id, source.clone());
+            by_interface
+                .entry(interface_id)
+                .or_default()
+                .insert((source.authority(), source.clone()));
+        }
+    }
+    let mut heard: BTreeMap<Source, usize> = BTreeMap::new();
+    let mut seen = BTreeMap::new();
+    for (interface_id, sources) in by_interface {
+        let highest = sources.first().map(|(authority, _)| *authority);
+        let equals = sources.into_iter().filter(|(authority, _)| Some(*authority) == highest);
+        let equals: Vec<Source> = equals.map(|(_, source)| source).collect();
+        if let [_, _, ..] = &equals[..] {
+            for source in &equals {
+                if !heard.contains_key(source) {
+                    heard.insert(source.clone(), windows(store, source, from, at).await?);
+                }
             }
+        }
+        let windows = |source: &Source| heard.get(source).copied();
+        if let Some(speaker) = equals.into_iter().min_by_key(|s| Reverse(windows(s))) {
+            seen.insert(interface_id, speaker);
         }
     }
     Ok(seen)
+}
+
+/// In how many windows a source was heard, going by its views of accounts and VPCs (log groups have
+/// none).
+async fn windows<S: AggregateReader>(
+    store: &S,
+    source: &Source,
+    from: Window,
+    to: Window,
+) -> Result<usize, StoreError> {
+    let mut heard = BTreeSet::new();
+    for scope in store.subjects(source, View::Scope, &to.day()).await? {
+        let (scope, _) = history(store, &Series::scope(source.clone(), &scope), from, to).await?;
+        heard.extend(scope.windows.into_keys());
+    }
+    Ok(heard.len())
 }
 
 /// What to look at for each account: its own view, where the source keeps one, else every interface.

@@ -21,12 +21,13 @@ use flowlog_core::decode::{Counts, Limits};
 use flowlog_core::detect::RuleSet;
 use flowlog_core::ingest::Ingestor;
 use flowlog_core::object::{ObjectRef, Objects as _};
-use flowlog_core::record::{BatchId, Source, Window};
+use flowlog_core::record::{BatchId, Window};
 use flowlog_core::rollup::BlobError;
-use flowlog_core::store::reader::history;
+use flowlog_core::store::authority::{self, SeenBy};
+use flowlog_core::store::reader::Deliveries;
 use flowlog_core::store::{
-    AggregateReader as _, LedgerEntry, LedgerReader as _, LedgerState, PartialItem, Series,
-    StoreError, View,
+    AggregateReader as _, LedgerEntry, LedgerReader as _, LedgerState, PartialItem, StoreError,
+    View,
 };
 use flowlog_s3_parser as parser;
 use lambda_runtime::{Context, LambdaEvent};
@@ -375,40 +376,34 @@ fn file_report(path: &str, ingestion: &Ingestion) -> FileReport {
 async fn report(
     store: &DynamoDbStore,
     files: Vec<FileReport>,
-    mut batches: BTreeSet<BatchId>,
+    batches: BTreeSet<BatchId>,
 ) -> Result<Report, LocalError> {
-    let mut seen: BTreeMap<String, BTreeMap<(u8, Source), BTreeSet<String>>> = BTreeMap::new();
+    let mut seen: BTreeMap<String, SeenBy> = BTreeMap::new();
     for (day, source) in store.sources("00000000", "99999999").await? {
         for interface_id in store.subjects(&source, View::Interface, &day).await? {
-            let sources = seen.entry(interface_id).or_default();
-            sources.entry((source.authority(), source.clone())).or_default().insert(day.clone());
+            seen.entry(interface_id).or_default().insert(&day, source.clone());
         }
     }
     let mut builder = Builder::default();
     let mut notes = Vec::new();
-    for (interface_id, sources) in seen {
-        for (at, ((_, source), days)) in sources.into_iter().enumerate() {
-            if at > 0 {
-                notes.push(format!("{interface_id} is also seen by {source}, which is not added"));
-                continue;
-            }
-            for day in days {
-                let Some(start) = Window::day_start(&day).and_then(Window::of) else { continue };
-                let series = Series::interface(source.clone(), &interface_id);
-                let (history, ids) = history(store, &series, start, start.forward(287)).await?;
-                batches.extend(ids);
-                for (window, rollup) in &history.windows {
-                    builder.add(&interface_id, *window, rollup);
-                }
-            }
+    let always = (Window::default(), Window::default().forward(i64::from(i32::MAX)));
+    let mut ledger = Deliveries::default();
+    for (interface_id, seen) in seen {
+        let of = (View::Interface, interface_id.as_str());
+        let spoken = authority::read(store, &mut ledger, of, &seen, always).await?;
+        notes.extend(spoken.notes(&interface_id));
+        for (window, rollup) in &spoken.answer.detailed {
+            builder.add(&interface_id, *window, rollup);
         }
     }
     let mut report = builder.finish(files, &RuleSet::default())?;
     report.notes = notes;
     // The totals are the ledger's: of everything in the store, each delivery once.
     report.totals = Counts::default();
-    let batches: Vec<BatchId> = batches.into_iter().collect();
-    for entry in store.entries(&batches).await?.into_iter().flatten() {
+    let unread: Vec<BatchId> =
+        batches.into_iter().filter(|batch| !ledger.contains_key(batch)).collect();
+    let entries = store.entries(&unread).await?;
+    for entry in ledger.into_values().chain(entries).flatten() {
         if let Some(completion) = entry.completion {
             report.totals.add(&completion.counts);
         }

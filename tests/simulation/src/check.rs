@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use flowlog_core::record::{BatchId, Window};
 use flowlog_core::rollup::Rollup;
-use flowlog_core::store::reader::{Answer, answer, window_totals};
+use flowlog_core::store::reader::{Answer, Deliveries, answer, window_totals};
 use flowlog_core::store::summary::{Part, WindowTotals};
 use flowlog_core::store::{LedgerEntry, LedgerState, PartialItem, Series};
 
@@ -50,7 +50,9 @@ pub(crate) fn at_rest(run: &mut Run<'_>, open: &BTreeSet<usize>) -> Result<(), S
     let process = Process::start(&run.world, Code::NEW, run.settings.mutant);
     let (from, to) = windows();
     for series in series() {
-        let read = run.world.aside(|| alone(answer(&process, &series, from, to)));
+        let read = run
+            .world
+            .aside(|| alone(answer(&process, &mut Deliveries::default(), &series, from, to)));
         let read = read.map_err(|error| error.to_string())?;
         compare(&series, &read, &least, &most)?;
         // What is claimed anew after a year may find its object gone, and says so.

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use flowlog_core::compact::{Compacted, compact_hour};
 use flowlog_core::record::{BatchId, Window};
-use flowlog_core::store::reader::{Answer, answer};
+use flowlog_core::store::reader::{Answer, Deliveries, answer};
 use flowlog_core::store::{LedgerState, Series, StoreError};
 
 use crate::check::{self, Key};
@@ -388,7 +388,11 @@ impl<'a> Run<'a> {
             }
             Job::Read(series, ..) => {
                 let (process, (from, to)) = (process(), check::windows());
-                Box::pin(async move { Output::Read(answer(&process, &series, from, to).await) })
+                Box::pin(async move {
+                    Output::Read(
+                        answer(&process, &mut Deliveries::default(), &series, from, to).await,
+                    )
+                })
             }
         }
     }

@@ -64,7 +64,7 @@ pub struct Compliance {
 pub fn compliance(material: &Material, whole: Period) -> Compliance {
     let mut report =
         Compliance { retained: (whole.from.start(), whole.to.end()), ..Compliance::default() };
-    for (series, answer) in &material.answers {
+    for (id, answer) in &material.answers {
         let folded = answer.fold();
         let mut ports: BTreeMap<(u16, u8), BTreeMap<Address, Service>> = BTreeMap::new();
         for (key, service) in folded.services.iter() {
@@ -77,7 +77,7 @@ pub fn compliance(material: &Material, whole: Period) -> Compliance {
         }
         report.exposed_error = report.exposed_error.saturating_add(folded.services.error());
         report.exposed.extend(ports.into_iter().map(|((port, protocol), by)| Exposure {
-            interface: series.subject.clone(),
+            interface: id.clone(),
             port,
             protocol,
             by,
@@ -86,10 +86,10 @@ pub fn compliance(material: &Material, whole: Period) -> Compliance {
             *report.encryption.entry(*status).or_default() += records;
         }
         if folded.encryption_status.is_empty() {
-            report.encryption_unknown.insert(series.subject.clone());
+            report.encryption_unknown.insert(id.clone());
         }
         if let Some(records) = folded.encryption_status.get(&0) {
-            report.unencrypted.insert(series.subject.clone(), *records);
+            report.unencrypted.insert(id.clone(), *records);
         }
         report.lacking.extend(folded.lacking.fields().map(|field| field.name()));
         let ends = answer.windows.keys().next().zip(answer.windows.keys().next_back());
@@ -97,7 +97,7 @@ pub fn compliance(material: &Material, whole: Period) -> Compliance {
             let windows = answer.windows.len() as u64;
             let span = ((last.end() - first.start()) / 300).unsigned_abs();
             report.recorded.push(Recorded {
-                interface: series.subject.clone(),
+                interface: id.clone(),
                 windows,
                 missing: span.saturating_sub(windows),
                 skipped: answer.windows.values().filter(|w| w.skipdata > 0).count() as u64,

@@ -50,9 +50,9 @@ struct Lists {
 impl Lists {
     fn of(material: &Material) -> Self {
         let mut lists = Self::default();
-        for (series, answer) in &material.answers {
+        for (id, answer) in &material.answers {
             let folded = answer.fold();
-            lists.interfaces.insert(series.subject.clone());
+            lists.interfaces.insert(id.clone());
             lists.totals.add(&answer.totals().totals);
             lists.talkers_error = lists.talkers_error.saturating_add(folded.talkers.error());
             for (key, talker) in folded.talkers.iter() {

@@ -1,8 +1,9 @@
 //! Questions to a store: who talks most, who is refused, what is known of one address, how complete
 //! all of it is.
 //!
-//! Each interface (or VPC, or account) is read from one source, the one with the most authority;
-//! sources that see the same traffic are never added up. Every answer says what it rests on.
+//! Each window of an interface (or VPC, or account) is read from one source, the one with the most
+//! [authority]; sources that see the same traffic are never added up. Every answer says what it rests
+//! on.
 
 mod alerts;
 mod changes_text;
@@ -37,11 +38,12 @@ pub use text::{coverage_text, rejected_text, top_text, who_text};
 pub use top::{By, Top, top};
 pub use who::{Seen, Who, who};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use flowlog_core::record::{Source, Window};
-use flowlog_core::store::reader::{Answer, Coverage, Deliveries, answer};
-use flowlog_core::store::{AggregateReader, LedgerReader, Series, StoreError, View};
+use flowlog_core::record::Window;
+use flowlog_core::store::authority::{self, SeenBy};
+use flowlog_core::store::reader::{Answer, Coverage, Deliveries};
+use flowlog_core::store::{AggregateReader, LedgerReader, StoreError, View};
 use serde_json::{Value, json};
 
 /// What is asked about.
@@ -67,8 +69,8 @@ pub struct Period {
 /// What the store has on the subject.
 #[derive(Debug, Default)]
 pub struct Material {
-    /// One answer a series, sorted by subject.
-    pub answers: Vec<(Series, Answer)>,
+    /// One answer for each interface, VPC or account, sorted by id.
+    pub answers: Vec<(String, Answer)>,
     /// What the reader should know.
     pub notes: Vec<String>,
 }
@@ -128,26 +130,22 @@ pub async fn read<S: AggregateReader + LedgerReader>(
         Subject::Everything => true,
         Subject::Interface(name) | Subject::Scope(name) => name == id,
     };
-    // Which sources saw a subject, the one with the most authority first.
-    let mut seen: BTreeMap<String, BTreeSet<(u8, Source)>> = BTreeMap::new();
+    let mut seen: BTreeMap<String, SeenBy> = BTreeMap::new();
     for (day, source) in store.sources(&period.from.day(), &period.to.day()).await? {
         for id in store.subjects(&source, view, &day).await? {
             if wanted(&id) {
-                seen.entry(id).or_default().insert((source.authority(), source.clone()));
+                seen.entry(id).or_default().insert(&day, source.clone());
             }
         }
     }
     let mut material = Material::default();
-    for (id, sources) in seen {
-        let mut sources = sources.into_iter().map(|(_, source)| source);
-        let Some(source) = sources.next() else { continue };
-        material.notes.extend(
-            sources.map(|other| format!("{id} is also seen by {other}, which is not added")),
-        );
-        let series = Series { source, view, subject: id };
-        let answer = answer(store, &series, period.from, period.to).await?;
-        if !answer.windows.is_empty() {
-            material.answers.push((series, answer));
+    let mut ledger = Deliveries::default();
+    for (id, seen) in seen {
+        let within = (period.from, period.to);
+        let spoken = authority::read(store, &mut ledger, (view, &id), &seen, within).await?;
+        material.notes.extend(spoken.notes(&id));
+        if !spoken.answer.windows.is_empty() {
+            material.answers.push((id, spoken.answer));
         }
     }
     Ok(material)

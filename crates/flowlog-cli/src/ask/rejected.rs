@@ -42,11 +42,11 @@ pub struct New {
 /// What was refused, and what of it is new since the time before.
 pub fn rejected(material: &Material, before: Option<&Material>, most: usize) -> Rejected {
     let mut answer = Rejected::default();
-    for (series, part) in &material.answers {
+    for (id, part) in &material.answers {
         let sums = part.totals().totals.reject;
         answer.total.add(&sums);
         if !sums.is_zero() {
-            answer.by_subject.push((series.subject.clone(), sums));
+            answer.by_subject.push((id.clone(), sums));
         }
         for (reason, n) in part.fold().reject_reasons {
             *answer.reasons.entry(reason).or_default() += n;

@@ -36,14 +36,14 @@ pub struct Who {
 pub fn who(material: &Material, address: Address) -> Who {
     let mut seen = Vec::new();
     let mut error_bytes = 0_u64;
-    for (series, answer) in &material.answers {
+    for (id, answer) in &material.answers {
         let folded = answer.fold();
         error_bytes = error_bytes.saturating_add(folded.talkers.error());
         let talkers = folded.talkers.iter().filter(|(key, _)| key.remote == address);
         let tuples = folded.rejected_tuples.iter();
         let tuples = tuples.filter(|(tuple, _)| tuple.client == address || tuple.server == address);
         let one = Seen {
-            subject: series.subject.clone(),
+            subject: id.clone(),
             talked: talkers.map(|(key, talker)| (*key, *talker)).collect(),
             refused: folded.rejected_sources.get(&address).cloned(),
             tuples: tuples.map(|(tuple, verdicts)| (*tuple, *verdicts)).collect(),

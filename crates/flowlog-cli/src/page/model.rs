@@ -200,8 +200,8 @@ impl Page {
         let folded: Vec<Rollup> =
             material.answers.iter().map(|(_, answer)| answer.fold()).collect();
         let mut order: Vec<(Interface, usize)> = Vec::with_capacity(folded.len());
-        for (nth, ((series, answer), folded)) in material.answers.iter().zip(&folded).enumerate() {
-            order.push((page.interface(&series.subject, answer, folded), nth));
+        for (nth, ((id, answer), folded)) in material.answers.iter().zip(&folded).enumerate() {
+            order.push((page.interface(id, answer, folded), nth));
         }
         let weight = |totals: &Totals| (totals.rejected.records, totals.accepted.bytes);
         order.sort_by(|(a, _), (b, _)| {

@@ -16,7 +16,7 @@ use crate::ask::Material;
 /// What the roll-ups of every interface say.
 pub fn from_rollups(material: &Material, path: Path) -> Evidence {
     let mut evidence = Evidence::nothing(path, Basis::RollUps);
-    for (series, answer) in &material.answers {
+    for (id, answer) in &material.answers {
         let folded = answer.fold();
         let own = own_address(&folded, path);
         let side = match own {
@@ -34,7 +34,7 @@ pub fn from_rollups(material: &Material, path: Path) -> Evidence {
             Side::Source => &mut evidence.src,
             Side::Destination => &mut evidence.dst,
         };
-        join(end, series.subject.clone(), place, gaps, span);
+        join(end, id.clone(), place, gaps, span);
         legs(&folded, side, span.unwrap_or_default(), &mut evidence);
     }
     evidence

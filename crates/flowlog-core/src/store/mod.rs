@@ -5,6 +5,7 @@
 //! granted exactly what it uses and its IAM policy mirrors its type. [`memory`] is the reference
 //! implementation; [`contract`] is the suite that every implementation must pass.
 
+pub mod authority;
 pub mod contract;
 pub mod item;
 pub mod memory;

@@ -121,9 +121,11 @@ impl Answer {
 }
 
 /// Reads a series from `from` to `to`, exactly: every partial is counted once, by itself or by the
-/// summary that holds it; partials of quarantined deliveries are left out.
+/// summary that holds it; partials of quarantined deliveries are left out. The ledger is asked for
+/// the deliveries that are not in `ledger` yet, which then are.
 pub async fn answer<R: AggregateReader + LedgerReader>(
     reader: &R,
+    ledger: &mut Deliveries,
     series: &Series,
     from: Window,
     to: Window,
@@ -135,9 +137,14 @@ pub async fn answer<R: AggregateReader + LedgerReader>(
         let parts = summary.parts.iter().filter(|part| asked(&part.window));
         batches.extend(parts.map(|part| part.batch));
     }
-    let batches: Vec<BatchId> = batches.into_iter().collect();
-    let entries = reader.entries(&batches).await?;
-    let deliveries: Deliveries = batches.into_iter().zip(entries).collect();
+    let unknown: Vec<BatchId> =
+        batches.iter().filter(|batch| !ledger.contains_key(batch)).copied().collect();
+    if !unknown.is_empty() {
+        let entries = reader.entries(&unknown).await?;
+        ledger.extend(unknown.into_iter().zip(entries));
+    }
+    let deliveries: Deliveries =
+        batches.into_iter().map(|batch| (batch, ledger.get(&batch).cloned().flatten())).collect();
     let is_quarantined = |batch: &BatchId| {
         let entry = deliveries.get(batch).and_then(Option::as_ref);
         entry.is_some_and(|entry| entry.state == LedgerState::Quarantined)

@@ -12,7 +12,7 @@ use flowlog_core::record::{BatchId, Source, Window};
 use flowlog_core::rollup::{Budget, Mapping, Rollup};
 use flowlog_core::store::item::PARTIAL_TTL;
 use flowlog_core::store::memory::MemoryStore;
-use flowlog_core::store::reader::{Answer, answer};
+use flowlog_core::store::reader::{Answer, Deliveries, answer};
 use flowlog_core::store::{Ledger as _, Series, View};
 
 use crate::traffic::{MIDNIGHT, text};
@@ -77,7 +77,8 @@ fn compact_all(store: &MemoryStore) -> Compacted {
 
 fn read(store: &MemoryStore, series: &Series, from: i64, to: i64) -> Answer {
     let start = Window::of(MIDNIGHT).unwrap();
-    now(answer(store, series, start.forward(from), start.forward(to))).unwrap()
+    now(answer(store, &mut Deliveries::default(), series, start.forward(from), start.forward(to)))
+        .unwrap()
 }
 
 /// Totals by window of every series.

@@ -1,0 +1,150 @@
+//! Which of several sources speaks for a subject, and when.
+//!
+//! Two sources that see the same traffic are never added together. On each day those with the
+//! highest [authority](Source::authority) speak; each window is read from one of them, so a flow log
+//! that replaces another takes over where that one ends. Of sources that are equal, the one with
+//! more windows in the period comes first.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::reader::{Answer, Deliveries, answer};
+use super::{AggregateReader, LedgerReader, Series, StoreError, View};
+use crate::record::{Source, WINDOW_SECONDS, Window};
+
+/// Which sources saw a subject on which days (`YYYYMMDD`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SeenBy(BTreeMap<String, BTreeSet<Source>>);
+
+impl SeenBy {
+    /// A source saw it on a day.
+    pub fn insert(&mut self, day: &str, source: Source) {
+        self.0.entry(day.to_owned()).or_default().insert(source);
+    }
+
+    /// All sources, those with the most authority first.
+    pub fn sources(&self) -> Vec<Source> {
+        let mut all: Vec<Source> = self.0.values().flatten().cloned().collect();
+        all.sort_by_cached_key(|source| (source.authority(), source.clone()));
+        all.dedup();
+        all
+    }
+
+    /// The sources that may speak, each with the stretches of days on which it does, as the first
+    /// window of the first day and the last window of the last.
+    fn speakers(&self) -> BTreeMap<Source, Vec<(Window, Window)>> {
+        let mut speakers: BTreeMap<Source, Vec<(Window, Window)>> = BTreeMap::new();
+        for (day, sources) in &self.0 {
+            let Some(first) = Window::day_start(day).and_then(Window::of) else { continue };
+            let last = first.forward(DAY - 1);
+            let highest = sources.iter().map(Source::authority).min();
+            for source in sources.iter().filter(|s| Some(s.authority()) == highest) {
+                let stretches = speakers.entry(source.clone()).or_default();
+                match stretches.last_mut() {
+                    Some((_, end)) if end.forward(1) == first => *end = last,
+                    _ => stretches.push((first, last)),
+                }
+            }
+        }
+        speakers
+    }
+}
+
+/// Windows in a day.
+const DAY: i64 = 86_400 / WINDOW_SECONDS;
+
+/// What is known of a subject, each window from one source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Spoken {
+    /// All of it. Its deliveries are those of the sources that speak.
+    pub answer: Answer,
+    /// The sources that it is from.
+    pub sources: Vec<Source>,
+    /// Sources that saw something of the same days, and are not in it.
+    pub not_added: Vec<Source>,
+}
+
+impl Spoken {
+    /// What who reads `subject`'s answer should know of its sources.
+    pub fn notes(&self, subject: &str) -> Vec<String> {
+        let mut notes = Vec::new();
+        if let [_, _, ..] = &self.sources[..] {
+            let sources: Vec<String> = self.sources.iter().map(ToString::to_string).collect();
+            notes.push(format!(
+                "{subject} was seen by one flow log after another ({}): each window is read from one",
+                sources.join(", ")
+            ));
+        }
+        let others = self.not_added.iter();
+        notes.extend(others.map(|s| format!("{subject} is also seen by {s}, which is not added")));
+        notes
+    }
+}
+
+/// Reads a subject from `from` to `to`. `ledger` keeps what the ledger has said, for the next
+/// subject: most deliveries are of many.
+pub async fn read<R: AggregateReader + LedgerReader>(
+    reader: &R,
+    ledger: &mut Deliveries,
+    (view, subject): (View, &str),
+    seen: &SeenBy,
+    (from, to): (Window, Window),
+) -> Result<Spoken, StoreError> {
+    let mut answers: Vec<(Source, Answer)> = Vec::new();
+    for (source, stretches) in seen.speakers() {
+        let series = Series { source: source.clone(), view, subject: subject.to_owned() };
+        let mut whole = Answer::default();
+        for (first, last) in stretches {
+            if first > to || last < from {
+                continue;
+            }
+            let part = answer(reader, ledger, &series, first.max(from), last.min(to)).await?;
+            whole.windows.extend(part.windows);
+            whole.detailed.extend(part.detailed);
+            whole.hours.extend(part.hours);
+            whole.deliveries.extend(part.deliveries);
+        }
+        if !whole.windows.is_empty() {
+            answers.push((source, whole));
+        }
+    }
+    answers.sort_by_key(|(source, answer)| (source.authority(), Reverse(answer.windows.len())));
+    let mut spoken = Spoken::default();
+    for (source, answer) in answers {
+        if add(&mut spoken.answer, answer) {
+            spoken.sources.push(source);
+        }
+    }
+    spoken.not_added =
+        seen.sources().into_iter().filter(|source| !spoken.sources.contains(source)).collect();
+    Ok(spoken)
+}
+
+/// Adds the windows of `other` that `answer` does not have; whether there are any.
+fn add(answer: &mut Answer, other: Answer) -> bool {
+    let (both, new): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        other.windows.into_iter().partition(|(window, _)| answer.windows.contains_key(window));
+    if new.is_empty() {
+        return false;
+    }
+    // The lists of an hour that is folded as a whole cannot be taken apart: where a window of it is
+    // there already, its other windows are only counted.
+    let both: BTreeSet<Window> = both.keys().map(|window| window.hour()).collect();
+    let fresh: BTreeSet<Window> = new.keys().map(|window| window.hour()).collect();
+    for (hour, rollup) in other.hours {
+        if fresh.contains(&hour) && !both.contains(&hour) {
+            answer.hours.entry(hour).or_default().merge(&rollup);
+        }
+    }
+    for (window, rollup) in other.detailed {
+        if new.contains_key(&window) {
+            match answer.hours.get_mut(&window.hour()) {
+                Some(folded) => folded.merge(&rollup),
+                None => _ = answer.detailed.insert(window, rollup),
+            }
+        }
+    }
+    answer.windows.extend(new);
+    answer.deliveries.extend(other.deliveries);
+    true
+}
