@@ -88,8 +88,9 @@ fn run(seed: u64, kills: u64) -> Result<String, Trouble> {
             killed[0].fetch_add(1, Ordering::SeqCst);
         }
         *database = Some(start_database(&file, &proxy)?);
-        let slot = &slots[usize::try_from(nth)? % WORKERS];
-        if slot.kill() {
+        // The one whose turn it is, or one that is not just starting.
+        let turn = usize::try_from(nth)?;
+        if (turn..turn + WORKERS).any(|at| slots[at % WORKERS].kill()) {
             killed[1].fetch_add(1, Ordering::SeqCst);
         }
         Ok(())
@@ -143,7 +144,7 @@ fn run(seed: u64, kills: u64) -> Result<String, Trouble> {
     let [databases, workers] = killed.map(AtomicU64::into_inner);
     let (requests, responses) = proxy.cuts();
     let again = queue.again.load(Ordering::SeqCst);
-    if databases < kills || workers < kills.saturating_sub(1) {
+    if databases < kills || workers < kills {
         return Err(format!("only {databases} kills of the database, {workers} of workers").into());
     }
     Ok(format!(

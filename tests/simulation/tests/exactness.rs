@@ -163,6 +163,21 @@ fn every_alert_mutant_is_caught() {
     }
 }
 
+/// The table in `crates/README.md` is of the mutants that there are.
+#[test]
+fn every_mutant_is_in_the_documents() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/README.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let rows = text.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let named: Vec<&str> = rows.map(|(name, _)| name).collect();
+    let mut all: Vec<String> = Mutant::ALL.iter().map(|mutant| format!("{mutant:?}")).collect();
+    all.extend(AlertMutant::ALL.iter().map(|mutant| format!("{mutant:?}")));
+    for mutant in &all {
+        assert_eq!(named.iter().filter(|name| *name == mutant).count(), 1, "{mutant}");
+    }
+    assert!(all.len() >= 22);
+}
+
 /// What a failure prints can be run again.
 #[test]
 fn settings_are_read_as_they_are_printed() {
