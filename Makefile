@@ -71,10 +71,12 @@ test-tools:
 	$(STEP) "tests of the scripts" -- $(PYTHON) tests/dev/step_tests.py
 
 .PHONY: test-infra
-test-infra: $(MOTO)/.installed ## What the templates make on a local AWS; alarms and the runbook; permissions
+test-infra: $(MOTO)/.installed ## What the templates make on a local AWS; alarms and the runbook; permissions; the doctor
 	$(STEP) "what the templates make" -- $(MOTO)/bin/python tests/infra/network_tests.py
 	$(STEP) "alarms and dashboard" -- $(MOTO)/bin/python tests/infra/observability_tests.py
 	$(STEP) "permissions" -- $(MOTO)/bin/python tests/infra/permission_tests.py
+	cargo build --locked --workspace --bins --examples
+	$(STEP) "doctor" --limit 900 -- $(MOTO)/bin/python tests/infra/doctor_tests.py $(FLOWLOG)
 
 # Chromium is whichever is there; `CHROMIUM=…` names another. Debian's package does (`apt-get install chromium`).
 CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome-stable google-chrome,$(shell command -v $(name))))

@@ -11,17 +11,15 @@ subscriber are seen on ministack instead (`make deploy-local`); the loop guard b
 Run by the Python of .venv/moto.
 """
 
-import io
 import json
 import unittest
-import zipfile
 
 import counted
+import deployed
+from deployed import BUCKET, BUCKET_ARN
 from moto_server import Moto
-from templates import ACCOUNT, REGION, address_blocks, defaults, expand, load, settle, translate
+from templates import ACCOUNT, REGION, defaults, load, settle
 
-BUCKET = f"flowlog-logs-{ACCOUNT}-{REGION}"
-BUCKET_ARN = f"arn:aws:s3:::{BUCKET}"
 GROUP = "/flowlog/test/rejected"
 TABLES = {name: f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{name}" for name in ("aggregates", "control")}
 NETWORK = {
@@ -31,32 +29,12 @@ NETWORK = {
 }
 
 
-class Deployed(unittest.TestCase):
-    aws = None
-
+class Deployed(deployed.Deployed):
     def setUp(self):
         self.aws.reset()
         self.ec2 = self.aws.client("ec2")
         self.aws.client("s3").create_bucket(Bucket=BUCKET)
         self.aws.client("logs").create_log_group(logGroupName=GROUP)
-
-    def deploy(self, path, name=None, **parameters):
-        """The outputs of the deployed stack."""
-        template = load(path)
-        values = defaults(template, parameters)
-        if template.get("Transform") == "AWS::Serverless-2016-10-31":
-            template = translate(template, values)
-        template = address_blocks(settle(expand(template, values), values), values)
-        cloudformation = self.aws.client("cloudformation")
-        name = name or path.split("/")[-1].split(".")[0]
-        cloudformation.create_stack(
-            StackName=name,
-            TemplateBody=json.dumps(template),
-            Parameters=[{"ParameterKey": key, "ParameterValue": value} for key, value in values.items()],
-            Capabilities=["CAPABILITY_IAM"],
-        )
-        stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
-        return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
     def routes(self, table):
         """Destination → peering connection or gateway, of one route table."""
@@ -272,19 +250,9 @@ class Root(Deployed):
 
     def setUp(self):
         self.aws.reset()
-        s3 = self.aws.client("s3")
-        s3.create_bucket(Bucket="artifacts")
-        archive = io.BytesIO()
-        with zipfile.ZipFile(archive, "w") as zipped:
-            zipped.writestr("bootstrap", "")
-        s3.put_object(Bucket="artifacts", Key="function.zip", Body=archive.getvalue())
-
-    def root(self, **parameters):
-        off = {"CreateNetwork": "no", "CreateObservability": "no"}
-        return self.deploy("template.yaml", "flowlog", **{**off, **parameters})
 
     def test_queue_and_stream_wake_their_functions(self):
-        made = self.root()
+        made = self.deploy_root()
         sqs = self.aws.client("sqs")
         queue = sqs.get_queue_attributes(QueueUrl=made["IngestQueueUrl"], AttributeNames=["All"])["Attributes"]
         dead = sqs.get_queue_attributes(QueueUrl=made["IngestDeadLettersUrl"], AttributeNames=["All"])["Attributes"]
@@ -295,14 +263,14 @@ class Root(Deployed):
         self.assertEqual(functions[made["AggregatesStreamArn"]], made["AnomalyAlerterFunctionName"])
 
     def test_the_bucket_has_its_name_and_is_encrypted(self):
-        bucket = self.root()["LogBucketName"]
+        bucket = self.deploy_root()["LogBucketName"]
         self.assertEqual(bucket, BUCKET)
         s3 = self.aws.client("s3")
         (rule,) = s3.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
         self.assertEqual(rule["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"], "AES256")
 
     def test_an_existing_bucket_comes_by_eventbridge(self):
-        made = self.root(ExistingBucketName="old-logs")
+        made = self.deploy_root(ExistingBucketName="old-logs")
         events = self.aws.client("events")
         rules = [r for r in events.list_rules()["Rules"] if "old-logs" in r.get("EventPattern", "")]
         self.assertEqual(len(rules), 1)
@@ -334,5 +302,5 @@ class LoopGuard(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    with Moto() as Deployed.aws:
+    with Moto() as deployed.Deployed.aws:
         counted.main("__main__")

@@ -9,6 +9,7 @@ pub mod analyze;
 pub mod ask;
 pub mod backfill;
 pub mod cost;
+pub mod doctor;
 pub mod embedded;
 pub mod folder;
 pub mod generate;

@@ -17,6 +17,7 @@ use flowlog_cli::ask::{
 };
 use flowlog_cli::backfill::{self, BackfillArgs};
 use flowlog_cli::cost::{self, Load};
+use flowlog_cli::doctor::{self, DoctorArgs};
 use flowlog_cli::embedded::Location;
 use flowlog_cli::generate::{self, Attack, FileFormat, Layout, Plan};
 use flowlog_cli::output::{Output, OutputFormat, print};
@@ -108,6 +109,25 @@ enum Command {
     ///   flowlog why 10.0.16.41 10.1.32.11:5432 --store flowlog.db --since 24h
     #[command(verbatim_doc_comment)]
     Why(WhyArgs),
+    /// Is the deployed stack working? What is wrong with it, and what mends it?
+    ///
+    /// Asks AWS, by the command `aws`, about everything that a record passes: flow logs, bucket, queue,
+    /// functions, endpoints, tables, subscription, topics, peering. It changes nothing. Each finding says
+    /// what is so; a problem or a warning comes with the commands that mend it, ready to be copied.
+    ///
+    /// Profile, Region and credentials are those of `aws`: AWS_PROFILE, AWS_REGION, … It needs
+    /// to read only; AWS's policy ReadOnlyAccess is more than enough. With AWS_ENDPOINT_URL it asks a
+    /// local emulator.
+    ///
+    /// Exit status: 0 healthy (warnings do not count); 1 there is a problem; 2 AWS could not be asked, or
+    /// not about everything.
+    ///
+    /// Examples:
+    ///   flowlog doctor
+    ///   flowlog doctor --stack flowlog-test --only queues --only arrivals
+    ///   flowlog doctor --format json | jq '.findings[] | select(.verdict == "problem")'
+    #[command(verbatim_doc_comment)]
+    Doctor(DoctorArgs),
     /// List quarantined deliveries, or bring them back.
     ///
     /// A delivery that cannot be used is quarantined, so that it is not tried for ever. Without a
@@ -264,6 +284,7 @@ async fn main() -> ExitCode {
         Command::Report(args) => done(ask::report(args).await),
         Command::Why(args) => done(ask::ask(Question::Why(args), &mut complain).await),
         Command::Backfill(args) => run_backfill(args).await,
+        Command::Doctor(args) => run_doctor(&args),
         Command::Requeue(args) => ends(requeue::run(args).await),
         Command::Replay(args) => say(alerting::replay(&args, &mut complain).await),
         Command::Rules(command) => say(alerting::rules(command).await),
@@ -351,6 +372,22 @@ async fn run_backfill(args: BackfillArgs) -> Fallible {
     let (text, complete) = backfill::run(args).await?;
     print(&text)?;
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// 2 where AWS could not be asked: a script can tell that from a stack that does not work.
+fn run_doctor(args: &DoctorArgs) -> Fallible {
+    let diagnosis = match doctor::run(args) {
+        Ok(diagnosis) => diagnosis,
+        Err(error) => {
+            complain(format!("error: {error}"));
+            return Ok(ExitCode::from(2));
+        }
+    };
+    match args.output.format {
+        OutputFormat::Table => print(&doctor::to_text(&diagnosis))?,
+        OutputFormat::Json => print(&format!("{}\n", serde_json::to_string(&diagnosis)?))?,
+    }
+    Ok(ExitCode::from(diagnosis.status()))
 }
 
 fn run_generate(args: GenerateArgs) -> Fallible {

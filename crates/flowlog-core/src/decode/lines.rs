@@ -109,10 +109,7 @@ impl LineDecoder {
         sink: &mut S,
     ) -> Result<&'t [u8], DecodeError> {
         let mut rest = text;
-        if self.quick.is_none() {
-            return Ok(rest);
-        }
-        let mut batch = Batch::new();
+        let mut batch = Batch::default();
         while let Some(quick) = &mut self.quick
             && batch.fill(quick, rest)
         {

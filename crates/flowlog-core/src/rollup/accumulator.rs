@@ -1,25 +1,24 @@
 //! Records in, chunks of roll-ups out, within a budget of memory.
 
-use foldhash::{fast, quality};
+use foldhash::quality::RandomState;
 use hashbrown::HashMap;
 
-use self::quick::Ahead;
 use super::connections::service_of;
-use super::flow::{CONTACT_COST, Flow, describe, family, introduce, note_contact, tally_fields};
-use super::known::Known;
+use super::flow::{
+    CONTACT_COST, Flow, describe, family, first_rejection, introduce, note_contact, tally_fields,
+};
+use super::known::{Aim, Known};
 use super::lists::{Dropped, Lists, Map, Source, prune, prune_table};
 use super::own::{MAX_HELD, Own};
 use super::sums::Places;
-use super::table::{Key, Table};
+use super::table::{Key, Probe, Table};
 use super::{
     Contact, Distinct, Evidence, Lacking, Mapping, PortKey, Rollup, Service, Sums, Talker,
-    TalkerKey, Tally, Tuple, Verdicts, Weigh as _, scope_of,
+    TalkerKey, Tally, Tuple, Verdicts, Weigh as _, is_watched, scope_of,
 };
-use crate::decode::{QuickRow, RecordSink, Spelled, Verdict};
+use crate::decode::{QuickRow, RecordSink, Verdict};
 use crate::format::Format;
 use crate::record::{Action, Address, Direction, LogStatus, Record, Window};
-
-mod quick;
 
 /// How much state may be held. Part of the mapping version: it decides where chunks are cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,14 +66,12 @@ pub struct Accumulator {
     /// What is known of the heads of quick rows.
     known: Known,
     /// What was foreseen of the quick rows at hand.
-    ahead: Vec<Ahead>,
-    /// Of the tables by address.
-    hasher: fast::RandomState,
+    ahead: Vec<(Aim, Probe)>,
     talkers: Table<Talker>,
-    sources: Table<Source>,
-    services: Table<Service>,
+    sources: Map<(u32, Address), Source>,
     ports: Map<(u32, PortKey), Tally>,
     tuples: Map<(u32, Tuple), Verdicts>,
+    services: Map<(u32, TalkerKey), Service>,
     used: usize,
     ready: Vec<Chunk>,
 }
@@ -107,8 +104,7 @@ impl Accumulator {
 
     /// An accumulator of a mapping version that a delivery is pinned to.
     pub fn of(mapping: Mapping, budget: Budget, horizon: Option<i64>) -> Self {
-        let hasher = quality::RandomState::default();
-        let by_address = fast::RandomState::default();
+        let hasher = RandomState::default();
         Self {
             mapping,
             budget,
@@ -121,12 +117,11 @@ impl Accumulator {
             last: None,
             known: Known::default(),
             ahead: Vec::new(),
-            talkers: Table::new(budget.state_bytes / TALKER_COST + 1, by_address.clone()),
-            sources: Table::new(budget.state_bytes / SOURCE_COST + 1, by_address.clone()),
-            services: Table::new(budget.state_bytes / SERVICE_COST + 1, by_address.clone()),
-            hasher: by_address,
+            talkers: Table::new(),
+            sources: HashMap::with_hasher(hasher.clone()),
             ports: HashMap::with_hasher(hasher.clone()),
-            tuples: HashMap::with_hasher(hasher),
+            tuples: HashMap::with_hasher(hasher.clone()),
+            services: HashMap::with_hasher(hasher),
             used: 0,
             ready: Vec::new(),
         }
@@ -264,7 +259,7 @@ impl Accumulator {
             if self.mapping.has_connections()
                 && let Some((key, service)) = service_of(flow, direction)
             {
-                let known = self.services.entry(Key::of(cell, &key), || {
+                let known = self.services.entry((cell, key)).or_insert_with(|| {
                     self.used += SERVICE_COST;
                     Service::default()
                 });
@@ -283,22 +278,85 @@ impl Accumulator {
         talker.add(direction, row.packets, row.bytes);
     }
 
+    /// Finds out where quick rows belong, and asks memory for it: what follows then waits for one
+    /// answer instead of one for each row.
+    fn foresee(&mut self, rows: &[QuickRow]) {
+        self.ahead.clear();
+        for row in rows {
+            let Some(aim) = self.known.aim(row) else { break };
+            let key = Key::new(aim.cell, aim.remote, row.srcport.min(row.dstport), row.protocol);
+            self.ahead.push((aim, self.talkers.probe(key)));
+        }
+        self.talkers.touch(&mut self.ahead);
+    }
+
+    /// Rolls up one quick row, of which `place` tells what was foreseen.
+    #[inline]
+    fn quick_row(&mut self, row: &QuickRow, place: usize) -> Option<()> {
+        let (aim, probe) = *self.ahead.get(place)?;
+        let own_port = match aim.direction {
+            Direction::Egress => row.srcport,
+            Direction::Ingress | Direction::Unknown => row.dstport,
+        };
+        let watched = self.mapping.has_connections() && is_watched(own_port);
+        if watched || row.action == Action::Reject {
+            let flow = Flow::of_quick(row)?;
+            self.apply(aim.cell, aim.direction, &flow);
+        } else {
+            self.quick_talk(row, &aim, &probe)?;
+        }
+        if self.used > self.budget.state_bytes {
+            self.relieve();
+            self.ahead.clear();
+        }
+        Some(())
+    }
+
+    /// An accepted row of a known head: as [`Accumulator::apply`] does it, in fewer steps.
+    #[inline]
+    fn quick_talk(&mut self, row: &QuickRow, aim: &Aim, probe: &Probe) -> Option<()> {
+        let scope = if let Some((scope, talker)) = self.talkers.get_mut(probe) {
+            talker.add(aim.direction, row.packets, row.bytes);
+            scope
+        } else {
+            let scope = aim.remote.address()?.scope();
+            let talker = self.talkers.insert(probe.key.scoped(scope), Talker::default());
+            talker.add(aim.direction, row.packets, row.bytes);
+            self.used += TALKER_COST;
+            scope
+        };
+        let sums = Sums { records: 1, packets: row.packets, bytes: row.bytes };
+        self.cells[aim.cell as usize].sums.add((row.action, aim.direction, scope), &sums);
+        Some(())
+    }
+
     fn reject(&mut self, cell: u32, direction: Direction, flow: &Flow) {
         let row = &flow.evidence;
-        self.tally_port(cell, PortKey { protocol: row.protocol, port: row.dstport });
+        let port = PortKey { protocol: row.protocol, port: row.dstport };
+        let tally = self.ports.entry((cell, port)).or_insert_with(|| {
+            self.used += PORT_COST;
+            Tally(0)
+        });
+        tally.0 += 1;
         self.note_tuple(cell, flow);
         let Some(src) = flow.src else { return };
-        let key = Key::source(cell, Spelled::of(src)).scoped(src.scope());
-        let source = self.sources.entry(key, || {
+        let source = self.sources.entry((cell, src)).or_insert_with(|| {
             self.used += SOURCE_COST;
-            Source::first(row.start, row.end, direction)
+            Source { totals: first_rejection(row, direction), samples: Vec::new() }
         });
-        source.add(direction, row.packets, row.bytes, (row.start, row.end));
         if source.samples.len() < SAMPLES {
             source.samples.push(*row);
             self.used += SAMPLE_COST;
         }
         let totals = &mut source.totals;
+        totals.records += 1;
+        totals.packets = totals.packets.saturating_add(row.packets);
+        totals.bytes = totals.bytes.saturating_add(row.bytes);
+        totals.first = totals.first.min(row.start);
+        totals.last = totals.last.max(row.end);
+        if totals.direction != direction {
+            totals.direction = Direction::Unknown;
+        }
         if flow.is_reply() {
             totals.replies += 1;
             return;
@@ -306,14 +364,6 @@ impl Accumulator {
         let Some(host) = flow.dst else { return };
         self.used +=
             note_contact(totals, Contact { host, port: row.dstport, protocol: row.protocol });
-    }
-
-    fn tally_port(&mut self, cell: u32, port: PortKey) {
-        let tally = self.ports.entry((cell, port)).or_insert_with(|| {
-            self.used += PORT_COST;
-            Tally(0)
-        });
-        tally.0 += 1;
     }
 
     fn note_tuple(&mut self, cell: u32, flow: &Flow) {
@@ -344,14 +394,20 @@ impl Accumulator {
 
     fn prune(&mut self) {
         let keep = self.budget.pruned_entries;
-        let talkers = prune_table(&mut self.talkers, keep, |_| TALKER_COST);
-        let sources = prune_table(&mut self.sources, keep, |s| {
-            SOURCE_COST + s.totals.contacts.len() * CONTACT_COST + s.samples.len() * SAMPLE_COST
-        });
-        let services = prune_table(&mut self.services, keep, |_| SERVICE_COST);
+        let talkers = prune_table(&mut self.talkers, keep, TALKER_COST);
+        let sources = prune(
+            &mut self.sources,
+            keep,
+            |s| {
+                SOURCE_COST + s.totals.contacts.len() * CONTACT_COST + s.samples.len() * SAMPLE_COST
+            },
+            Distinct::address,
+        );
         let ports = prune(&mut self.ports, keep, |_| PORT_COST, |k| Distinct::port(*k));
         let tuples =
             prune(&mut self.tuples, keep, |_| TUPLE_COST, |t| Distinct::address(&t.client));
+        let services =
+            prune(&mut self.services, keep, |_| SERVICE_COST, |k| Distinct::address(&k.remote));
         let lists = [talkers, sources, ports, tuples, services];
         for (list, losses) in lists.into_iter().enumerate() {
             for (cell, loss) in losses {
@@ -383,8 +439,8 @@ impl Accumulator {
         for (cell, key, talker) in self.talkers.drain() {
             lists[cell as usize].talkers.push((key, talker));
         }
-        for (cell, key, source) in self.sources.drain() {
-            lists[cell as usize].sources.push((key.remote, source));
+        for ((cell, key), source) in self.sources.drain() {
+            lists[cell as usize].sources.push((key, source));
         }
         for ((cell, key), tally) in self.ports.drain() {
             lists[cell as usize].ports.push((key, tally));
@@ -392,7 +448,7 @@ impl Accumulator {
         for ((cell, tuple), verdicts) in self.tuples.drain() {
             lists[cell as usize].tuples.push((tuple, verdicts));
         }
-        for (cell, key, service) in self.services.drain() {
+        for ((cell, key), service) in self.services.drain() {
             lists[cell as usize].services.push((key, service));
         }
         let mut chunk: Chunk = Vec::with_capacity(self.cells.len());
@@ -455,6 +511,7 @@ impl RecordSink for Accumulator {
     /// interface's own address: rows of this head in this window need no more.
     fn head(&mut self, head: u32) {
         let Some((interface, window, cell)) = self.last else { return };
-        self.known.learn(head, window, cell, &self.state[interface as usize].own);
+        let own = &self.state[interface as usize].own;
+        self.known.learn(head, window, cell, own);
     }
 }

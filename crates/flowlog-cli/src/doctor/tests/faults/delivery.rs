@@ -1,0 +1,193 @@
+//! From the flow logs to the queue.
+
+use serde_json::json;
+
+use super::super::Canned;
+use super::{planted_among, problem, refused, set, warning};
+
+const FLOW_LOGS: &str = "ec2 describe-flow-logs";
+const INGEST: &str = "sqs get-queue-attributes --queue-url https://sqs/ingest";
+const NOTIFICATION: &str = "s3api get-bucket-notification-configuration --bucket logs";
+const OLD: &str = "s3api get-bucket-notification-configuration --bucket old-logs";
+const KEY: &str = "kms describe-key";
+const STACK: &str = "cloudformation describe-stacks";
+
+#[test]
+fn the_stack() {
+    let status = |text: &str| set(STACK, "/Stacks/0/StackStatus", json!(text));
+    problem(status("UPDATE_ROLLBACK_FAILED"), "stack", "FAILED", "describe-stack-events");
+    problem(status("ROLLBACK_COMPLETE"), "stack", "ROLLBACK_COMPLETE", "describe-stack-events");
+    warning(
+        status("UPDATE_ROLLBACK_COMPLETE"),
+        "stack",
+        "did not succeed",
+        "describe-stack-events",
+    );
+}
+
+#[test]
+fn flow_logs() {
+    let check = "flow-logs";
+    problem(
+        |canned| {
+            canned.set(FLOW_LOGS, "/FlowLogs/0/DeliverLogsStatus", json!("FAILED"));
+            canned.of(FLOW_LOGS)["FlowLogs"][0]["DeliverLogsErrorMessage"] = json!("Access error");
+        },
+        check,
+        "fl-1 of vpc-a cannot deliver; AWS says: Access error",
+        "flowlog doctor --only bucket",
+    );
+    problem(
+        |canned| {
+            canned.set(FLOW_LOGS, "/FlowLogs/1/DeliverLogsStatus", json!("FAILED"));
+            canned.of(FLOW_LOGS)["FlowLogs"][1]["DeliverLogsErrorMessage"] = json!("Access error");
+        },
+        check,
+        "fl-2 of vpc-a cannot deliver",
+        "aws iam get-role --role-name flowlog-RejectDeliveryRole-1",
+    );
+    let inactive = set(FLOW_LOGS, "/FlowLogs/0/FlowLogStatus", json!("INACTIVE"));
+    problem(inactive, check, "fl-1 of vpc-a is INACTIVE", "describe-flow-logs --flow-log-ids fl-1");
+    let slow = set(FLOW_LOGS, "/FlowLogs/0/MaxAggregationInterval", json!(600));
+    warning(slow, check, "ten minutes", "--max-aggregation-interval 60");
+    let half = set(FLOW_LOGS, "/FlowLogs/0/TrafficType", json!("REJECT"));
+    warning(half, check, "REJECT traffic only", "--traffic-type ALL");
+    let folder = set(FLOW_LOGS, "/FlowLogs/0/LogDestination", json!("arn:aws:s3:::logs/team/"));
+    planted_among(folder, check, "into the folder team/ of logs", "delete-flow-logs");
+    let poor = set(FLOW_LOGS, "/FlowLogs/0/LogFormat", json!("${interface-id} ${start} ${action}"));
+    warning(poor, check, "lacks log-status", "create-flow-logs");
+    let twice = |canned: &mut Canned| {
+        let logs = canned.of(FLOW_LOGS)["FlowLogs"].as_array_mut().unwrap();
+        let mut twin = logs[0].clone();
+        twin["FlowLogId"] = json!("fl-3");
+        logs.push(twin);
+    };
+    warning(twice, check, "fl-1 and fl-3 deliver the same", "delete-flow-logs --flow-log-ids fl-3");
+    let deleted = |canned: &mut Canned| {
+        canned.of(FLOW_LOGS)["FlowLogs"].as_array_mut().unwrap().remove(1);
+    };
+    problem(deleted, check, "what vpc-a rejects", "create-flow-logs --resource-type VPC");
+}
+
+#[test]
+fn without_any_flow_log() {
+    let none = || set(FLOW_LOGS, "/FlowLogs", json!([]));
+    planted_among(
+        none(),
+        "flow-logs",
+        "vpc-a is this stack's",
+        "--log-destination arn:aws:s3:::logs",
+    );
+    planted_among(none(), "flow-logs", "delivers to logs", "--template-file infra/attach.yaml");
+}
+
+#[test]
+fn bucket() {
+    let check = "bucket";
+    let policy = "s3api get-bucket-policy";
+    let open = set(
+        "s3api get-public-access-block",
+        "/PublicAccessBlockConfiguration/BlockPublicPolicy",
+        json!(false),
+    );
+    problem(open, check, "BlockPublicPolicy is off", "put-public-access-block");
+    let gone = refused("s3api get-public-access-block", "NoSuchPublicAccessBlockConfiguration");
+    problem(gone, check, "BlockPublicAcls, ", "RestrictPublicBuckets=true");
+    let none = refused(policy, "NoSuchBucketPolicy");
+    planted_among(none, check, "does not let delivery.logs", r#""Sid":"AWSLogDeliveryWrite""#);
+    let hive = set(
+        policy,
+        "/Policy/Statement/0/Resource",
+        json!("arn:aws:s3:::logs/AWSLogs/123456789012/*"),
+    );
+    problem(hive, check, "write into AWSLogs/aws-account-id=", "put-bucket-policy --bucket logs");
+    let other = set(
+        policy,
+        "/Policy/Statement/0/Condition/StringEquals/aws:SourceAccount",
+        json!("210987654321"),
+    );
+    problem(other, check, "does not let delivery.logs", "put-bucket-policy");
+    let anybody = set(policy, "/Policy/Statement/0/Condition", json!({}));
+    warning(anybody, check, "any account's name", "aws:SourceArn");
+    let deny = |canned: &mut Canned| {
+        let statements = canned.of(policy)["Policy"]["Statement"].as_array_mut().unwrap();
+        statements.push(json!({
+            "Sid": "OnlyUnderOurKey", "Effect": "Deny", "Principal": "*", "Action": "s3:PutObject",
+            "Resource": "arn:aws:s3:::logs/*",
+            "Condition": {"StringNotEquals": {"s3:x-amz-server-side-encryption-aws-kms-key-id": "k"}},
+        }));
+    };
+    problem(deny, check, "OnlyUnderOurKey", "get-bucket-policy");
+    let plain = set(policy, "/Policy/Statement/2/Action", json!("s3:DeleteBucket"));
+    let plain = |canned: &mut Canned| {
+        plain(canned);
+        canned.set(policy, "/Policy/Statement/2/Condition", json!({}));
+    };
+    warning(plain, check, "does not insist on TLS", "aws:SecureTransport");
+    let lifecycle =
+        refused("s3api get-bucket-lifecycle-configuration", "NoSuchLifecycleConfiguration");
+    warning(lifecycle, check, "ever expires", r#"{"Days":90}"#);
+}
+
+#[test]
+fn the_bucket_s_key() {
+    let check = "bucket";
+    let by = "/ServerSideEncryptionConfiguration/Rules/0/ApplyServerSideEncryptionByDefault/KMSMasterKeyID";
+    let managed = set("s3api get-bucket-encryption", by, json!("alias/aws/s3"));
+    problem(managed, check, "the key that AWS manages", "put-bucket-encryption");
+    let disabled = set(KEY, "/KeyMetadata/KeyState", json!("Disabled"));
+    problem(disabled, check, "is Disabled", "aws kms enable-key");
+    let leaving = set(KEY, "/KeyMetadata/KeyState", json!("PendingDeletion"));
+    problem(leaving, check, "is PendingDeletion", "cancel-key-deletion");
+    let closed = set("kms get-key-policy", "/Policy/Statement/1/Action", json!("kms:Decrypt"));
+    problem(closed, check, "kms:GenerateDataKey", "get-key-policy");
+}
+
+#[test]
+fn notifications() {
+    let check = "notifications";
+    let gone = set(NOTIFICATION, "/QueueConfigurations", json!([]));
+    problem(
+        gone,
+        check,
+        "announces nothing",
+        "put-bucket-notification-configuration --bucket logs",
+    );
+    let narrow = json!([{"Name": "Prefix", "Value": "AWSLogs/123456789012/"}]);
+    let narrow = set(NOTIFICATION, "/QueueConfigurations/0/Filter/Key/FilterRules", narrow);
+    problem(narrow, check, "announces only some", r#""Value":"AWSLogs/""#);
+    let events =
+        set(NOTIFICATION, "/QueueConfigurations/0/Events", json!(["s3:ObjectCreated:Put"]));
+    problem(events, check, "s3:ObjectCreated:Put", "s3:ObjectCreated:*");
+    let second = |canned: &mut Canned| {
+        canned.of(NOTIFICATION)["LambdaFunctionConfigurations"] =
+            json!([{"LambdaFunctionArn": "arn:theirs", "Events": ["s3:ObjectCreated:*"]}]);
+    };
+    warning(second, check, "second consumer of AWSLogs/: arn:theirs", "EventBridge");
+    let twice = |canned: &mut Canned| {
+        canned.of(NOTIFICATION)["EventBridgeConfiguration"] = json!({});
+        let pattern = r#"{"detail":{"bucket":{"name":["logs","old-logs"]}}}"#;
+        canned.set("events describe-rule --name flowlog-existing", "/EventPattern", json!(pattern));
+    };
+    warning(twice, check, "announced twice", "disable-rule --name flowlog-existing");
+    let closed = set(
+        INGEST,
+        "/Attributes/Policy/Statement/0/Condition/ArnEquals/aws:SourceArn",
+        json!("arn:aws:s3:::renamed"),
+    );
+    problem(closed, check, "does not let the bucket send", "set-queue-attributes");
+    let silent = |canned: &mut Canned| {
+        canned.of(OLD).as_object_mut().unwrap().remove("EventBridgeConfiguration");
+    };
+    // What others hear of that bucket stays.
+    problem(silent, check, "old-logs sends nothing to EventBridge", ":theirs");
+    let rule = set("events describe-rule --name flowlog-existing", "/State", json!("DISABLED"));
+    problem(rule, check, "is disabled", "enable-rule --name flowlog-existing");
+    let to_queue = "events list-rule-names-by-target --target-arn arn:aws:sqs";
+    problem(
+        set(to_queue, "/RuleNames", json!([])),
+        check,
+        "no rule",
+        "ExistingBucketName=old-logs",
+    );
+}
