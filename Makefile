@@ -18,6 +18,7 @@ ARCHITECTURE ?= x86_64
 STACK ?= flowlog
 PYTHON ?= python3
 CARGO_DENY := 0.20.2
+CARGO_FUZZ := 0.13.2
 CFN_GUARD := 3.2.1
 TEMPLATES := template.yaml $(sort $(wildcard infra/*.yaml))
 # Runs a command as a step: .ci/run prints a table of what the steps counted.
@@ -35,6 +36,7 @@ PAGE := .venv/page
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/flowlog-tools
 DENY := $(TOOLS)/cargo-deny-$(CARGO_DENY)/bin/cargo-deny
 GUARD := $(TOOLS)/cfn-guard-$(CFN_GUARD)/bin/cfn-guard
+FUZZ := $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ)/bin/cargo-fuzz
 # sam refuses to start without a Region, even to read a file.
 SAM_OFFLINE := AWS_DEFAULT_REGION=us-east-1 $(SAM)/bin/sam
 
@@ -163,15 +165,36 @@ evaluate: ## The rules on captured and generated traffic, beside four baselines 
 	cargo build --locked --workspace
 	$(PYTHON) tests/dev/evaluate.py $(FLOWLOG) --seeds $(or $(SEEDS),100)
 
+# Objects of a million rows that a stranger invented; tests/dev/forged.py says what they are like.
+FORGED := interfaces times hosts
+
 .PHONY: memory
-memory: ## Peak memory of analyze on 5 M rows, and on an attack from 10 M invented sources
+memory: ## Peak memory of analyze: 5 M rows as text and as Parquet, 10 M invented sources, interfaces, times, hosts
 	cargo build --locked --workspace
 	rm -rf .run/memory && mkdir -p .run/memory
 	$(FLOWLOG) generate --format v2 --minutes 5 --rate 1000000 -o .run/memory/rows
-	$(PYTHON) tests/dev/peak_memory.py 256 $(FLOWLOG) analyze .run/memory/rows
+	$(FLOWLOG) generate --minutes 5 --rate 1000000 --file-format parquet -o .run/memory/columns
 	$(FLOWLOG) generate --format v2 --minutes 20 --rate 1000 --attack source-flood=10000000 -o .run/memory/sources
-	$(PYTHON) tests/dev/peak_memory.py 256 $(FLOWLOG) analyze .run/memory/sources
+	for kind in $(FORGED); do $(PYTHON) tests/dev/forged.py $$kind .run/memory/$$kind/$$kind.log.gz; done
+	for kind in rows columns sources $(FORGED); do \
+		$(PYTHON) tests/dev/peak_memory.py 256 $(FLOWLOG) analyze --format json .run/memory/$$kind; done
 	rm -rf .run/memory
+
+# Fuzzing wants the nightly toolchain. The code is safe Rust, so it goes without AddressSanitizer.
+FUZZ_TARGET := $(CARGO_TARGET_DIR)/fuzz
+FUZZ_BINARIES := $(FUZZ_TARGET)/x86_64-unknown-linux-gnu/release
+
+.PHONY: fuzz-targets
+fuzz-targets: $(FUZZ)
+	PATH="$(dir $(FUZZ)):$$PATH" cargo +nightly fuzz build --fuzz-dir fuzz --sanitizer none --target-dir $(FUZZ_TARGET)
+
+.PHONY: fuzz-smoke
+fuzz-smoke: fuzz-targets ## A million inputs for each fuzz target (RUNS=1000000; not part of test; see docs/fuzzing.md)
+	$(PYTHON) tests/dev/fuzz.py run $(FUZZ_BINARIES) --runs $(or $(RUNS),1000000)
+
+.PHONY: fuzz
+fuzz: fuzz-targets ## Each fuzz target for a time, on what it found before (SECONDS=3600)
+	$(PYTHON) tests/dev/fuzz.py run $(FUZZ_BINARIES) --seconds $(or $(SECONDS),3600) --runs 1000000000000
 
 # A workspace of its own: nobody else builds what is there. The command is built as users get it.
 BENCH_TARGET := $(CARGO_TARGET_DIR)/bench
@@ -202,8 +225,10 @@ check-rust:
 
 .PHONY: check-dependencies
 check-dependencies: $(DENY)
-	$(STEP) dependencies -- $(DENY) --locked check bans licenses sources
+	$(STEP) dependencies -- $(DENY) --locked check -A license-exception-not-encountered bans licenses sources
 	$(STEP) "dependencies of the benchmarks" -- $(DENY) --locked --manifest-path tests/bench/Cargo.toml \
+		--config deny.toml --log-level error check bans licenses sources
+	$(STEP) "dependencies of the fuzz targets" -- $(DENY) --locked --manifest-path fuzz/Cargo.toml \
 		--config deny.toml --log-level error check bans licenses sources
 
 .PHONY: check-events
@@ -293,4 +318,9 @@ $(GUARD):
 $(DENY):
 	mkdir -p $(TOOLS)
 	CARGO_TARGET_DIR=$(TOOLS)/build cargo install --locked cargo-deny@$(CARGO_DENY) --root $(TOOLS)/cargo-deny-$(CARGO_DENY)
+	rm -rf $(TOOLS)/build
+
+$(FUZZ):
+	mkdir -p $(TOOLS)
+	CARGO_TARGET_DIR=$(TOOLS)/build cargo install --locked cargo-fuzz@$(CARGO_FUZZ) --root $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ)
 	rm -rf $(TOOLS)/build

@@ -4,7 +4,7 @@
 //! `LogFormat` string, or is the default (version 2) format; it is never guessed from the number of
 //! tokens. Columns that flowlog does not know keep their place and are carried past.
 
-use crate::record::Field;
+use crate::record::{Family, Field};
 
 /// The most columns a format may have, unless configured otherwise.
 pub const MAX_COLUMNS: usize = 64;
@@ -21,6 +21,25 @@ pub enum Column {
     /// A name that flowlog does not know, as the header spells it.
     Unknown(String),
 }
+
+/// The fields whose absence limits what can be answered.
+const USED: [Field; 15] = [
+    Field::Action,
+    Field::LogStatus,
+    Field::FlowDirection,
+    Field::TcpFlags,
+    Field::PktSrcaddr,
+    Field::PktDstaddr,
+    Field::TrafficPath,
+    Field::RejectReason,
+    Field::EncryptionStatus,
+    Field::VpcId,
+    Field::TgwSrcVpcId,
+    Field::PacketsLostNoRoute,
+    Field::PacketsLostBlackhole,
+    Field::PacketsLostMtuExceeded,
+    Field::PacketsLostTtlExpired,
+];
 
 /// Why a line or string describes no format.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,8 +86,10 @@ impl Format {
 
     /// Reads a flow log's `LogFormat`, `${version} ${account-id} …`; bare names and commas do too.
     pub fn from_log_format(text: &str) -> Result<Self, FormatError> {
-        let names = text.split([' ', '\t', '\n', ',']).filter(|t| !t.is_empty()).map(|token| {
-            token.strip_prefix("${").and_then(|t| t.strip_suffix('}')).unwrap_or(token)
+        let separates = |c: char| c.is_ascii_whitespace() || c == ',';
+        let names = text.split(separates).filter(|t| !t.is_empty()).map(|token| {
+            let name = token.strip_prefix("${").and_then(|t| t.strip_suffix('}'));
+            name.filter(|name| !name.is_empty()).unwrap_or(token)
         });
         Self::from_names(names, MAX_COLUMNS)
     }
@@ -151,6 +172,15 @@ impl Format {
             && self.columns.iter().zip(Field::ALL).all(|(c, f)| *c == Column::Known(*f))
     }
 
+    /// What roll-ups and rules use, and this format does not have although its kind of flow log could.
+    pub fn lacking(&self) -> impl Iterator<Item = Field> {
+        let gateway = Field::ALL
+            .iter()
+            .any(|field| field.family() == Family::TransitGateway && self.has(*field));
+        let other = if gateway { Family::Vpc } else { Family::TransitGateway };
+        USED.into_iter().filter(move |field| field.family() != other && !self.has(*field))
+    }
+
     /// A short name for people: `v2` for the default format, else `v<highest version> (<n> fields)`,
     /// with the version of the newest known field, as AWS numbers custom formats.
     pub fn describe(&self) -> String {
@@ -224,6 +254,26 @@ mod tests {
             Format::from_header("vpc_id start", 64).unwrap().position(Field::VpcId),
             Some(0)
         );
+    }
+
+    #[test]
+    fn what_is_lacking_is_what_its_kind_of_flow_log_has() {
+        let lacking = |text: &str| {
+            let format = Format::from_log_format(text).unwrap();
+            format.lacking().map(Field::name).collect::<Vec<_>>()
+        };
+        let v2 = ["flow-direction", "tcp-flags", "pkt-srcaddr", "pkt-dstaddr", "traffic-path"];
+        let v2 = [&v2[..], &["reject-reason", "encryption-status", "vpc-id"]].concat();
+        assert_eq!(lacking(DEFAULT_HEADER), v2);
+        let gateway = "${tgw-attachment-id} ${tgw-src-vpc-id} ${start} ${packets-lost-no-route}";
+        let rest =
+            ["packets-lost-blackhole", "packets-lost-mtu-exceeded", "packets-lost-ttl-expired"];
+        let gateway_lacks = [&["log-status", "flow-direction", "tcp-flags"], &rest[..]].concat();
+        assert_eq!(lacking(gateway), gateway_lacks);
+        let all: Vec<_> =
+            Field::ALL.iter().filter(|f| f.family() != Family::TransitGateway).collect();
+        let all = all.iter().map(|field| field.name()).collect::<Vec<_>>().join(" ");
+        assert_eq!(lacking(&all), Vec::<&str>::new());
     }
 
     #[test]

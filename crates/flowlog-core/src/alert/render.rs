@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use percent_encoding::percent_decode_str;
 
 use super::{Alert, AlertKey, Digest, Notification, document, text};
-use crate::detect::{Finding, RulesError};
+use crate::detect::{Finding, RulesError, Why};
 use crate::rollup::About;
 
 /// Longest subject that SNS takes, less one.
@@ -142,6 +142,10 @@ impl Finding {
                 subnet_id: printable(&self.about.subnet_id, ID),
                 instance_id: printable(&self.about.instance_id, ID),
                 name: printable(&name, ID),
+            },
+            evidence: Why {
+                measure: printable(&self.evidence.measure, ID).into(),
+                ..self.evidence.clone()
             },
             ..self.clone()
         }

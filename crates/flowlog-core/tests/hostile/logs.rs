@@ -128,6 +128,14 @@ fn every_damage_is_permanent_and_has_its_code() {
     }
 }
 
+#[test]
+fn a_giant_base64_text_has_a_verdict() {
+    assert_eq!(code(&"A".repeat(32 << 20)), "corrupt_gzip");
+    assert_eq!(code(&"%".repeat(32 << 20)), "bad_base64");
+    let stored = STANDARD.encode(gzip(&vec![0; 64 << 20]));
+    assert_eq!(code(&stored), "decompression_bomb");
+}
+
 fn default() -> String {
     Format::default_v2().header()
 }

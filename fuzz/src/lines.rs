@@ -1,0 +1,64 @@
+//! Rows of the default format by the quick reader and by the plain decoder, side by side.
+
+use flowlog_core::decode::{Counts, Fallback, Limits, LineDecoder, RecordSink, Verdict};
+use flowlog_core::format::{DEFAULT_HEADER, Format};
+use flowlog_core::record::Record;
+use flowlog_core::rollup::{Accumulator, BLOB_LIMIT, Budget, Chunk, Rollup};
+
+use super::first;
+
+/// Hides the quick way of the sink within.
+struct Plainly(Accumulator);
+
+impl RecordSink for Plainly {
+    fn record(&mut self, record: &Record<'_>) -> Verdict {
+        self.0.record(record)
+    }
+
+    fn format(&mut self, format: &Format) {
+        self.0.format(format);
+    }
+}
+
+/// First two bytes: the length of the pieces and how much state may be held. The rest is text below a
+/// header of the default format.
+///
+/// Both readers count the same and give the same roll-ups, which fit into their blobs and add up to
+/// what was counted.
+pub fn lines(mut bytes: &[u8]) {
+    let (piece, budget) = (first(&mut bytes), first(&mut bytes));
+    let piece = usize::from(piece) * 16 + 1;
+    let budget = Budget { state_bytes: (usize::from(budget) % 24 + 1) << 10, pruned_entries: 2 };
+    let text = [DEFAULT_HEADER.as_bytes(), b"\n", bytes].concat();
+    let mut plain = Plainly(Accumulator::new(budget, Some(1_500_000_000)));
+    let mut quick = Accumulator::new(budget, Some(1_500_000_000));
+    let found = read(&text, piece, &mut plain);
+    assert_eq!(read(&text, piece, &mut quick), found);
+    let (plain, quick) = (stored(plain.0.finish()), stored(quick.finish()));
+    assert_eq!(plain, quick);
+    let Ok(counts) = found else { return };
+    assert!(counts.balances(), "{counts:?}");
+    let mut records = 0;
+    for (_, _, blob) in plain {
+        assert!((1..=BLOB_LIMIT).contains(&blob.len()));
+        let rollup = Rollup::decode(&blob).unwrap_or_else(|error| panic!("{error}"));
+        let totals = rollup.totals();
+        records += totals.accept.records + totals.reject.records + totals.other.records;
+    }
+    assert_eq!(records, counts.parsed);
+}
+
+fn read<S: RecordSink>(text: &[u8], piece: usize, sink: &mut S) -> Result<Counts, &'static str> {
+    let mut decoder = LineDecoder::new(Limits::default(), Fallback::Default);
+    for piece in text.chunks(piece) {
+        decoder.push(piece, sink).map_err(|error| error.code())?;
+    }
+    decoder.finish(sink).map_err(|error| error.code())?;
+    Ok(decoder.counts().clone())
+}
+
+/// Encoded roll-ups in order.
+fn stored(chunks: Vec<Chunk>) -> Vec<(String, i64, Vec<u8>)> {
+    let rollups = chunks.into_iter().flatten();
+    rollups.map(|(id, window, rollup)| (id, window.start(), rollup.encode())).collect()
+}
