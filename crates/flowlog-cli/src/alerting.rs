@@ -108,7 +108,7 @@ pub async fn replay(
         None => Fallback::Default,
         Some(text) => Fallback::Declared(Format::from_log_format(text)?),
     };
-    let recording = replay::read(&args.paths, &fallback, complain);
+    let recording = replay::read(&args.paths, &fallback, complain)?;
     let outcome = replay::replay(&recording, &rules).await?;
     let other = match &against {
         Some(rules) => Some(replay::replay(&recording, rules).await?),

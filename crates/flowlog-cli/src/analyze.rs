@@ -1,5 +1,6 @@
 //! `flowlog analyze`: one pass over files, no store.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use flowlog_core::decode::{
@@ -7,7 +8,7 @@ use flowlog_core::decode::{
 };
 use flowlog_core::detect::RuleSet;
 use flowlog_core::format::Format;
-use flowlog_core::record::Record;
+use flowlog_core::record::{Field, Record};
 use flowlog_core::rollup::{Accumulator, BlobError, Budget, Chunk};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -27,7 +28,7 @@ pub fn analyze(
     fallback: &Fallback,
     complain: &mut dyn FnMut(Complaint),
 ) -> Result<Report, BlobError> {
-    let (builder, files) = read(paths, limits, fallback, complain);
+    let (builder, files) = read(paths, limits, fallback, complain)?;
     builder.finish(files, &RuleSet::default())
 }
 
@@ -37,13 +38,13 @@ pub(crate) fn read(
     limits: Limits,
     fallback: &Fallback,
     complain: &mut dyn FnMut(Complaint),
-) -> (Builder, Vec<FileReport>) {
+) -> Result<(Builder, Vec<FileReport>), BlobError> {
     let inputs = expand(paths);
     let progress = progress(inputs.iter().filter_map(Input::size).sum());
     let mut builder = Builder::default();
     let mut files = Vec::with_capacity(inputs.len());
     for input in &inputs {
-        let read = read_input(input, limits, fallback, &progress);
+        let read = read_input(input, limits, fallback, builder.next(), &progress)?;
         progress.suspend(|| {
             for line in &read.complaints {
                 complain(format!("{}: {line}", input.name()));
@@ -51,12 +52,12 @@ pub(crate) fn read(
         });
         // A file that breaks off counts for nothing, as in the pipeline: no sum is half a file's.
         if let Some(found) = read.found {
-            builder.absorb(found);
+            builder.absorb(found)?;
         }
         files.push(read.report);
     }
     progress.finish_and_clear();
-    (builder, files)
+    Ok((builder, files))
 }
 
 /// Counts objects; drawn only where standard error is a terminal.
@@ -84,8 +85,9 @@ fn read_input(
     input: &Input,
     limits: Limits,
     fallback: &Fallback,
+    mut builder: Builder,
     progress: &ProgressBar,
-) -> ReadFile {
+) -> Result<ReadFile, BlobError> {
     let failed = |error: String| ReadFile {
         report: FileReport {
             path: input.name(),
@@ -96,16 +98,20 @@ fn read_input(
         complaints: vec![error],
         found: None,
     };
-    let mut builder = Builder::default();
+    let mut added = Ok(());
     let decoded = input.decode(limits, fallback, Watched::new(), progress, |sink| {
-        add(&mut builder, sink.accumulator.take_ready());
+        if added.is_ok() {
+            added = add(&mut builder, sink.accumulator.take_ready());
+        }
     });
-    match decoded {
+    added?;
+    Ok(match decoded {
         Ok(decoded) => {
             let Decoded { sink, counts, format, encoding, .. } = decoded;
+            builder.lack(sink.lacking.iter().copied());
             let described = format.map_or_else(|| "unknown".to_owned(), |f| f.describe());
             let complaints = sink.complaints(counts.rejected_total(), encoding);
-            add(&mut builder, sink.accumulator.finish());
+            add(&mut builder, sink.accumulator.finish())?;
             ReadFile {
                 report: FileReport {
                     path: input.name(),
@@ -118,13 +124,12 @@ fn read_input(
             }
         }
         Err(error) => failed(error),
-    }
+    })
 }
 
-fn add(builder: &mut Builder, chunks: Vec<Chunk>) {
-    for (interface_id, window, rollup) in chunks.into_iter().flatten() {
-        builder.add(&interface_id, window, &rollup);
-    }
+fn add(builder: &mut Builder, chunks: Vec<Chunk>) -> Result<(), BlobError> {
+    let rollups = chunks.into_iter().flatten();
+    rollups.into_iter().try_for_each(|(id, window, rollup)| builder.add(&id, window, &rollup))
 }
 
 /// Rolls up, and remembers what to tell about the lines.
@@ -132,6 +137,8 @@ struct Watched {
     accumulator: Accumulator,
     rejected: Vec<RejectedLine>,
     unknown: Vec<String>,
+    /// Fields that a format could have and did not.
+    lacking: BTreeSet<&'static str>,
 }
 
 impl Watched {
@@ -140,6 +147,7 @@ impl Watched {
             accumulator: Accumulator::new(Budget::default(), None),
             rejected: Vec::new(),
             unknown: Vec::new(),
+            lacking: BTreeSet::new(),
         }
     }
 
@@ -185,6 +193,7 @@ impl RecordSink for Watched {
 
     fn format(&mut self, format: &Format) {
         self.accumulator.format(format);
+        self.lacking.extend(format.lacking().map(Field::name));
         let unknown: Vec<&str> = format.unknown().collect();
         if !unknown.is_empty() && self.unknown.len() < SHOWN {
             self.unknown.push(format!(

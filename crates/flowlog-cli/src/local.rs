@@ -393,11 +393,11 @@ async fn report(
         let spoken = authority::read(store, &mut ledger, of, &seen, always).await?;
         notes.extend(spoken.notes(&interface_id));
         for (window, rollup) in &spoken.answer.detailed {
-            builder.add(&interface_id, *window, rollup);
+            builder.add(&interface_id, *window, rollup)?;
         }
     }
     let mut report = builder.finish(files, &RuleSet::default())?;
-    report.notes = notes;
+    report.notes.extend(notes);
     // The totals are the ledger's: of everything in the store, each delivery once.
     report.totals = Counts::default();
     let unread: Vec<BatchId> =

@@ -20,7 +20,7 @@ use flowlog_cli::cost::{self, Load};
 use flowlog_cli::doctor::{self, DoctorArgs};
 use flowlog_cli::embedded::Location;
 use flowlog_cli::generate::{self, Attack, FileFormat, Layout, Plan};
-use flowlog_cli::output::{Output, OutputFormat, print};
+use flowlog_cli::output::{Output, OutputFormat, print, print_json};
 use flowlog_cli::report::{self, Report};
 use flowlog_cli::requeue::{self, RequeueArgs};
 use flowlog_cli::{alerting, analyze, local, shell};
@@ -320,7 +320,7 @@ fn run_analyze(args: &AnalyzeArgs) -> Fallible {
     let report = analyze::analyze(&args.paths, Limits::default(), &fallback, &mut complain)?;
     match args.output.format {
         OutputFormat::Table => print(&report::to_text(&report))?,
-        OutputFormat::Json => print(&format!("{}\n", report::to_json(&report)))?,
+        OutputFormat::Json => print_json(&report::Json { report: &report, alerts: None })?,
     }
     Ok(status(&report))
 }
@@ -342,11 +342,9 @@ async fn run_local(args: LocalArgs) -> Fallible {
             print(&text)?;
         }
         OutputFormat::Json => {
-            let mut value = report::to_json(&run.report);
             let alerts: Result<Vec<serde_json::Value>, _> =
                 run.alerts.iter().map(|alert| serde_json::from_str(&alert.json)).collect();
-            value["alerts"] = serde_json::Value::Array(alerts?);
-            print(&format!("{value}\n"))?;
+            print_json(&report::Json { report: &run.report, alerts: Some(alerts?) })?;
         }
     }
     Ok(status(&run.report))

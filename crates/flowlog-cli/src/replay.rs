@@ -22,6 +22,8 @@ use crate::report::{Builder, FileReport};
 
 /// How many noisy subjects are named.
 const SUBJECTS: usize = 10;
+/// Windows after a finding in which something may still be said about it, and more: two days.
+const TOLD: i64 = 576;
 /// Windows after the last one in which the last digest comes.
 const SETTLING: i64 = 13;
 
@@ -48,6 +50,8 @@ pub struct Outcome {
     pub messages: Vec<Message>,
     /// Every finding that is more than recorded, in order, and what became of it.
     pub trace: Vec<(Finding, Raised)>,
+    /// What there was no room for, a sentence each.
+    pub left_out: Vec<String>,
 }
 
 /// One rule's part.
@@ -102,9 +106,14 @@ pub struct Recording {
 }
 
 /// Reads files, as `flowlog analyze` does.
-pub fn read(paths: &[PathBuf], fallback: &Fallback, complain: &mut dyn FnMut(String)) -> Recording {
-    let (builder, files) = analyze::read(paths, Limits::default(), fallback, complain);
-    Recording { builder, files }
+pub fn read(
+    paths: &[PathBuf],
+    fallback: &Fallback,
+    complain: &mut dyn FnMut(String),
+) -> Result<Recording, BlobError> {
+    let (builder, files) = analyze::read(paths, Limits::default(), fallback, complain)?;
+    builder.note().into_iter().for_each(&mut *complain);
+    Ok(Recording { builder, files })
 }
 
 impl Recording {
@@ -119,13 +128,11 @@ impl Recording {
 
 /// Runs rules over a recording.
 pub async fn replay(recording: &Recording, rules: &RuleSet) -> Result<Outcome, ReplayError> {
-    let mut findings = recording.builder.findings(rules)?;
+    let found = recording.builder.findings(rules)?;
+    let mut outcome = Outcome { left_out: found.notes(), ..Outcome::default() };
+    let mut findings = found.findings;
     findings.sort_by_key(|f| f.window);
-    let mut outcome = Outcome::default();
-    let windows = recording.builder.windows();
-    let (Some(first), Some(last)) = (windows.first().copied(), windows.last().copied()) else {
-        return Ok(outcome);
-    };
+    let Some((first, last)) = recording.builder.span() else { return Ok(outcome) };
     outcome.span = Some((first, last));
     (outcome.interfaces, outcome.interface_windows) = recording.builder.interface_windows();
     outcome.starved = recording.starved();
@@ -134,10 +141,11 @@ pub async fn replay(recording: &Recording, rules: &RuleSet) -> Result<Outcome, R
     let mut days: BTreeMap<i64, u64> = BTreeMap::new();
     let mut subjects: BTreeMap<String, u64> = BTreeMap::new();
     let mut queue = findings.into_iter().peekable();
-    let mut at = first;
+    let (mut at, mut spoken) = (first, first);
     while at <= last.forward(SETTLING) {
         while let Some(finding) = queue.next_if(|f| f.window <= at) {
             let raised = raise(&store, &inbox, &policy, &finding, at.end()).await?;
+            spoken = at;
             outcome.count(&finding, raised);
             if finding.severity > Severity::Recorded {
                 outcome.trace.push((finding.clone(), raised));
@@ -152,7 +160,12 @@ pub async fn replay(recording: &Recording, rules: &RuleSet) -> Result<Outcome, R
         outcome.digests += (inbox.sent().len() - before) as u64;
         let sent = inbox.take().len() as u64;
         *days.entry(at.start() / 86_400).or_default() += sent;
+        // Two days after a finding nothing is left to be said about it.
+        let quiet = queue.peek().map_or(last, |next| next.window).back(TOLD);
         at = at.forward(1);
+        if spoken.forward(TOLD) < at && at < quiet {
+            at = quiet;
+        }
     }
     outcome.busiest_day = days.into_values().max().unwrap_or(0);
     let mut noisiest: Vec<(String, u64)> = subjects.into_iter().collect();
@@ -242,6 +255,9 @@ impl Outcome {
             self.digests,
             self.busiest_day
         );
+        for note in &self.left_out {
+            let _ = writeln!(out, "note: {note}");
+        }
         if !self.starved.is_empty() {
             out.push_str("\nRules that this recording cannot feed\n");
             for (rule, why) in &self.starved {
@@ -280,6 +296,7 @@ impl Outcome {
             "interfaces": self.interfaces,
             "interface_days": self.interface_days(),
             "starved": starved,
+            "notes": self.left_out,
             "noisiest": self.noisiest,
             "findings": self.trace.iter().map(traced).collect::<Vec<_>>(),
         })

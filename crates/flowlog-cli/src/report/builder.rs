@@ -1,42 +1,76 @@
 //! Roll-ups in, a report out.
 //!
-//! Of each interface and window the encoded roll-up is kept (at most 8 KiB), so that rules can look
-//! at it once every file has been read; the lists over everything are bounded tables.
+//! Interface-windows are held within a budget ([`super::held`]); the lists over everything are bounded
+//! tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use flowlog_core::detect::{Finding, History, RuleSet, review};
-use flowlog_core::record::{Address, Window};
+use flowlog_core::detect::{Finding, RuleSet, review};
+use flowlog_core::record::{Address, Field, Window};
 use flowlog_core::rollup::{
     BlobError, Lacking, PortKey, RejectedSource, Rollup, Talker, Tally, Weigh,
 };
 
+use super::held::{Held, is_silent};
 use super::{Coverage, FileReport, InterfaceWindow, PortRow, Report, SourceRow, TalkerRow};
 
 /// How many rows a list of the report has.
 const ROWS: usize = 20;
+/// How many findings are kept, the loudest; twice as many are held before the others are let go.
+const FINDINGS: usize = 20_000;
 
 /// Collects roll-ups.
 #[derive(Debug, Default)]
 pub struct Builder {
-    cells: BTreeMap<String, BTreeMap<Window, Vec<Vec<u8>>>>,
+    held: Held,
     talkers: Tops<Address, Talker>,
     sources: Tops<Address, RejectedSource>,
     ports: Tops<PortKey, Tally>,
     lacking: Lacking,
+    /// The same by the formats themselves, where they are known.
+    formats_lack: Option<BTreeSet<&'static str>>,
     accepted: bool,
     rejected: bool,
 }
 
+/// What the rules found, and what they were not asked about.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The loudest first.
+    pub findings: Vec<Finding>,
+    /// Findings that there was no room for, none of them louder.
+    pub left_out: u64,
+    /// Interface-windows that were not looked at together with the others of their hour.
+    pub apart: u64,
+}
+
 impl Builder {
+    /// One for the next file, within what this one leaves of the budget.
+    pub fn next(&self) -> Self {
+        Self { held: Held::within(self.held.rest()), ..Self::default() }
+    }
+
+    /// Says what the formats of the records lack, each by itself ([`Format::lacking`]).
+    ///
+    /// [`Format::lacking`]: flowlog_core::format::Format::lacking
+    pub fn lack(&mut self, names: impl IntoIterator<Item = &'static str>) {
+        self.formats_lack.get_or_insert_default().extend(names);
+    }
+
     /// Takes in one roll-up.
-    pub fn add(&mut self, interface_id: &str, window: Window, rollup: &Rollup) {
+    pub fn add(
+        &mut self,
+        interface_id: &str,
+        window: Window,
+        rollup: &Rollup,
+    ) -> Result<(), BlobError> {
         for (key, talker) in rollup.talkers.iter() {
             self.talkers.add(key.remote, talker);
         }
         self.talkers.error = self.talkers.error.saturating_add(rollup.talkers.error());
         for (address, source) in rollup.rejected_sources.iter() {
-            self.sources.add(*address, source);
+            // The report says how many contacts there were in one interface and window, not which.
+            self.sources.add(*address, &RejectedSource { contacts: Vec::new(), ..source.clone() });
         }
         self.sources.error = self.sources.error.saturating_add(rollup.rejected_sources.error());
         for (key, tally) in rollup.rejected_ports.iter() {
@@ -47,58 +81,54 @@ impl Builder {
         let totals = rollup.totals();
         self.accepted |= !totals.accept.is_zero();
         self.rejected |= !totals.reject.is_zero();
-        let windows = self.cells.entry(interface_id.to_owned()).or_default();
-        windows.entry(window).or_default().push(rollup.encode());
+        self.held.add(interface_id, window, rollup)
     }
 
     /// Takes in everything that another builder has collected.
-    pub fn absorb(&mut self, other: Self) {
+    pub fn absorb(&mut self, other: Self) -> Result<(), BlobError> {
         self.talkers.absorb(other.talkers);
         self.sources.absorb(other.sources);
         self.ports.absorb(other.ports);
         self.lacking.add(other.lacking);
+        if let Some(names) = other.formats_lack {
+            self.lack(names);
+        }
         self.accepted |= other.accepted;
         self.rejected |= other.rejected;
-        for (interface_id, windows) in other.cells {
-            let mine = self.cells.entry(interface_id).or_default();
-            for (window, mut blobs) in windows {
-                mine.entry(window).or_default().append(&mut blobs);
-            }
-        }
+        self.held.absorb(other.held)
     }
 
-    /// Everything that the rules find, the loudest first.
-    pub fn findings(&self, rules: &RuleSet) -> Result<Vec<Finding>, BlobError> {
-        let mut findings = Vec::new();
-        for interface_id in self.cells.keys() {
-            findings.extend(review::of_interface(rules, &self.history(interface_id)?));
+    /// Everything that the rules find in what is held.
+    pub fn findings(&self, rules: &RuleSet) -> Result<Found, BlobError> {
+        let mut found = Found::default();
+        for interface_id in self.held.interfaces() {
+            let windows = self.held.windows_of(interface_id);
+            found.add(review::of_interface(rules, interface_id, windows)?);
         }
-        let mut windows: BTreeMap<Window, Vec<&str>> = BTreeMap::new();
-        for (interface_id, cells) in &self.cells {
-            for window in cells.keys() {
-                windows.entry(*window).or_default().push(interface_id);
-            }
-        }
+        let mut windows = self.held.by_window();
         let mut across = review::AcrossInterfaces::default();
-        let (first, last) = (windows.keys().next().copied(), windows.keys().next_back().copied());
-        // Every window of the recording: silence is seen in those that have nothing.
-        let mut next = first;
+        let mut next = windows.first_key_value().map(|(window, _)| *window);
         while let Some(window) = next {
-            let mut rollups = Vec::new();
-            for interface_id in windows.remove(&window).unwrap_or_default() {
-                let blobs = self.cells.get(interface_id).and_then(|cells| cells.get(&window));
-                let blobs = blobs.map(Vec::as_slice).unwrap_or_default();
-                rollups.push((interface_id.to_owned(), folded(blobs)?));
-            }
-            findings.extend(across.step(rules, window, rollups));
-            next = (Some(window) < last).then(|| window.forward(1));
+            let mut failed = None;
+            let here = windows.remove(&window).unwrap_or_default().into_iter();
+            let rollups =
+                here.map_while(|interface_id| match self.held.rollup(interface_id, window) {
+                    Ok(rollup) => Some((interface_id.to_owned(), rollup)),
+                    Err(error) => {
+                        failed = Some(error);
+                        None
+                    }
+                });
+            found.add(across.step(rules, window, rollups));
+            failed.map_or(Ok(()), Err)?;
+            // Silence is seen in windows that have nothing.
+            let recorded = windows.first_key_value().map(|(window, _)| *window);
+            let follows = window.forward(1);
+            next = recorded.map(|r| if across.waits(rules, window) { follows } else { r });
         }
-        findings.sort_by(|a, b| {
-            let order =
-                |f: &Finding| (f.window, f.rule, f.interface_id.clone(), f.source, f.target);
-            b.severity.cmp(&a.severity).then_with(|| order(a).cmp(&order(b)))
-        });
-        Ok(findings)
+        found.apart = across.left_out();
+        found.settle();
+        Ok(found)
     }
 
     /// What the formats of the files lack, taken together.
@@ -106,31 +136,39 @@ impl Builder {
         self.lacking
     }
 
+    /// By name; a roll-up says it of nine fields only, and of a transit gateway's as of a VPC's.
+    fn lacking_names(&self) -> Vec<&'static str> {
+        match &self.formats_lack {
+            Some(names) => names.iter().copied().collect(),
+            None => self.lacking.fields().map(Field::name).collect(),
+        }
+    }
+
     /// Whether any accepted, and any rejected record was seen.
     pub fn seen(&self) -> (bool, bool) {
         (self.accepted, self.rejected)
     }
 
-    /// Every window that has records, in order.
-    pub fn windows(&self) -> Vec<Window> {
-        let all: std::collections::BTreeSet<Window> =
-            self.cells.values().flat_map(|windows| windows.keys().copied()).collect();
-        all.into_iter().collect()
+    /// The first and the last window that have records.
+    pub fn span(&self) -> Option<(Window, Window)> {
+        let windows = self.held.by_window();
+        Some((*windows.keys().next()?, *windows.keys().next_back()?))
     }
 
-    /// How many interfaces there are, and how many interface-windows.
+    /// How many interfaces are held, and how many interface-windows.
     pub fn interface_windows(&self) -> (u64, u64) {
-        let windows = self.cells.values().map(|windows| windows.len() as u64).sum();
-        (self.cells.len() as u64, windows)
+        self.held.lengths()
     }
 
-    /// The windows of one interface.
-    fn history(&self, interface_id: &str) -> Result<History, BlobError> {
-        let mut history = History { interface_id: interface_id.to_owned(), ..History::default() };
-        for (window, blobs) in self.cells.get(interface_id).into_iter().flatten() {
-            history.add(*window, &folded(blobs)?);
-        }
-        Ok(history)
+    /// What there was no room for, in a sentence.
+    pub fn note(&self) -> Option<String> {
+        let left_out = self.held.left_out();
+        (left_out.interface_windows > 0).then(|| {
+            format!(
+                "more interfaces and windows than are held at once: {} interface-windows are in every sum and list but one by one, and no rule looked at them; no interface had more than {} records in them",
+                left_out.interface_windows, left_out.most_records
+            )
+        })
     }
 
     /// Evaluates the rules and sums everything up.
@@ -139,25 +177,32 @@ impl Builder {
         for file in &report.files {
             report.totals.add(&file.counts);
         }
+        let left_out = self.held.left_out();
         let mut coverage = Coverage {
-            lacking: self.lacking.fields().map(flowlog_core::record::Field::name).collect(),
+            interface_windows: left_out.interface_windows,
+            with_skipdata: left_out.with_skipdata,
+            only_nodata: left_out.only_nodata,
+            from: left_out.span.map(|(from, _)| from),
+            to: left_out.span.map(|(_, to)| to),
+            lacking: self.lacking_names(),
             talkers_error: self.talkers.error,
             sources_error: self.sources.error,
             ports_error: self.ports.error,
-            ..Coverage::default()
+            left_out,
         };
-        report.findings = self.findings(rules)?;
-        for (interface_id, windows) in self.cells {
-            for (window, blobs) in windows {
-                let rollup = folded(&blobs)?;
-                coverage.add(window, &rollup);
-                report.interfaces.push(InterfaceWindow {
-                    account_id: rollup.account_id.clone(),
-                    interface_id: interface_id.clone(),
-                    window,
-                    totals: rollup.totals(),
-                });
-            }
+        report.notes.extend(self.note());
+        let found = self.findings(rules)?;
+        report.notes.extend(found.notes());
+        report.findings = found.findings;
+        for one in self.held.into_rollups() {
+            let (interface_id, window, rollup) = one?;
+            coverage.add(window, &rollup);
+            report.interfaces.push(InterfaceWindow {
+                account_id: rollup.account_id.clone(),
+                interface_id,
+                window,
+                totals: rollup.totals(),
+            });
         }
         report.coverage = coverage;
         report.top_talkers = self.talkers.heaviest().into_iter().map(talker_row).collect();
@@ -172,19 +217,44 @@ impl Builder {
     }
 }
 
-/// The roll-ups of one interface and window as one.
-fn folded(blobs: &[Vec<u8>]) -> Result<Rollup, BlobError> {
-    let mut folded = Rollup::default();
-    for blob in blobs {
-        folded.merge(&Rollup::decode(blob)?);
+impl Found {
+    fn add(&mut self, findings: Vec<Finding>) {
+        self.findings.extend(findings);
+        if self.findings.len() > 2 * FINDINGS {
+            self.settle();
+            self.left_out += (self.findings.len() - FINDINGS) as u64;
+            self.findings.truncate(FINDINGS);
+        }
     }
-    Ok(folded)
+
+    /// The loudest first.
+    fn settle(&mut self) {
+        self.findings.sort_by(|a, b| {
+            let order =
+                |f: &Finding| (f.window, f.rule, f.interface_id.clone(), f.source, f.target);
+            b.severity.cmp(&a.severity).then_with(|| order(a).cmp(&order(b)))
+        });
+    }
+
+    /// What there was no room for, a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.left_out > 0 {
+            notes.push(format!("{} findings more, none of them louder", self.left_out));
+        }
+        if self.apart > 0 {
+            notes.push(format!(
+                "{} interface-windows were not looked at together with the others of their hour: sweeps over many interfaces may be missed",
+                self.apart
+            ));
+        }
+        notes
+    }
 }
 
 impl Coverage {
     fn add(&mut self, window: Window, rollup: &Rollup) {
-        let totals = rollup.totals();
-        let silent = totals.accept.is_zero() && totals.reject.is_zero() && totals.other.is_zero();
+        let silent = is_silent(&rollup.totals());
         self.interface_windows += 1;
         self.with_skipdata += u64::from(rollup.skipdata > 0);
         self.only_nodata += u64::from(silent && rollup.skipdata == 0);
@@ -264,5 +334,43 @@ impl<K: Ord + Copy, V: Weigh + Clone> Tops<K, V> {
         ranked.sort_by(|a, b| b.1.weight().cmp(&a.1.weight()).then_with(|| a.0.cmp(&b.0)));
         ranked.truncate(ROWS);
         ranked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flowlog_core::record::{Action, Direction, Scope};
+    use flowlog_core::rollup::Sums;
+
+    use super::*;
+
+    #[test]
+    fn what_there_is_no_room_for_is_in_every_sum_and_said() {
+        let mut builder = Builder::default();
+        let mut rollup = Rollup::default();
+        let sums = Sums { records: 1, packets: 2, bytes: 3 };
+        rollup.breakdown.add((Action::Reject, Direction::Ingress, Scope::Public), &sums);
+        let window = Window::of(1_793_491_200).unwrap();
+        for n in 0..60_000 {
+            builder.add(&format!("eni-{n}"), window.forward(n % 12), &rollup).unwrap();
+        }
+        let report = builder.finish(Vec::new(), &RuleSet::default()).unwrap();
+        let left_out = report.coverage.left_out;
+        assert_eq!(report.interfaces.len() as u64 + left_out.interface_windows, 60_000);
+        assert!(left_out.interface_windows > 20_000 && left_out.most_records > 0);
+        assert_eq!(report.coverage.interface_windows, 60_000);
+        assert_eq!(
+            (report.traffic().reject.records, report.traffic().reject.bytes),
+            (60_000, 180_000)
+        );
+        assert!(
+            report.notes[0].contains("interface-windows are in every sum"),
+            "{:?}",
+            report.notes
+        );
+        let written = serde_json::to_string(&super::super::Json { report: &report, alerts: None });
+        let value: serde_json::Value = serde_json::from_str(&written.unwrap()).unwrap();
+        assert_eq!(value, super::super::to_json(&report));
+        assert_eq!(value["coverage"]["left_out"]["reject"]["records"], left_out.interface_windows);
     }
 }

@@ -2,17 +2,58 @@
 
 use flowlog_core::decode::Counts;
 use flowlog_core::rollup::Sums;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::{FileReport, InterfaceWindow, Report};
 
-/// One object; see the README for its keys.
+/// A report to be written as JSON, with the alerts that were sent where there are any. Its lines of
+/// interfaces are made while it is written: there may be a hundred thousand.
+#[derive(Debug)]
+pub struct Json<'a> {
+    /// The report.
+    pub report: &'a Report,
+    /// What was sent, as documents.
+    pub alerts: Option<Vec<Value>>,
+}
+
+impl Serialize for Json<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(None)?;
+        for (key, value) in head(self.report) {
+            object.serialize_entry(&key, &value)?;
+        }
+        object.serialize_entry("interfaces", &Interfaces(&self.report.interfaces))?;
+        if let Some(alerts) = &self.alerts {
+            object.serialize_entry("alerts", alerts)?;
+        }
+        object.end()
+    }
+}
+
+struct Interfaces<'a>(&'a [InterfaceWindow]);
+
+impl Serialize for Interfaces<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.iter().map(interface))
+    }
+}
+
+/// The whole report as one value.
 pub fn to_json(report: &Report) -> Value {
+    let mut object = head(report);
+    let interfaces = report.interfaces.iter().map(interface).collect();
+    object.insert("interfaces".to_owned(), Value::Array(interfaces));
+    Value::Object(object)
+}
+
+/// Everything but the interfaces.
+fn head(report: &Report) -> Map<String, Value> {
     let coverage = &report.coverage;
-    json!({
+    let left_out = &coverage.left_out;
+    let value = json!({
         "files": report.files.iter().map(file).collect::<Vec<_>>(),
         "totals": Value::Object(counts(&report.totals)),
-        "interfaces": report.interfaces.iter().map(interface).collect::<Vec<_>>(),
         "top_talkers": report.top_talkers.iter().map(|t| json!({
             "address": t.address.to_string(),
             "records": t.records,
@@ -48,9 +89,21 @@ pub fn to_json(report: &Report) -> Value {
                 "rejected_sources_records": coverage.sources_error,
                 "rejected_ports_records": coverage.ports_error,
             },
+            "left_out": {
+                "interface_windows": left_out.interface_windows,
+                "most_records": left_out.most_records,
+                "accept": sums(&left_out.totals.accept),
+                "reject": sums(&left_out.totals.reject),
+                "other": sums(&left_out.totals.other),
+            },
         },
         "notes": report.notes,
-    })
+    });
+    if let Value::Object(object) = value { object } else { Map::new() }
+}
+
+fn sums(sums: &Sums) -> Value {
+    json!({ "records": sums.records, "packets": sums.packets, "bytes": sums.bytes })
 }
 
 fn file(file: &FileReport) -> Value {
@@ -78,7 +131,6 @@ fn counts(counts: &Counts) -> Map<String, Value> {
 }
 
 fn interface(row: &InterfaceWindow) -> Value {
-    let sums = |s: &Sums| json!({ "records": s.records, "packets": s.packets, "bytes": s.bytes });
     // Transit gateway rows are counted by attachment.
     let name = if row.interface_id.starts_with("tgw-attach-") {
         "tgw_attachment_id"

@@ -2,11 +2,13 @@
 //! findings, coverage. One structure; JSON and text are two views of it.
 
 mod builder;
+mod held;
 mod json;
 mod table;
 
-pub use builder::{Builder, Tops};
-pub use json::to_json;
+pub use builder::{Builder, Found, Tops};
+pub use held::LeftOut;
+pub use json::{Json, to_json};
 pub use table::{printable, render as to_text};
 pub(crate) use table::{protocol as protocol_name, table, time};
 
@@ -105,6 +107,8 @@ pub struct Coverage {
     pub sources_error: u64,
     /// The same for rejected ports: records.
     pub ports_error: u64,
+    /// What there was no room for one by one: in all sums, but in no line and no finding.
+    pub left_out: LeftOut,
 }
 
 /// The answer.
@@ -133,7 +137,7 @@ pub struct Report {
 impl Report {
     /// Sums over every interface and window.
     pub fn traffic(&self) -> ActionTotals {
-        let mut sum = ActionTotals::default();
+        let mut sum = self.coverage.left_out.totals;
         for row in &self.interfaces {
             sum.add(&row.totals);
         }

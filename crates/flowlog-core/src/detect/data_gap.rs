@@ -63,10 +63,8 @@ impl DataGap {
         vpcs.sort_unstable();
         vpcs.dedup();
         for vpc in vpcs {
-            let here: Vec<&&Known> = regular
-                .iter()
-                .filter(|k| k.vpc_id == vpc && silence(k, now).is_some_and(|s| s < NEWS))
-                .collect();
+            let here: Vec<&&Known> =
+                regular.iter().filter(|k| k.vpc_id == vpc && is_news(k, now)).collect();
             let silent: Vec<&&&Known> =
                 here.iter().filter(|k| silence(k, now).is_some_and(|s| s >= self.silent)).collect();
             let all = silent.len() == here.len() && here.len() > 1;
@@ -81,6 +79,11 @@ impl DataGap {
             }
         }
         findings
+    }
+
+    /// Whether silence of this interface can be found at `now` or later, if it lasts.
+    pub(super) fn waits_for(&self, known: &Known, now: i64) -> bool {
+        self.enabled && known.baseline.streak >= self.active && is_news(known, now)
     }
 
     fn silent(&self, known: &Known, all: Option<usize>, now: i64) -> Option<Finding> {
@@ -117,6 +120,11 @@ impl DataGap {
 }
 
 /// For how long nothing has been heard. The baseline lags behind the stream by the open windows.
+/// Whether silence of this interface would be news at `now` (epoch seconds).
+pub(super) fn is_news(known: &Known, now: i64) -> bool {
+    silence(known, now).is_some_and(|seconds| seconds < NEWS)
+}
+
 fn silence(known: &Known, now: i64) -> Option<i64> {
     Some(now - known.baseline.last?.forward(OPEN).end())
 }

@@ -14,10 +14,14 @@ use crate::record::{Address, WINDOW_SECONDS, Window};
 /// What one source was refused at over all interfaces: port → hosts.
 pub(super) type Swept = BTreeMap<u16, BTreeSet<Address>>;
 
-/// Every source that was refused within the hour that ends with `at`, and whether it was in `at`
-/// itself or the two windows before (records of a window arrive up to 15 minutes late).
-pub(super) fn swept(scope: &[History], at: Window) -> BTreeMap<Address, Swept> {
-    let mut sources: BTreeMap<Address, Swept> = BTreeMap::new();
+/// Every source that was refused within the hour that ends with `at`, if it was in `at` itself or the
+/// two windows before (records of a window arrive up to 15 minutes late); each is spread out only
+/// when it comes.
+pub(super) fn swept(
+    scope: &[History],
+    at: Window,
+) -> impl Iterator<Item = (Address, Swept)> + use<> {
+    let mut sources: BTreeMap<Address, Vec<(u16, Address)>> = BTreeMap::new();
     let mut active: BTreeSet<Address> = BTreeSet::new();
     for history in scope {
         for (window, rollup) in history.last(at, Rules::LOOKBACK) {
@@ -25,18 +29,23 @@ pub(super) fn swept(scope: &[History], at: Window) -> BTreeMap<Address, Swept> {
                 continue;
             }
             for (source, totals) in rollup.rejected_sources.iter() {
-                let ports = sources.entry(*source).or_default();
-                for contact in &totals.contacts {
-                    ports.entry(contact.port).or_default().insert(contact.host);
-                }
+                let contacts = totals.contacts.iter().map(|contact| (contact.port, contact.host));
+                sources.entry(*source).or_default().extend(contacts);
                 if *window >= at.back(super::baseline::OPEN - 1) {
                     active.insert(*source);
                 }
             }
         }
     }
-    sources.retain(|source, _| active.contains(source));
-    sources
+    sources.into_iter().filter(move |(source, _)| active.contains(source)).map(
+        |(source, contacts)| {
+            let mut ports = Swept::new();
+            for (port, host) in contacts {
+                ports.entry(port).or_default().insert(host);
+            }
+            (source, ports)
+        },
+    )
 }
 
 impl HostSweep {

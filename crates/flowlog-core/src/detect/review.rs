@@ -1,8 +1,13 @@
 //! A whole recording judged as the deployed function would judge it window by window: what
 //! `flowlog analyze`, `flowlog replay` and the evaluation rest on.
+//!
+//! What is held of a recording depends on how far back the rules look and on [`ACROSS`], never on how
+//! long it is or how many interfaces a stranger invents.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use super::data_gap::is_news;
 use super::{Baseline, Finding, History, Known, OPEN, RuleSet, Rules};
 use crate::record::Window;
 use crate::rollup::Rollup;
@@ -10,22 +15,37 @@ use crate::rollup::Rollup;
 /// Seconds in an hour.
 const HOUR: i64 = 3_600;
 
-/// Everything that is found on one interface, window by window; its day is looked at at the end of
-/// each hour and at the end of the recording.
-pub fn of_interface(rules: &RuleSet, history: &History) -> Vec<Finding> {
+/// How many windows of an interface are kept: those that the rules look at from any window of the
+/// hour that a day's rules look at, and those that the baseline has yet to learn.
+const KEPT: i64 = Rules::DAY + 2 * Rules::LOOKBACK + OPEN;
+
+/// About how many bytes of the last hour are looked at across interfaces.
+pub const ACROSS: usize = 32 << 20;
+
+/// Everything that is found on one interface, whose windows come in order; its day is looked at at
+/// the end of each hour and at the end of the recording. An error of the windows ends it.
+pub fn of_interface<E>(
+    rules: &RuleSet,
+    interface_id: &str,
+    windows: impl IntoIterator<Item = Result<(Window, Rollup), E>>,
+) -> Result<Vec<Finding>, E> {
+    let mut history = History { interface_id: interface_id.to_owned(), ..History::default() };
     let mut usual = Baseline::default();
     let mut findings = Vec::new();
-    let last = history.windows.keys().next_back().copied();
-    for window in history.windows.keys().copied() {
-        usual.advance(history, window.back(OPEN));
-        findings.extend(rules.evaluate(history, &usual, window));
-        let next = history.windows.range(window.forward(1)..).next().map(|(w, _)| *w);
-        let ends_hour = next.is_none_or(|n| n.end() / HOUR > window.end() / HOUR);
-        if ends_hour || Some(window) == last {
-            findings.extend(rules.evaluate_day(history, &usual, window));
+    let mut windows = windows.into_iter();
+    let mut next = windows.next().transpose()?;
+    while let Some((window, rollup)) = next {
+        history.windows.insert(window, Arc::new(rollup));
+        next = windows.next().transpose()?;
+        usual.advance(&history, window.back(OPEN));
+        findings.extend(rules.evaluate(&history, &usual, window));
+        let ends_hour = next.as_ref().is_none_or(|(n, _)| n.end() / HOUR > window.end() / HOUR);
+        if ends_hour {
+            findings.extend(rules.evaluate_day(&history, &usual, window));
         }
+        history.forget(window.back(KEPT));
     }
-    findings
+    Ok(findings)
 }
 
 /// What is found across interfaces; it is shown one window after the other.
@@ -37,6 +57,10 @@ pub struct AcrossInterfaces {
     known: BTreeMap<String, Known>,
     /// Silences that were reported, by place and last window: each is one finding.
     silent: BTreeSet<(String, Window)>,
+    /// About how many bytes the hours take.
+    used: usize,
+    /// Interface-windows that were let go before their hour was over.
+    left_out: u64,
 }
 
 impl AcrossInterfaces {
@@ -45,30 +69,54 @@ impl AcrossInterfaces {
         &mut self,
         rules: &RuleSet,
         at: Window,
-        rollups: Vec<(String, Rollup)>,
+        rollups: impl IntoIterator<Item = (String, Rollup)>,
     ) -> Vec<Finding> {
         for (interface_id, rollup) in rollups {
             self.note(&interface_id, at, &rollup);
+            let rollup = across(rollup);
+            let cost = cost(&rollup);
+            if self.used + cost > ACROSS {
+                self.shed();
+            }
+            self.used += cost;
             let account = self.accounts.entry(rollup.account_id.clone()).or_default();
             let history = account
                 .entry(interface_id.clone())
                 .or_insert_with(|| History { interface_id, ..History::default() });
-            history.add(at, &rollup);
+            history.windows.insert(at, Arc::new(rollup));
         }
         let oldest = at.back(Rules::LOOKBACK - 1);
-        let mut findings =
-            rules.evaluate_silence(&self.known.values().cloned().collect::<Vec<_>>(), at.end());
+        // One that has been silent for longer than that is as good as new when it comes back.
+        self.known.retain(|_, known| is_news(known, at.end()));
+        let waiting = self.known.values().filter(|known| rules.waits_for(known, at.end()));
+        let mut findings = rules.evaluate_silence(&waiting.cloned().collect::<Vec<_>>(), at.end());
         findings.retain(|f| self.silent.insert((f.interface_id.clone(), f.window)));
+        self.used = 0;
         for (account, interfaces) in &mut self.accounts {
             interfaces.retain(|_, history| {
-                history.windows = history.windows.split_off(&oldest);
+                history.forget(oldest);
+                self.used += history.windows.values().map(|rollup| cost(rollup)).sum::<usize>();
                 !history.windows.is_empty()
             });
             let scope: Vec<History> = interfaces.values().cloned().collect();
             let place = if account.is_empty() { "account" } else { account };
             findings.extend(rules.evaluate_scope(&scope, place, at));
         }
+        self.accounts.retain(|_, interfaces| !interfaces.is_empty());
         findings
+    }
+
+    /// Whether a window without records, after `at`, could show anything: the last hour of an
+    /// interface, or the silence of one.
+    pub fn waits(&self, rules: &RuleSet, at: Window) -> bool {
+        !self.accounts.is_empty()
+            || self.known.values().any(|known| rules.waits_for(known, at.forward(1).end()))
+    }
+
+    /// How many interface-windows were let go, the lightest first, before the hours that they belong
+    /// to had been judged to their end.
+    pub fn left_out(&self) -> u64 {
+        self.left_out
     }
 
     /// Silence is counted from the last window; the function's baseline lags behind by the open ones.
@@ -83,5 +131,108 @@ impl AcrossInterfaces {
         let follows = known.baseline.last.is_some_and(|before| before.forward(1) == last);
         known.baseline.streak = if follows { known.baseline.streak.saturating_add(1) } else { 1 };
         known.baseline.last = Some(last);
+    }
+
+    /// Lets go of the interfaces that refused least, until half of the bytes are free.
+    fn shed(&mut self) {
+        let hour = |history: &History| {
+            let rollups = history.windows.values();
+            rollups.map(|r| r.totals().reject.records).fold(0, u64::saturating_add)
+        };
+        let mut weights: Vec<u64> =
+            self.accounts.values().flat_map(BTreeMap::values).map(hour).collect();
+        weights.sort_unstable();
+        let bar = weights.get(weights.len() / 2).copied().unwrap_or(0);
+        let left_out = &mut self.left_out;
+        let mut used = 0;
+        for interfaces in self.accounts.values_mut() {
+            interfaces.retain(|_, history| {
+                // Among equals the ones that come first stay, up to half.
+                let bytes: usize = history.windows.values().map(|rollup| cost(rollup)).sum();
+                let weight = hour(history);
+                let stays = weight > bar || (weight == bar && used + bytes <= ACROSS / 2);
+                if stays {
+                    used += bytes;
+                } else {
+                    *left_out += history.windows.len() as u64;
+                }
+                stays
+            });
+        }
+        self.used = used;
+    }
+}
+
+/// What the rules across interfaces look at.
+fn across(rollup: Rollup) -> Rollup {
+    Rollup {
+        account_id: rollup.account_id,
+        vpc_id: rollup.vpc_id,
+        breakdown: rollup.breakdown,
+        skipdata: rollup.skipdata,
+        rejected_sources: rollup.rejected_sources,
+        reject_reasons: rollup.reject_reasons,
+        evidence: rollup.evidence,
+        ..Rollup::default()
+    }
+}
+
+/// About how many bytes an interface-window takes here, and again when it is judged.
+fn cost(rollup: &Rollup) -> usize {
+    let sources = rollup.rejected_sources.iter();
+    let sources = sources.map(|(_, source)| 256 + source.contacts.len() * 64);
+    size_of::<Rollup>() + 512 + sources.sum::<usize>() + rollup.evidence.len() * 96
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Rule;
+    use super::super::tests::{rejects, sent, window};
+    use super::*;
+
+    fn refused(n: u32) -> Rollup {
+        let source = std::net::Ipv4Addr::from(0x0a00_0000 + n).to_string();
+        rejects([(source, 22)].into_iter())
+    }
+
+    #[test]
+    fn an_hour_of_invented_interfaces_is_bounded() {
+        let (rules, mut across) = (RuleSet::default(), AcrossInterfaces::default());
+        let heavy = rejects((1..=40).map(|port| ("10.9.9.9".to_owned(), port)));
+        let forged = (0..30_000).map(|n| (format!("eni-{n}"), refused(n)));
+        across.step(&rules, window(0), forged.chain([("eni-heavy".to_owned(), heavy)]));
+        assert!(across.used <= ACROSS);
+        let held: usize = across.accounts.values().map(BTreeMap::len).sum();
+        assert_eq!(held as u64 + across.left_out(), 30_001);
+        assert!(held > 5_000, "{held} are held");
+        assert!(across.accounts.values().any(|account| account.contains_key("eni-heavy")));
+        // An hour later nothing of it is left.
+        across.step(&rules, window(12), []);
+        assert_eq!((across.used, across.accounts.len()), (0, 0));
+    }
+
+    /// Findings and steps over three recorded spells with days between them.
+    fn spells(skipping: bool) -> (Vec<Finding>, usize) {
+        let (rules, mut across) = (RuleSet::default(), AcrossInterfaces::default());
+        let spells = [0..40, 700..740, 5_000..5_001];
+        let recorded: BTreeSet<Window> = spells.into_iter().flatten().map(window).collect();
+        let (mut found, mut steps, mut next) = (Vec::new(), 0, recorded.first().copied());
+        while let Some(at) = next {
+            let rollup = recorded.contains(&at).then(|| ("eni-1".to_owned(), sent("8.8.8.8", 9)));
+            found.extend(across.step(&rules, at, rollup));
+            steps += 1;
+            let later = recorded.range(at.forward(1)..).next().copied();
+            let waits = !skipping || across.waits(&rules, at);
+            next = later.map(|later| if waits { at.forward(1) } else { later });
+        }
+        (found, steps)
+    }
+
+    #[test]
+    fn windows_that_can_show_nothing_are_passed_over() {
+        let (found, steps) = spells(true);
+        assert_eq!(found.iter().map(|f| f.rule).collect::<Vec<_>>(), [Rule::DataGap; 2]);
+        assert_eq!((spells(false).0, spells(false).1), (found, 5_001));
+        assert!(steps < 700, "{steps} steps");
     }
 }

@@ -255,6 +255,11 @@ impl RuleSet {
         self.hush(self.rules.evaluate_silence(known, now))
     }
 
+    /// Whether silence of this interface can be found at `now` or later, if it lasts.
+    pub(super) fn waits_for(&self, known: &Known, now: i64) -> bool {
+        self.rules.data_gap.waits_for(known, now)
+    }
+
     fn allows(&self, place: Place<'_>, rule: Rule, source: &Address, port: u16) -> bool {
         self.allow.iter().any(|allow| {
             allow.rule.is_none_or(|named| named.0 == rule)
