@@ -293,7 +293,7 @@ deploy-local: build $(SAM)/.installed $(EMULATOR)/.installed ## Deploy to a loca
 
 .PHONY: destroy
 destroy: $(SAM)/.installed ## Delete the stack; says what is kept
-	@echo 'Kept, because they hold your data: the log bucket with its policy, and both tables.'
+	@echo 'Kept, because they hold your data: the log bucket with its policy, both tables, and a customer key.'
 	@echo 'Delete them yourself when you are sure. The bucket keeps its name: to deploy again beside it, set LogBucketName.'
 	$(SAM)/bin/sam delete --stack-name $(STACK) $(ARGS)
 

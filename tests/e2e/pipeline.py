@@ -191,6 +191,10 @@ def at_the_end(checks, stack):
     alerter, more = metrics(stack.log("anomaly-alerter"))
     checks.equal("metrics: every published alert arrived", alerter.get("AlertsPublished"), len(received(stack)))
     checks.equal("metrics: every line is one that CloudWatch takes", malformed + more + metrics(stack.log("cwl-subscriber"))[1], 0)
+    lines = stack.log("s3-parser") + stack.log("cwl-subscriber")
+    ingested = [json.loads(line) for line in lines if '"object ingested"' in line or '"payload ingested"' in line]
+    named = {"batch" in entry and "requestId" in entry["spans"][0] for entry in ingested}
+    checks.equal("logs: every ingestion names its batch and its request", named, {True})
     queues = (*DEAD_LETTERS, "IngestQueueUrl")
     left = {name: stack.in_queue(stack.outputs[name]) for name in queues}
     checks.equal("queues: nothing is left in any", left, dict.fromkeys(queues, (0, 0)))

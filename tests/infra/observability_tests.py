@@ -69,6 +69,13 @@ class Observability(unittest.TestCase):
             # A gap in a metric is no trouble, but for the one alarm that watches for gaps.
             self.assertEqual(alarm["TreatMissingData"], "breaching" if name == "silence" else "notBreaching", name)
 
+    def test_the_cost_that_is_stated_counts_every_metric_of_every_alarm(self):
+        counted = sum(max(1, sum("MetricStat" in m for m in a.get("Metrics", []))) for a in self.alarms.values())
+        # Three dollars for a dashboard, ten cents for each metric of an alarm.
+        stated = f"| dashboard and {len(self.alarms)} alarms | {3 + counted / 10:.2f} USD"
+        self.assertIn(stated, (ROOT / "docs/operating.md").read_text(encoding="utf-8"))
+        self.assertIn(f", {counted} in all)", (ROOT / "docs/operating.md").read_text(encoding="utf-8"))
+
     def test_every_queue_that_should_be_empty_is_watched(self):
         template = load("template.yaml")["Resources"]
         kept = {name for name, r in template.items() if r["Type"] == "AWS::SQS::Queue" and name != "IngestQueue"}

@@ -121,6 +121,25 @@ class Rules(unittest.TestCase):
                 self.assertIn(name, broken)
 
 
+class Suppressions(unittest.TestCase):
+    """What a scanner is told not to say is said, with the reason, where it is."""
+
+    def test_every_suppression_has_a_reason(self):
+        seen = 0
+        for path in all_templates():
+            for name, resource in load(path)["Resources"].items():
+                metadata = resource.get("Metadata", {}) if isinstance(resource, dict) else {}
+                for skip in metadata.get("checkov", {}).get("skip", []):
+                    seen += 1
+                    self.assertGreater(len(skip.get("comment", "")), 20, f"{path} {name} {skip}")
+            lines = (ROOT / path).read_text(encoding="utf-8").splitlines()
+            for number, line in enumerate(lines):
+                if "ignore_checks" in line:
+                    seen += 1
+                    self.assertTrue(lines[number - 1].strip().startswith("# "), f"{path}:{number + 1} says no reason")
+        self.assertGreater(seen, 20)
+
+
 if __name__ == "__main__":
     GUARD = sys.argv[1]
     print(f"{len(NAMES)} rules")

@@ -278,3 +278,51 @@ async fn a_stack_is_known_by_its_tables() {
     assert_eq!(found, Some(tables));
     assert_eq!(schema::tables_of_stack(database.config(), "flow").await.unwrap(), None);
 }
+
+/// What a document has between fences of this kind, line by line; each line with its kind.
+fn fenced(document: &str) -> Vec<(String, String)> {
+    let mut kind: Option<&str> = None;
+    let mut lines = Vec::new();
+    for line in document.lines() {
+        match (line.strip_prefix("```"), kind) {
+            (Some(_), Some(_)) => kind = None,
+            (Some(opened), None) => kind = Some(opened),
+            (None, Some(kind)) => lines.push((kind.to_owned(), line.to_owned())),
+            (None, None) => {}
+        }
+    }
+    lines
+}
+
+/// Runs what the document says (`sh`), and looks in what was printed for what it quotes (`text`, up to
+/// where it breaks off with an ellipsis).
+fn follow(document: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(document);
+    let (mut said, mut commands) = (String::new(), 0);
+    for (kind, line) in fenced(&std::fs::read_to_string(path).unwrap()) {
+        if let Some(words) = line.strip_prefix("flowlog ").filter(|_| kind == "sh") {
+            let (words, file) = words.split_once(" > ").unwrap_or((words, ""));
+            let args: Vec<&str> = words.split_whitespace().collect();
+            let printed = printed(&mut command(folder.path(), &args));
+            if !file.is_empty() {
+                std::fs::write(folder.path().join(file), &printed).unwrap();
+            }
+            said.push_str(&printed);
+            commands += 1;
+        } else if kind == "text" && commands > 0 {
+            let quoted = line.split('…').next().unwrap_or_default();
+            assert!(
+                said.contains(quoted),
+                "{document} quotes {line:?}, which was not said:\n{said}"
+            );
+        }
+    }
+    assert!(commands > 2, "{document} has nothing to run");
+}
+
+#[test]
+fn the_documents_can_be_followed() {
+    follow("tutorial.md");
+    follow("peering.md");
+}

@@ -41,8 +41,7 @@ pub async fn ingest_payload<S: Ledger + AggregateWriter>(
     payload: &LogsPayload,
 ) -> Result<Outcome, IngestError> {
     let LogsPayload { owner, log_group, log_stream, log_events } = payload;
-    let ids = log_events.iter().map(|event| event.id.as_str());
-    let batch = BatchId::of_log_events(owner, log_group, log_stream, ids);
+    let batch = batch_of(payload);
     let delivery = Delivery {
         batch,
         source: Source::of_log_group(owner, log_group),
@@ -77,6 +76,11 @@ pub async fn ingest_payload<S: Ledger + AggregateWriter>(
     attempt.done(counts).await
 }
 
+fn batch_of(payload: &LogsPayload) -> BatchId {
+    let ids = payload.log_events.iter().map(|event| event.id.as_str());
+    BatchId::of_log_events(&payload.owner, &payload.log_group, &payload.log_stream, ids)
+}
+
 /// Passes records on and logs rejected messages by position and reason, never by content.
 struct Logged(Accumulator);
 
@@ -101,9 +105,11 @@ impl RecordSink for Logged {
 
 fn report<S>(app: &App<S>, payload: &LogsPayload, outcome: &Outcome) {
     let events = payload.log_events.len();
+    let batch = batch_of(payload);
     let metrics = match outcome {
         Outcome::Done { counts, partials, digest_changed } => {
             tracing::info!(
+                %batch,
                 events,
                 parsed = counts.parsed,
                 rejected = counts.rejected_total(),
@@ -124,11 +130,11 @@ fn report<S>(app: &App<S>, payload: &LogsPayload, outcome: &Outcome) {
             ]
         }
         Outcome::Duplicate => {
-            tracing::info!(events, "payload was ingested before");
+            tracing::info!(%batch, events, "payload was ingested before");
             vec![(Metric::DeliveriesDuplicate, 1)]
         }
         Outcome::Quarantined(reason) | Outcome::Skipped(reason) => {
-            tracing::warn!(events, reason, "payload is quarantined");
+            tracing::warn!(%batch, events, reason, "payload is quarantined");
             vec![(Metric::DeliveriesQuarantined, 1)]
         }
     };

@@ -194,9 +194,10 @@ pub(crate) fn not_a_flow_log(key: &str) -> Option<String> {
 }
 
 fn report<O, S>(app: &App<O, S>, at: &ObjectRef, outcome: &Outcome) {
+    let batch = BatchId::of_object(&at.bucket, &at.key);
     let metrics = match outcome {
         Outcome::Done { counts, partials, digest_changed } => {
-            tracing::info!(object = %at, read = counts.read, parsed = counts.parsed, rejected = counts.rejected_total(), late = counts.late, partials, "object ingested");
+            tracing::info!(object = %at, %batch, read = counts.read, parsed = counts.parsed, rejected = counts.rejected_total(), late = counts.late, partials, "object ingested");
             vec![
                 (Metric::DeliveriesDone, 1),
                 (Metric::RecordsRead, counts.read),
@@ -210,15 +211,15 @@ fn report<O, S>(app: &App<O, S>, at: &ObjectRef, outcome: &Outcome) {
             ]
         }
         Outcome::Duplicate => {
-            tracing::info!(object = %at, "object was ingested before");
+            tracing::info!(object = %at, %batch, "object was ingested before");
             vec![(Metric::DeliveriesDuplicate, 1)]
         }
         Outcome::Quarantined(reason) => {
-            tracing::warn!(object = %at, reason, "object is quarantined");
+            tracing::warn!(object = %at, %batch, reason, "object is quarantined");
             vec![(Metric::DeliveriesQuarantined, 1)]
         }
         Outcome::Skipped(reason) => {
-            tracing::info!(object = %at, reason, "object is skipped");
+            tracing::info!(object = %at, %batch, reason, "object is skipped");
             return;
         }
     };

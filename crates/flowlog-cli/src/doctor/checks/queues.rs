@@ -68,10 +68,9 @@ pub(super) fn check(account: &Account<'_>, found: &mut Findings) -> Result<(), R
     if found.well() {
         let waiting = number(&ingest["ApproximateNumberOfMessages"]);
         let in_work = number(&ingest["ApproximateNumberOfMessagesNotVisible"]);
-        let age = oldest.map_or("unknown".to_owned(), |age| format!("{age:.0} s"));
+        let age = oldest.map_or(String::new(), |age| format!(", the oldest for {age:.0} s"));
         found.ok(format!(
-            "{waiting} notification(s) wait, {in_work} are being worked on, the oldest is {age} old; \
-             nothing was given up"
+            "{waiting} notification(s) wait{age}, {in_work} are being worked on; nothing was given up"
         ));
     }
     Ok(())

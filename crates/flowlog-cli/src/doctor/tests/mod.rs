@@ -109,6 +109,17 @@ fn every_check_has_something_to_say() {
 }
 
 #[test]
+fn the_documentation_names_every_check() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operating.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with("| `")).collect();
+    for check in &super::CHECKS {
+        let name = format!("`{}`", check.name);
+        assert!(rows.iter().any(|row| row.contains(&name)), "{name}");
+    }
+}
+
+#[test]
 fn only_what_is_chosen_is_asked() {
     let canned = Canned::healthy();
     let diagnosis = canned.diagnose(&["tables", "alarms"]).unwrap();
