@@ -13,7 +13,7 @@ use super::heard::{Heard, drive, outcome};
 pub fn parquet(mut bytes: &[u8]) {
     let what = first(&mut bytes);
     let framed;
-    let file = if what % 2 == 0 {
+    let file = if what.is_multiple_of(2) {
         bytes
     } else {
         let length = usize::from(first(&mut bytes)) | usize::from(first(&mut bytes)) << 8;

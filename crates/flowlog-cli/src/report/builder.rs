@@ -46,6 +46,7 @@ pub struct Found {
 
 impl Builder {
     /// One for the next file, within what this one leaves of the budget.
+    #[must_use]
     pub fn next(&self) -> Self {
         Self { held: Held::within(self.held.rest()), ..Self::default() }
     }

@@ -3,7 +3,10 @@
 #![allow(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
-    reason = "a test says what is wrong by panicking"
+    clippy::similar_names,
+    clippy::many_single_char_names,
+    clippy::cast_possible_truncation,
+    reason = "a test says what is wrong by panicking; the bytes of an input are cut to what is wanted"
 )]
 
 use std::path::{Path, PathBuf};
