@@ -1,40 +1,49 @@
 //! Numbers and marks in text, eight or sixteen bytes at a time.
 //!
-//! A number of up to eight digits is read from the word that ends where it ends: what stands before
-//! it is shifted out, and three multiplications add tens to ones, hundreds to tens, and so on. Damage
-//! is gathered in a word of its own, so that a row needs one branch for all of its numbers.
+//! A number of up to eight digits is read from the word that begins where it begins: shifting left
+//! drops what stands behind it and fills up with zeros before it, and three multiplications add tens to
+//! ones, hundreds to tens, and so on. Damage is gathered beside, so that a row needs one branch for all
+//! of its numbers.
 
 use wide::u8x16;
 
-/// Bytes that were no digits, gathered over several numbers: zero means that all were.
+/// What was no number, gathered over several.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Flaws(u64);
+pub(super) struct Flaws {
+    /// The high bit of a byte is set if it was no digit once.
+    digits: u64,
+    /// More than seven if a number was too long, or empty.
+    lengths: usize,
+}
+
+/// The high bit of each byte.
+const HIGH: u64 = 0x8080_8080_8080_8080;
 
 impl Flaws {
-    /// Whether every byte so far was a digit.
+    /// Whether there were none.
     #[inline]
     pub(super) fn none(self) -> bool {
-        self.0 == 0
+        self.digits & HIGH == 0 && self.lengths <= 7
     }
 
     /// Notes a condition that makes the row none for the quick reader.
     #[inline]
     pub(super) fn note(&mut self, flaw: bool) {
-        self.0 |= u64::from(flaw);
+        self.lengths |= usize::from(flaw) << 3;
     }
 }
 
-/// Reads the last `length` (1 to 8) bytes of `text` as decimal digits.
+/// Reads the first bytes of `text` as decimal digits: one and `more`, which is a flaw if it is more than
+/// seven.
 #[inline]
-pub(super) fn number(text: [u8; 8], length: usize, flaws: &mut Flaws) -> u64 {
-    const HIGH: u64 = 0x8080_8080_8080_8080;
+pub(super) fn number(text: [u8; 8], more: usize, flaws: &mut Flaws) -> u64 {
     const TO_HIGH: u64 = 0x7676_7676_7676_7676;
-    flaws.note(length.wrapping_sub(1) > 7);
-    // The first byte is the lowest: shifting left drops nothing but what stands before the number.
-    let before = 8usize.wrapping_sub(length).wrapping_mul(8) & 63;
-    let digits = (u64::from_le_bytes(text) ^ 0x3030_3030_3030_3030) >> before << before;
+    flaws.lengths |= more;
+    // The first byte is the lowest. Seven less `more` zeros come before the digits.
+    let digits = (u64::from_le_bytes(text) ^ 0x3030_3030_3030_3030)
+        << ((more.wrapping_mul(8) ^ 0x38) & 0x3f);
     // A byte of ten or more sets its high bit, here or in the sum.
-    flaws.0 |= (digits.wrapping_add(TO_HIGH) | digits) & HIGH;
+    flaws.digits |= digits.wrapping_add(TO_HIGH) | digits;
     let tens = digits.wrapping_mul(10 * 0x100 + 1) >> 8 & 0x00ff_00ff_00ff_00ff;
     let hundreds = tens.wrapping_mul(100 * 0x1_0000 + 1) >> 16 & 0x0000_ffff_0000_ffff;
     hundreds.wrapping_mul(10_000 * 0x1_0000_0000 + 1) >> 32
@@ -44,20 +53,36 @@ pub(super) fn number(text: [u8; 8], length: usize, flaws: &mut Flaws) -> u64 {
 #[inline]
 pub(super) fn spaces(text: &[u8; 64]) -> u64 {
     let space = u8x16::splat(b' ');
-    let (quarters, _) = text.as_chunks::<16>();
-    quarters.iter().rev().fold(0, |mask, quarter| {
-        mask << 16 | u64::from(u8x16::new(*quarter).simd_eq(space).to_bitmask())
-    })
+    let [a, b, c, d] = quarters(text);
+    marks(a.simd_eq(space), b.simd_eq(space), c.simd_eq(space), d.simd_eq(space))
 }
 
 /// Whether the first `length` (at most 64) bytes of both are the same.
 #[inline]
 pub(super) fn same(a: &[u8; 64], b: &[u8; 64], length: u32) -> bool {
-    let (ours, theirs) = (a.as_chunks::<16>().0, b.as_chunks::<16>().0);
-    let equal = ours.iter().zip(theirs).rev().fold(0, |mask, (a, b)| {
-        mask << 16 | u64::from(u8x16::new(*a).simd_eq(u8x16::new(*b)).to_bitmask())
-    });
+    let ([a0, a1, a2, a3], [b0, b1, b2, b3]) = (quarters(a), quarters(b));
+    let equal = marks(a0.simd_eq(b0), a1.simd_eq(b1), a2.simd_eq(b2), a3.simd_eq(b3));
     equal.trailing_ones() >= length
+}
+
+// Both of these are written out, since a loop or a closure is not always unrolled or inlined.
+
+/// The text in pieces of sixteen bytes.
+#[inline]
+fn quarters(text: &[u8; 64]) -> [u8x16; 4] {
+    match text.as_chunks::<16>().0 {
+        [a, b, c, d] => [u8x16::new(*a), u8x16::new(*b), u8x16::new(*c), u8x16::new(*d)],
+        _ => [u8x16::ZERO; 4],
+    }
+}
+
+/// The highest bit of each byte.
+#[inline]
+fn marks(a: u8x16, b: u8x16, c: u8x16, d: u8x16) -> u64 {
+    u64::from(a.to_bitmask())
+        | u64::from(b.to_bitmask()) << 16
+        | u64::from(c.to_bitmask()) << 32
+        | u64::from(d.to_bitmask()) << 48
 }
 
 #[cfg(test)]
@@ -75,8 +100,8 @@ mod tests {
         fn numbers_are_read_as_the_library_reads_them(text: [u8; 8], length in 0usize..=9, digits: bool) {
             let text = if digits { text.map(|b| b'0' + b % 10) } else { text };
             let mut flaws = Flaws::default();
-            let value = number(text, length, &mut flaws);
-            let token = text.get(8usize.wrapping_sub(length)..).filter(|t| !t.is_empty());
+            let value = number(text, length.wrapping_sub(1), &mut flaws);
+            let token = text.get(..length).filter(|t| !t.is_empty());
             let expected = token
                 .filter(|t| t.iter().all(u8::is_ascii_digit))
                 .and_then(|t| std::str::from_utf8(t).ok()?.parse().ok());

@@ -109,7 +109,10 @@ impl LineDecoder {
         sink: &mut S,
     ) -> Result<&'t [u8], DecodeError> {
         let mut rest = text;
-        let mut batch = Batch::default();
+        if self.quick.is_none() {
+            return Ok(rest);
+        }
+        let mut batch = Batch::new();
         while let Some(quick) = &mut self.quick
             && batch.fill(quick, rest)
         {

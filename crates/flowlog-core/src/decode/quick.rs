@@ -21,8 +21,11 @@
 use std::net::Ipv6Addr;
 use std::ops::Range;
 
-use super::digits::{Flaws, number, same, spaces};
+use self::heads::{HEAD, Heads, head_length};
+use super::digits::{Flaws, number, spaces};
 use crate::record::{Action, Address};
+
+mod heads;
 
 /// A record of the default format with log status OK, its addresses not yet looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +52,22 @@ pub struct QuickRow {
     pub end: i64,
     /// `action`: accepted or rejected.
     pub action: Action,
+}
+
+impl QuickRow {
+    const NOTHING: Self = Self {
+        head: 0,
+        src: Spelled { bits: 0, family: Spelled::V4 },
+        dst: Spelled { bits: 0, family: Spelled::V4 },
+        srcport: 0,
+        dstport: 0,
+        protocol: 0,
+        packets: 0,
+        bytes: 0,
+        start: 0,
+        end: 0,
+        action: Action::Other,
+    };
 }
 
 /// An address as a row spells it: what may be an IPv4 address, or an IPv6 address as a number.
@@ -87,9 +106,8 @@ impl Spelled {
     pub fn address(self) -> Option<Address> {
         match self.family {
             Self::V4 => {
-                let text = self.bits.to_le_bytes();
-                let length = 16 - self.bits.leading_zeros() as usize / 8;
-                Address::parse_v4(text.get(..length)?).map(Address::V4)
+                let length = 16 - self.bits.leading_zeros() / 8;
+                Address::v4_of(self.bits, length).map(Address::V4)
             }
             Self::V6 => Some(Address::V6(Ipv6Addr::from_bits(self.bits))),
             _ => {
@@ -124,29 +142,33 @@ fn spell(octets: [u8; 4]) -> u128 {
 const AHEAD: usize = 32;
 
 /// Rows that follow one another, and their lengths with the line's end.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Batch {
-    rows: Vec<QuickRow>,
-    lengths: Vec<usize>,
+    rows: [QuickRow; AHEAD],
+    lengths: [usize; AHEAD],
+    filled: usize,
 }
 
 impl Batch {
+    /// A batch without rows.
+    pub(super) fn new() -> Self {
+        Self { rows: [QuickRow::NOTHING; AHEAD], lengths: [0; AHEAD], filled: 0 }
+    }
+
     /// Reads rows from the beginning of `text`; returns whether there was any.
     pub(super) fn fill(&mut self, reader: &mut QuickReader, mut text: &[u8]) -> bool {
-        self.rows.clear();
-        self.lengths.clear();
-        while self.rows.len() < AHEAD
-            && let Some((row, length)) = reader.row(text)
-        {
-            self.rows.push(row);
-            self.lengths.push(length);
-            text = &text[length..];
+        self.filled = 0;
+        for (row, length) in self.rows.iter_mut().zip(&mut self.lengths) {
+            let Some(read) = reader.row(text, row) else { break };
+            *length = read;
+            self.filled += 1;
+            text = &text[read..];
         }
-        !self.rows.is_empty()
+        self.filled > 0
     }
 
     pub(super) fn rows(&self) -> &[QuickRow] {
-        &self.rows
+        &self.rows[..self.filled]
     }
 
     /// Length of some of the rows together.
@@ -155,35 +177,20 @@ impl Batch {
     }
 }
 
-/// A head that the plain decoder has passed.
-#[derive(Debug, Clone)]
-struct Head {
-    number: u32,
-    length: u32,
-    text: [u8; 64],
-}
-
-/// How many heads are remembered; more interfaces than that in turns are read plainly.
-const HEADS: usize = 4096;
-/// Bytes before the end of the head that stand in the window, so that a number can be read from the
-/// word that ends with it.
-const BEFORE: usize = 8;
-/// A window over the middle and what follows it, where the middle has at most 64 bytes …
-const WINDOW: usize = BEFORE + 104;
-/// … and where it has two IPv6 addresses.
-const WIDE_WINDOW: usize = BEFORE + 128 + AFTER + 8;
-/// The longest row that the quick reader takes.
-pub(super) const LONGEST_ROW: usize = 64 + 128 + AFTER;
+/// The most bytes of a middle in which the addresses are IPv4, and of one in which they are not.
+const NARROW: usize = 64;
+const WIDE: usize = 128;
 /// Bytes after the middle: two times, action, status and the line's end.
 const AFTER: usize = 32;
+/// Bytes behind those that are looked at, so that eight can be read wherever a number begins.
+const BEYOND: usize = 8;
+/// The longest row that the quick reader takes.
+pub(super) const LONGEST_ROW: usize = HEAD + WIDE + AFTER;
 
 /// Reads rows of the default format.
 #[derive(Debug)]
 pub(super) struct QuickReader {
-    /// By [`slot`]; empty until there is a head.
-    heads: Vec<Option<Box<Head>>>,
-    /// Number of the next head.
-    next: u32,
+    heads: Heads,
     /// Length of the last head: the next one is most likely as long.
     length: usize,
 }
@@ -191,179 +198,205 @@ pub(super) struct QuickReader {
 impl QuickReader {
     /// A reader that knows no head yet.
     pub(super) fn new() -> Self {
-        Self { heads: Vec::new(), next: 0, length: 0 }
+        Self { heads: Heads::default(), length: 0 }
     }
 
-    /// The row that `text` begins with and its length with the line's end, if it is a plain one with
-    /// a known head.
+    /// Reads the row that `text` begins with into `row` and returns its length with the line's end, if
+    /// it is a plain one with a known head.
     #[expect(
         clippy::inline_always,
         reason = "called several times a row, and a call costs about as much as its body"
     )]
     #[inline(always)]
-    pub(super) fn row(&mut self, text: &[u8]) -> Option<(QuickRow, usize)> {
-        let begin = text.first_chunk::<64>()?;
-        let (head, length) = if let Some(head) = find(&self.heads, begin, self.length) {
-            (head, self.length)
+    pub(super) fn row(&mut self, text: &[u8], row: &mut QuickRow) -> Option<usize> {
+        let begin = text.first_chunk::<HEAD>()?;
+        let head = if let Some(head) = self.heads.find(begin, self.length) {
+            head
         } else {
             let length = head_length(begin)?;
-            let head = find(&self.heads, begin, length)?;
+            let head = self.heads.find(begin, length)?;
             self.length = length;
-            (head, length)
+            head
         };
-        let text = text.get(length - BEFORE..)?;
-        let (row, middle) = match middle(text.first_chunk()?, head.number) {
-            Some(found) => found,
-            None => wide_middle(text.first_chunk()?, head.number)?,
+        row.head = head;
+        let rest = text.get(self.length..)?;
+        let middle = match middle(rest.first_chunk()?, row) {
+            Some(length) => length,
+            None => wide_middle(rest.first_chunk()?, row)?,
         };
-        Some((row, length + middle + AFTER))
+        Some(self.length + middle + AFTER)
     }
 
     /// Remembers the head of a row that the plain decoder has passed, and returns its number.
     pub(super) fn learn(&mut self, line: &[u8]) -> Option<u32> {
-        let mut text = [0; 64];
-        let seen = line.len().min(64);
+        let mut text = [0; HEAD];
+        let seen = line.len().min(HEAD);
         text[..seen].copy_from_slice(&line[..seen]);
         let length = head_length(&text)?;
-        if let Some(head) = find(&self.heads, &text, length) {
-            return Some(head.number);
-        }
-        if self.heads.is_empty() {
-            self.heads = vec![None; HEADS];
-        }
-        let head = Head { number: self.next, length: u32::try_from(length).ok()?, text };
-        self.heads[slot(&text, length)?] = Some(Box::new(head));
-        self.next = self.next.wrapping_add(1);
-        Some(self.next.wrapping_sub(1))
+        self.heads.find(&text, length).or_else(|| self.heads.insert(text, length))
     }
 }
 
-/// Length of a row's first three columns with the space behind each, if single spaces separate them
-/// and they are short enough. A row begins with a digit, so that it is neither header nor comment.
-fn head_length(text: &[u8; 64]) -> Option<usize> {
-    let mut mask = spaces(text);
-    // Two spaces side by side, or one at the beginning, are for the plain decoder.
-    if mask & (mask << 1 | 1) != 0 || !text[0].is_ascii_digit() {
-        return None;
-    }
-    mask &= mask.wrapping_sub(1);
-    mask &= mask.wrapping_sub(1);
-    let length = mask.trailing_zeros() as usize + 1;
-    (BEFORE..=64).contains(&length).then_some(length)
-}
-
-/// Where a head is kept: by its last bytes, which are those in which interface ids differ.
-#[inline]
-fn slot(text: &[u8; 64], length: usize) -> Option<usize> {
-    let last = text.get(length.checked_sub(9)?..)?.first_chunk::<8>()?;
-    let mixed = u64::from_le_bytes(*last).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    Some((mixed >> 52) as usize)
-}
-
-#[inline]
-fn find<'h>(heads: &'h [Option<Box<Head>>], text: &[u8; 64], length: usize) -> Option<&'h Head> {
-    let head = heads.get(slot(text, length)?)?.as_deref()?;
-    (head.length as usize == length && same(text, &head.text, head.length)).then_some(head)
-}
-
-/// Reads what follows the head, where the addresses may be IPv4; returns the row and the length of
-/// its middle.
+/// Reads what follows the head, where the addresses may be IPv4; returns the length of the middle.
 #[expect(
     clippy::inline_always,
     reason = "called several times a row, and a call costs about as much as its body"
 )]
 #[inline(always)]
-fn middle(window: &[u8; WINDOW], head: u32) -> Option<(QuickRow, usize)> {
-    let mut mask = spaces(window[BEFORE..].first_chunk::<64>()?);
-    let mut ends = [0usize; 7];
+fn middle(window: &[u8; NARROW + AFTER + BEYOND], row: &mut QuickRow) -> Option<usize> {
+    let mut mask = spaces(window.first_chunk()?);
+    let mut ends = [0; 7];
     for end in &mut ends {
         *end = mask.trailing_zeros() as usize;
         mask &= mask.wrapping_sub(1);
     }
-    // A mask without a seventh space ends at 64; an address of more than 15 bytes is no IPv4.
+    // A mask without a seventh space ends at 64; an address of more than 15 bytes is no IPv4, and one
+    // that ends in zeros would be spelled like the address before them.
     let [src, dst, .., last] = ends;
-    if last >= 64 || src > 15 || dst - src > 16 {
+    if last >= NARROW || src.wrapping_sub(1) > 14 || dst - src > 16 {
         return None;
     }
-    let spelled = (spelled(window, 0, src)?, spelled(window, src + 1, dst)?);
-    Some((numbers(window, ends, head, spelled)?, last + 1))
+    if window[src - 1] < b'0' || window[dst - 1] < b'0' {
+        return None;
+    }
+    row.src = spelled(window, 0, src)?;
+    row.dst = spelled(window, src + 1, dst - src - 1)?;
+    numbers::<_, { NARROW - 1 }>(window, ends, row)?;
+    Some(last + 1)
 }
 
 /// As [`middle`], where the addresses may be IPv6.
 #[inline(never)]
-fn wide_middle(window: &[u8; WIDE_WINDOW], head: u32) -> Option<(QuickRow, usize)> {
-    let (low, high) = (window[BEFORE..].first_chunk()?, window[BEFORE + 64..].first_chunk()?);
+fn wide_middle(window: &[u8; WIDE + AFTER + BEYOND], row: &mut QuickRow) -> Option<usize> {
+    let (low, high) = (window.first_chunk()?, window[64..].first_chunk()?);
     let mut mask = u128::from(spaces(low)) | u128::from(spaces(high)) << 64;
-    let mut ends = [0usize; 7];
+    let mut ends = [0; 7];
     for end in &mut ends {
         *end = mask.trailing_zeros() as usize;
         mask &= mask.wrapping_sub(1);
     }
     let [src, dst, .., last] = ends;
-    if last >= 128 {
+    if last >= WIDE {
         return None;
     }
     let v6 = |from: usize, to: usize| {
-        let text = std::str::from_utf8(window.get(BEFORE + from..BEFORE + to)?).ok()?;
-        let address: Ipv6Addr = text.parse().ok()?;
-        Some(Spelled { bits: address.to_bits(), family: Spelled::V6 })
+        let bits = v6_bits(window.get(from..to)?)?;
+        Some(Spelled { bits, family: Spelled::V6 })
     };
-    let spelled = (v6(0, src)?, v6(src + 1, dst)?);
-    Some((numbers(window, ends, head, spelled)?, last + 1))
+    row.src = v6(0, src)?;
+    row.dst = v6(src + 1, dst)?;
+    numbers::<_, { WIDE - 1 }>(window, ends, row)?;
+    Some(last + 1)
 }
 
-/// Reads everything but the addresses.
+/// An IPv6 address: groups of up to four hexadecimal digits, at most one run of zeros left out. What is
+/// written otherwise (an end like IPv4, damage) is for the library.
+fn v6_bits(text: &[u8]) -> Option<u128> {
+    let (mut bits, mut groups) = (0u128, 0u32);
+    // How many groups stand before the run that is left out.
+    let mut gap = text.starts_with(b"::").then_some(0);
+    let mut at = if gap.is_some() { 2 } else { 0 };
+    while at < text.len() {
+        let begin = at;
+        let mut group = 0u16;
+        while let Some(digit) = text.get(at).and_then(|byte| char::from(*byte).to_digit(16)) {
+            group = group << 4 | u16::try_from(digit).ok()?;
+            at += 1;
+        }
+        if at == begin || at - begin > 4 {
+            return library_v6(text);
+        }
+        bits = bits << 16 | u128::from(group);
+        groups += 1;
+        match (text.get(at), text.get(at + 1)) {
+            (None, _) => {}
+            (Some(b':'), Some(b':')) if gap.is_none() => {
+                gap = Some(groups);
+                at += 2;
+            }
+            (Some(b':'), Some(_)) => at += 1,
+            _ => return library_v6(text),
+        }
+    }
+    match gap {
+        None if groups == 8 => Some(bits),
+        Some(before) if groups < 8 => {
+            let behind = 16 * (groups - before);
+            Some((bits >> behind).unbounded_shl(16 * (8 - before)) | bits & ((1 << behind) - 1))
+        }
+        _ => library_v6(text),
+    }
+}
+
+/// As the standard library reads it.
+#[cold]
+fn library_v6(text: &[u8]) -> Option<u128> {
+    let address: Ipv6Addr = std::str::from_utf8(text).ok()?.parse().ok()?;
+    Some(address.to_bits())
+}
+
+/// Reads everything but the addresses. `M` is the mask of places in the middle.
 #[expect(
     clippy::inline_always,
     reason = "called several times a row, and a call costs about as much as its body"
 )]
 #[inline(always)]
-fn numbers<const N: usize>(
+fn numbers<const N: usize, const M: usize>(
     window: &[u8; N],
     ends: [usize; 7],
-    head: u32,
-    (src, dst): (Spelled, Spelled),
-) -> Option<QuickRow> {
+    row: &mut QuickRow,
+) -> Option<()> {
     let [_, before, srcport, dstport, protocol, packets, bytes] = ends;
-    let after: &[u8; AFTER] = window.get(BEFORE + bytes + 1..)?.first_chunk()?;
-    let action = action(after)?;
+    let after: &[u8; AFTER] = window.get((bytes & M) + 1..)?.first_chunk()?;
     let mut flaws = Flaws::default();
-    let start = time(after[..10].first_chunk()?, &mut flaws);
-    let end = time(after[11..21].first_chunk()?, &mut flaws);
-    let row = QuickRow {
-        head,
-        src,
-        dst,
-        srcport: u16::try_from(value(window, before, srcport, &mut flaws)?).ok()?,
-        dstport: u16::try_from(value(window, srcport, dstport, &mut flaws)?).ok()?,
-        protocol: u8::try_from(value(window, dstport, protocol, &mut flaws)?).ok()?,
-        packets: value(window, protocol, packets, &mut flaws)?,
-        bytes: value(window, packets, bytes, &mut flaws)?,
-        start: start.cast_signed(),
-        end: end.cast_signed(),
-        action,
-    };
-    (flaws.none() && start <= end).then_some(row)
+    row.action = action(after)?;
+    (row.start, row.end) = times(after, &mut flaws)?;
+    row.srcport = u16::try_from(short::<N, M>(window, before, srcport, &mut flaws)?).ok()?;
+    row.dstport = u16::try_from(short::<N, M>(window, srcport, dstport, &mut flaws)?).ok()?;
+    row.protocol = u8::try_from(short::<N, M>(window, dstport, protocol, &mut flaws)?).ok()?;
+    row.packets = long::<N, M>(window, protocol, packets, &mut flaws)?;
+    row.bytes = long::<N, M>(window, packets, bytes, &mut flaws)?;
+    (flaws.none() && row.start <= row.end).then_some(())
 }
 
-/// The number between two spaces.
+/// The number of up to eight digits between two spaces.
 #[expect(
     clippy::inline_always,
     reason = "called several times a row, and a call costs about as much as its body"
 )]
 #[inline(always)]
-fn value<const N: usize>(
+fn short<const N: usize, const M: usize>(
     window: &[u8; N],
     from: usize,
     to: usize,
     flaws: &mut Flaws,
 ) -> Option<u64> {
-    Some(number(*window.get(to..)?.first_chunk()?, to - from - 1, flaws))
+    let text = window.get((from & M) + 1..)?.first_chunk()?;
+    Some(number(*text, to.wrapping_sub(from + 2), flaws))
+}
+
+/// The number of up to sixteen digits between two spaces.
+#[expect(
+    clippy::inline_always,
+    reason = "called several times a row, and a call costs about as much as its body"
+)]
+#[inline(always)]
+fn long<const N: usize, const M: usize>(
+    window: &[u8; N],
+    from: usize,
+    to: usize,
+    flaws: &mut Flaws,
+) -> Option<u64> {
+    if to.wrapping_sub(from) <= 9 {
+        return short::<N, M>(window, from, to, flaws);
+    }
+    let above = short::<N, M>(window, from, to - 8, flaws)?;
+    Some(above * 100_000_000 + short::<N, M>(window, to - 9, to, flaws)?)
 }
 
 /// A token of at most fifteen bytes.
 #[inline]
-fn spelled(window: &[u8; WINDOW], from: usize, to: usize) -> Option<Spelled> {
+fn spelled<const N: usize>(window: &[u8; N], from: usize, length: usize) -> Option<Spelled> {
     const KEEP: [u128; 16] = {
         let mut keep = [0; 16];
         let mut length = 0;
@@ -373,18 +406,22 @@ fn spelled(window: &[u8; WINDOW], from: usize, to: usize) -> Option<Spelled> {
         }
         keep
     };
-    let text = window.get(BEFORE + from..)?.first_chunk::<16>()?;
-    let bits = u128::from_le_bytes(*text) & KEEP.get(to - from)?;
-    Some(Spelled { bits, family: Spelled::V4 })
+    let text = window.get(from & 31..)?.first_chunk::<16>()?;
+    Some(Spelled { bits: u128::from_le_bytes(*text) & KEEP[length & 15], family: Spelled::V4 })
 }
 
-/// Ten digits.
+/// Both times: ten digits each. They are within a hundred million seconds, three years, of the same
+/// beginning, or the row is for the plain decoder.
 #[inline]
-fn time(text: &[u8; 10], flaws: &mut Flaws) -> u64 {
-    let [high @ .., tens, ones] = *text;
+fn times(after: &[u8; AFTER], flaws: &mut Flaws) -> Option<(i64, i64)> {
+    let [tens, ones] = *after.first_chunk()?;
+    flaws.note([tens, ones] != *after[11..].first_chunk()?);
     let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
     flaws.note(tens > 9 || ones > 9);
-    number(high, 8, flaws) * 100 + u64::from(tens) * 10 + u64::from(ones)
+    let high = (u64::from(tens) * 10 + u64::from(ones)) * 100_000_000;
+    let start = high + number(*after[2..].first_chunk()?, 7, flaws);
+    let end = high + number(*after[13..].first_chunk()?, 7, flaws);
+    Some((start.cast_signed(), end.cast_signed()))
 }
 
 /// The action, if everything but the times is as it must be: spaces in their places, an action, `OK`

@@ -20,14 +20,27 @@ impl From<Reason> for Rejection {
     }
 }
 
-/// The most tokens that are looked at; a format has at most 255 columns.
+/// The most tokens that are looked at; a format has at most 255 columns, and most have few. Room for
+/// them is cleared for every line.
 const MAX_TOKENS: usize = 256;
+const FEW_TOKENS: usize = 32;
 
 /// Parses a line without its line end. `line` must be UTF-8 text; runs of spaces and tabs separate.
 ///
 /// This is the plain decoder: it says what a record is, and any faster one is tested against it.
 pub fn parse_row<'a>(line: &'a str, format: &Format) -> Result<Record<'a>, Rejection> {
-    let mut tokens = [""; MAX_TOKENS];
+    if format.len() <= FEW_TOKENS {
+        parse_tokens::<FEW_TOKENS>(line, format)
+    } else {
+        parse_tokens::<MAX_TOKENS>(line, format)
+    }
+}
+
+fn parse_tokens<'a, const N: usize>(
+    line: &'a str,
+    format: &Format,
+) -> Result<Record<'a>, Rejection> {
+    let mut tokens = [""; N];
     let mut found = 0;
     for token in line.split_ascii_whitespace() {
         if found == format.len() {

@@ -1,24 +1,25 @@
 //! Records in, chunks of roll-ups out, within a budget of memory.
 
-use foldhash::quality::RandomState;
+use foldhash::{fast, quality};
 use hashbrown::HashMap;
 
+use self::quick::Batch;
 use super::connections::service_of;
-use super::flow::{
-    CONTACT_COST, Flow, describe, family, first_rejection, introduce, note_contact, tally_fields,
-};
-use super::known::{Aim, Known};
-use super::lists::{Dropped, Lists, Map, Source, prune, prune_table};
+use super::flow::{CONTACT_COST, Flow, describe, family, introduce, note_contact, tally_fields};
+use super::known::Known;
+use super::lists::{Dropped, Lists, Map, SAMPLES, Samples, Source, prune, prune_table};
 use super::own::{MAX_HELD, Own};
 use super::sums::Places;
-use super::table::{Key, Probe, Table};
+use super::table::{Key, Table};
 use super::{
     Contact, Distinct, Evidence, Lacking, Mapping, PortKey, Rollup, Service, Sums, Talker,
-    TalkerKey, Tally, Tuple, Verdicts, Weigh as _, is_watched, scope_of,
+    TalkerKey, Tally, Tuple, Verdicts, Weigh as _, scope_of,
 };
-use crate::decode::{QuickRow, RecordSink, Verdict};
+use crate::decode::{QuickRow, RecordSink, Spelled, Verdict};
 use crate::format::Format;
 use crate::record::{Action, Address, Direction, LogStatus, Record, Window};
+
+mod quick;
 
 /// How much state may be held. Part of the mapping version: it decides where chunks are cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +47,6 @@ const PORT_COST: usize = 32;
 const TUPLE_COST: usize = 112;
 const SERVICE_COST: usize = 80;
 const HELD_COST: usize = 176;
-/// How many records of one source may become evidence, and what one costs.
-const SAMPLES: usize = 5;
 const SAMPLE_COST: usize = 104;
 
 /// Rolls records up. See [`crate::rollup`] for what is promised.
@@ -66,12 +65,16 @@ pub struct Accumulator {
     /// What is known of the heads of quick rows.
     known: Known,
     /// What was foreseen of the quick rows at hand.
-    ahead: Vec<(Aim, Probe)>,
+    batch: Batch,
+    /// Of the tables by address.
+    hasher: fast::RandomState,
     talkers: Table<Talker>,
-    sources: Map<(u32, Address), Source>,
+    sources: Table<Source>,
+    /// The first records of each source.
+    samples: Vec<Evidence>,
+    services: Table<Service>,
     ports: Map<(u32, PortKey), Tally>,
     tuples: Map<(u32, Tuple), Verdicts>,
-    services: Map<(u32, TalkerKey), Service>,
     used: usize,
     ready: Vec<Chunk>,
 }
@@ -104,7 +107,8 @@ impl Accumulator {
 
     /// An accumulator of a mapping version that a delivery is pinned to.
     pub fn of(mapping: Mapping, budget: Budget, horizon: Option<i64>) -> Self {
-        let hasher = RandomState::default();
+        let hasher = quality::RandomState::default();
+        let by_address = fast::RandomState::default();
         Self {
             mapping,
             budget,
@@ -116,12 +120,14 @@ impl Accumulator {
             cells: Vec::new(),
             last: None,
             known: Known::default(),
-            ahead: Vec::new(),
-            talkers: Table::new(),
-            sources: HashMap::with_hasher(hasher.clone()),
+            batch: Batch::default(),
+            talkers: Table::new(budget.state_bytes / TALKER_COST + 1, by_address.clone()),
+            samples: Vec::new(),
+            sources: Table::new(budget.state_bytes / SOURCE_COST + 1, by_address.clone()),
+            services: Table::new(budget.state_bytes / SERVICE_COST + 1, by_address.clone()),
+            hasher: by_address,
             ports: HashMap::with_hasher(hasher.clone()),
-            tuples: HashMap::with_hasher(hasher.clone()),
-            services: HashMap::with_hasher(hasher),
+            tuples: HashMap::with_hasher(hasher),
             used: 0,
             ready: Vec::new(),
         }
@@ -259,7 +265,7 @@ impl Accumulator {
             if self.mapping.has_connections()
                 && let Some((key, service)) = service_of(flow, direction)
             {
-                let known = self.services.entry((cell, key)).or_insert_with(|| {
+                let known = self.services.entry(Key::of(cell, &key), || {
                     self.used += SERVICE_COST;
                     Service::default()
                 });
@@ -278,85 +284,22 @@ impl Accumulator {
         talker.add(direction, row.packets, row.bytes);
     }
 
-    /// Finds out where quick rows belong, and asks memory for it: what follows then waits for one
-    /// answer instead of one for each row.
-    fn foresee(&mut self, rows: &[QuickRow]) {
-        self.ahead.clear();
-        for row in rows {
-            let Some(aim) = self.known.aim(row) else { break };
-            let key = Key::new(aim.cell, aim.remote, row.srcport.min(row.dstport), row.protocol);
-            self.ahead.push((aim, self.talkers.probe(key)));
-        }
-        self.talkers.touch(&mut self.ahead);
-    }
-
-    /// Rolls up one quick row, of which `place` tells what was foreseen.
-    #[inline]
-    fn quick_row(&mut self, row: &QuickRow, place: usize) -> Option<()> {
-        let (aim, probe) = *self.ahead.get(place)?;
-        let own_port = match aim.direction {
-            Direction::Egress => row.srcport,
-            Direction::Ingress | Direction::Unknown => row.dstport,
-        };
-        let watched = self.mapping.has_connections() && is_watched(own_port);
-        if watched || row.action == Action::Reject {
-            let flow = Flow::of_quick(row)?;
-            self.apply(aim.cell, aim.direction, &flow);
-        } else {
-            self.quick_talk(row, &aim, &probe)?;
-        }
-        if self.used > self.budget.state_bytes {
-            self.relieve();
-            self.ahead.clear();
-        }
-        Some(())
-    }
-
-    /// An accepted row of a known head: as [`Accumulator::apply`] does it, in fewer steps.
-    #[inline]
-    fn quick_talk(&mut self, row: &QuickRow, aim: &Aim, probe: &Probe) -> Option<()> {
-        let scope = if let Some((scope, talker)) = self.talkers.get_mut(probe) {
-            talker.add(aim.direction, row.packets, row.bytes);
-            scope
-        } else {
-            let scope = aim.remote.address()?.scope();
-            let talker = self.talkers.insert(probe.key.scoped(scope), Talker::default());
-            talker.add(aim.direction, row.packets, row.bytes);
-            self.used += TALKER_COST;
-            scope
-        };
-        let sums = Sums { records: 1, packets: row.packets, bytes: row.bytes };
-        self.cells[aim.cell as usize].sums.add((row.action, aim.direction, scope), &sums);
-        Some(())
-    }
-
     fn reject(&mut self, cell: u32, direction: Direction, flow: &Flow) {
         let row = &flow.evidence;
-        let port = PortKey { protocol: row.protocol, port: row.dstport };
-        let tally = self.ports.entry((cell, port)).or_insert_with(|| {
-            self.used += PORT_COST;
-            Tally(0)
-        });
-        tally.0 += 1;
+        self.tally_port(cell, PortKey { protocol: row.protocol, port: row.dstport });
         self.note_tuple(cell, flow);
         let Some(src) = flow.src else { return };
-        let source = self.sources.entry((cell, src)).or_insert_with(|| {
+        let key = Key::source(cell, Spelled::of(src)).scoped(src.scope());
+        let source = self.sources.entry(key, || {
             self.used += SOURCE_COST;
-            Source { totals: first_rejection(row, direction), samples: Vec::new() }
+            Source::first(row.start, row.end, direction)
         });
+        source.add(direction, row.packets, row.bytes, (row.start, row.end));
         if source.samples.len() < SAMPLES {
-            source.samples.push(*row);
+            source.samples.add(*row, &mut self.samples);
             self.used += SAMPLE_COST;
         }
         let totals = &mut source.totals;
-        totals.records += 1;
-        totals.packets = totals.packets.saturating_add(row.packets);
-        totals.bytes = totals.bytes.saturating_add(row.bytes);
-        totals.first = totals.first.min(row.start);
-        totals.last = totals.last.max(row.end);
-        if totals.direction != direction {
-            totals.direction = Direction::Unknown;
-        }
         if flow.is_reply() {
             totals.replies += 1;
             return;
@@ -364,6 +307,14 @@ impl Accumulator {
         let Some(host) = flow.dst else { return };
         self.used +=
             note_contact(totals, Contact { host, port: row.dstport, protocol: row.protocol });
+    }
+
+    fn tally_port(&mut self, cell: u32, port: PortKey) {
+        let tally = self.ports.entry((cell, port)).or_insert_with(|| {
+            self.used += PORT_COST;
+            Tally(0)
+        });
+        tally.0 += 1;
     }
 
     fn note_tuple(&mut self, cell: u32, flow: &Flow) {
@@ -394,20 +345,16 @@ impl Accumulator {
 
     fn prune(&mut self) {
         let keep = self.budget.pruned_entries;
-        let talkers = prune_table(&mut self.talkers, keep, TALKER_COST);
-        let sources = prune(
-            &mut self.sources,
-            keep,
-            |s| {
-                SOURCE_COST + s.totals.contacts.len() * CONTACT_COST + s.samples.len() * SAMPLE_COST
-            },
-            Distinct::address,
-        );
+        let talkers = prune_table(&mut self.talkers, keep, |_| TALKER_COST);
+        let sources = prune_table(&mut self.sources, keep, |s| {
+            SOURCE_COST + s.totals.contacts.len() * CONTACT_COST + s.samples.len() * SAMPLE_COST
+        });
+        self.samples =
+            Samples::gather(self.sources.values_mut().map(|s| &mut s.samples), &self.samples);
+        let services = prune_table(&mut self.services, keep, |_| SERVICE_COST);
         let ports = prune(&mut self.ports, keep, |_| PORT_COST, |k| Distinct::port(*k));
         let tuples =
             prune(&mut self.tuples, keep, |_| TUPLE_COST, |t| Distinct::address(&t.client));
-        let services =
-            prune(&mut self.services, keep, |_| SERVICE_COST, |k| Distinct::address(&k.remote));
         let lists = [talkers, sources, ports, tuples, services];
         for (list, losses) in lists.into_iter().enumerate() {
             for (cell, loss) in losses {
@@ -436,11 +383,19 @@ impl Accumulator {
         }
         let mut lists: Vec<Lists> = Vec::new();
         lists.resize_with(self.cells.len(), Lists::default);
+        // Room for what comes, exactly.
+        let mut room = vec![[0; 2]; self.cells.len()];
+        self.talkers.keys().for_each(|key| room[key.cell() as usize][0] += 1);
+        self.sources.keys().for_each(|key| room[key.cell() as usize][1] += 1);
+        for (lists, [talkers, sources]) in lists.iter_mut().zip(room) {
+            lists.talkers.reserve_exact(talkers);
+            lists.sources.reserve_exact(sources);
+        }
         for (cell, key, talker) in self.talkers.drain() {
             lists[cell as usize].talkers.push((key, talker));
         }
-        for ((cell, key), source) in self.sources.drain() {
-            lists[cell as usize].sources.push((key, source));
+        for (cell, key, source) in self.sources.drain() {
+            lists[cell as usize].sources.push((key.remote, source));
         }
         for ((cell, key), tally) in self.ports.drain() {
             lists[cell as usize].ports.push((key, tally));
@@ -448,7 +403,7 @@ impl Accumulator {
         for ((cell, tuple), verdicts) in self.tuples.drain() {
             lists[cell as usize].tuples.push((tuple, verdicts));
         }
-        for ((cell, key), service) in self.services.drain() {
+        for (cell, key, service) in self.services.drain() {
             lists[cell as usize].services.push((key, service));
         }
         let mut chunk: Chunk = Vec::with_capacity(self.cells.len());
@@ -458,13 +413,14 @@ impl Accumulator {
             chunk.push((
                 id,
                 cell.window,
-                lists.into_rollup(cell.rollup, cell.dropped, self.mapping),
+                lists.into_rollup(cell.rollup, &self.samples, cell.dropped, self.mapping),
             ));
         }
         chunk.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
         if !chunk.is_empty() {
             self.ready.push(chunk);
         }
+        self.samples.clear();
         self.interfaces.clear();
         self.state.clear();
         self.cell_of.clear();
@@ -497,21 +453,13 @@ impl RecordSink for Accumulator {
     const QUICK: bool = true;
 
     fn quick(&mut self, rows: &[QuickRow]) -> usize {
-        self.foresee(rows);
-        let mut taken = 0;
-        while let Some(row) = rows.get(taken)
-            && self.quick_row(row, taken).is_some()
-        {
-            taken += 1;
-        }
-        taken
+        self.quick_batch(rows)
     }
 
     /// The record just given, if it was counted, has shown interface, window and perhaps the
     /// interface's own address: rows of this head in this window need no more.
     fn head(&mut self, head: u32) {
         let Some((interface, window, cell)) = self.last else { return };
-        let own = &self.state[interface as usize].own;
-        self.known.learn(head, window, cell, own);
+        self.known.learn(head, window, cell, &self.state[interface as usize].own);
     }
 }

@@ -146,21 +146,24 @@ static WATCHED_BITS: [u64; 1024] = {
 /// The watched service of the interface's own that an accepted flow uses, and what it adds.
 pub(super) fn service_of(flow: &Flow, direction: Direction) -> Option<(TalkerKey, Service)> {
     let row = &flow.evidence;
-    let (remote, port, inward) = match direction {
-        Direction::Egress => (flow.dst?, row.srcport, false),
-        Direction::Ingress | Direction::Unknown => (flow.src?, row.dstport, true),
+    let (remote, port) = match direction {
+        Direction::Egress => (flow.dst?, row.srcport),
+        Direction::Ingress | Direction::Unknown => (flow.src?, row.dstport),
     };
-    if !is_watched(port) {
-        return None;
-    }
     let key = TalkerKey { remote, port, protocol: row.protocol };
-    let service = if inward {
-        let short = u64::from(row.packets <= SHORT_FLOW_PACKETS);
-        Service { flows: 1, short_flows: short, bytes_in: row.bytes, bytes_out: 0 }
-    } else {
-        Service { bytes_out: row.bytes, ..Service::default() }
-    };
-    Some((key, service))
+    is_watched(port).then(|| (key, served(direction, row.packets, row.bytes)))
+}
+
+/// What one accepted record adds to the service that it uses.
+#[inline]
+pub(super) fn served(direction: Direction, packets: u64, bytes: u64) -> Service {
+    match direction {
+        Direction::Egress => Service { bytes_out: bytes, ..Service::default() },
+        Direction::Ingress | Direction::Unknown => {
+            let short_flows = u64::from(packets <= SHORT_FLOW_PACKETS);
+            Service { flows: 1, short_flows, bytes_in: bytes, bytes_out: 0 }
+        }
+    }
 }
 
 impl Talker {

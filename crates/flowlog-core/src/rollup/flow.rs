@@ -58,15 +58,18 @@ impl Flow {
         opened_by_source(self.tcp_flags, self.evidence.srcport, self.evidence.dstport)
     }
 
-    /// Whether this reads as a late reply: from a service port to a high one, and not opening a
-    /// connection, as far as the flags tell. Such a row is no attempt to reach a port.
+    /// Whether this reads as a late reply. Such a row is no attempt to reach a port.
     pub(super) fn is_reply(&self) -> bool {
-        const SYN_ONLY: u8 = 2;
-        let row = &self.evidence;
-        (1..1024).contains(&row.srcport)
-            && row.dstport >= 32_768
-            && self.tcp_flags != Some(SYN_ONLY)
+        is_late_reply(self.evidence.srcport, self.evidence.dstport, self.tcp_flags)
     }
+}
+
+/// Whether a record reads as a late reply: from a service port to a high one, and not opening a
+/// connection, as far as the flags tell.
+#[inline]
+pub(super) fn is_late_reply(srcport: u16, dstport: u16, tcp_flags: Option<u8>) -> bool {
+    const SYN_ONLY: u8 = 2;
+    (1..1024).contains(&srcport) && dstport >= 32_768 && tcp_flags != Some(SYN_ONLY)
 }
 
 /// Whether a record's source opened the connection, as far as flags, else ports, tell.
@@ -88,20 +91,6 @@ pub(super) fn family(address: Address) -> usize {
         Address::V4(_) => 0,
         Address::V6(_) => 1,
         Address::Mac(_) => 2,
-    }
-}
-
-pub(super) fn first_rejection(row: &Evidence, direction: Direction) -> RejectedSource {
-    RejectedSource {
-        records: 0,
-        packets: 0,
-        bytes: 0,
-        replies: 0,
-        first: row.start,
-        last: row.end,
-        direction,
-        contacts: Vec::new(),
-        contact_count: 0,
     }
 }
 

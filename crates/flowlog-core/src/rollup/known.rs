@@ -6,26 +6,30 @@ use super::own::Own;
 use crate::decode::{QuickRow, Spelled};
 use crate::record::{Direction, WINDOW_SECONDS, Window};
 
-/// How many (head, window) pairs are remembered.
-const PLACES: usize = 4096;
+/// How many heads are remembered, each in so many windows that follow one another.
+const HEADS: usize = 16_384;
+const WINDOWS: usize = 4;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// By [`place`]; empty until there is one.
+    /// By [`place`]; as many as are needed.
     places: Vec<Place>,
 }
 
-/// One head in one window.
-#[derive(Debug, Clone, Copy, Default)]
+/// One head in one window, on a cache line of its own.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(64))]
 struct Place {
-    head: u32,
+    /// The interface's own addresses as they are spelled, IPv4 and IPv6 …
+    own: [u128; 2],
+    /// … where they are known.
+    has: [bool; 2],
     /// First second of the window; negative where nothing is remembered.
     window: i64,
+    head: u32,
     /// The cell of its records.
     cell: u32,
-    /// The interface's own addresses, where they are known.
-    own: [Option<Spelled>; 2],
 }
 
 /// Where a quick row belongs.
@@ -38,35 +42,49 @@ pub(super) struct Aim {
 }
 
 impl Place {
-    const NOTHING: Self = Self { head: 0, window: -WINDOW_SECONDS, cell: 0, own: [None; 2] };
+    const NOTHING: Self =
+        Self { own: [0; 2], has: [false; 2], window: -WINDOW_SECONDS, head: 0, cell: 0 };
 }
 
 impl Known {
     /// Where a quick row belongs, if its head is known in its window and one of its addresses is the
     /// interface's own.
     #[inline]
+    #[expect(
+        clippy::needless_bitwise_bool,
+        reason = "one branch, where four would be foretold badly"
+    )]
     pub(super) fn aim(&self, row: &QuickRow) -> Option<Aim> {
         let known = self.places.get(place(row.head, row.start))?;
+        let family = usize::from(row.src.family & 1);
+        let own = known.own[family];
         let within = row.start.wrapping_sub(known.window).cast_unsigned() < WINDOW_SECONDS as u64;
-        let own = (*known.own.get(usize::from(row.src.family))?)?;
-        let (direction, remote) = if row.src == own {
-            (Direction::Egress, row.dst)
-        } else if row.dst == own {
-            (Direction::Ingress, row.src)
-        } else {
+        let (outward, inward) = (row.src.bits == own, row.dst.bits == own);
+        // Nor is there a branch for the direction, which nobody can foretell.
+        if !(within & (known.head == row.head) & known.has[family] & (outward | inward)) {
             return None;
-        };
-        (known.head == row.head && within).then_some(Aim { cell: known.cell, direction, remote })
+        }
+        let direction = if outward { Direction::Egress } else { Direction::Ingress };
+        let mask = 0u128.wrapping_sub(u128::from(outward));
+        let bits = row.dst.bits & mask | row.src.bits & !mask;
+        let remote = Spelled { bits, family: row.src.family };
+        Some(Aim { cell: known.cell, direction, remote })
     }
 
     pub(super) fn learn(&mut self, head: u32, window: Window, cell: u32, own: &[Own; 3]) {
-        if self.places.is_empty() {
-            self.places = vec![Place::NOTHING; PLACES];
-        }
-        let [v4, v6, _] = own;
-        let own = [v4, v6].map(|own| own.known().map(Spelled::of));
+        let [v4, v6, _] = own.map(|own| own.known().map(Spelled::of));
         let window = window.start();
-        self.places[place(head, window)] = Place { head, window, cell, own };
+        let at = place(head, window);
+        if at >= self.places.len() {
+            self.places.resize(at + 1, Place::NOTHING);
+        }
+        self.places[at] = Place {
+            own: [v4, v6].map(|own| own.unwrap_or_default().bits),
+            has: [v4.is_some(), v6.is_some()],
+            window,
+            head,
+            cell,
+        };
     }
 
     pub(super) fn clear(&mut self) {
@@ -78,5 +96,6 @@ impl Known {
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "the remainder is what counts")]
 fn place(head: u32, start: i64) -> usize {
-    (head as usize * 4 + (start.cast_unsigned() / WINDOW_SECONDS as u64) as usize) % PLACES
+    let window = (start.cast_unsigned() / WINDOW_SECONDS as u64) as usize;
+    head as usize % HEADS * WINDOWS + window % WINDOWS
 }

@@ -3,17 +3,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hash;
+use std::ops::Range;
 
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
 
 use super::distinct::Token;
-use super::table::Table;
+use super::table::{Key, Table};
 use super::{
     Distinct, EVIDENCE, Evidence, Mapping, PortKey, Ranked, RejectedSource, Rollup, Service,
     Talker, TalkerKey, Tally, Tuple, Verdicts, Weigh,
 };
-use crate::record::Address;
+use crate::record::{Address, Direction};
 
 /// A hash map whose order is never let out: what leaves it is sorted.
 pub(super) type Map<K, V> = HashMap<K, V, RandomState>;
@@ -37,8 +38,91 @@ pub(super) struct Lost {
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) totals: RejectedSource,
-    /// Its first few records.
-    pub(super) samples: Vec<Evidence>,
+    pub(super) samples: Samples,
+}
+
+/// How many records of one source may become evidence.
+pub(super) const SAMPLES: usize = 5;
+
+/// The first few records of a source: their places in a list that all sources share, since most have
+/// one or two.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Samples {
+    places: [u32; SAMPLES],
+    count: u8,
+}
+
+impl Samples {
+    /// How many there are.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        usize::from(self.count)
+    }
+
+    /// Adds one; there must be room.
+    pub(super) fn add(&mut self, sample: Evidence, all: &mut Vec<Evidence>) {
+        let count = self.len();
+        if let (Some(place), Ok(at)) = (self.places.get_mut(count), u32::try_from(all.len())) {
+            *place = at;
+            self.count += 1;
+            all.push(sample);
+        }
+    }
+
+    /// The records, in the order in which they came.
+    fn of<'a>(&self, all: &'a [Evidence]) -> impl Iterator<Item = &'a Evidence> {
+        self.places.into_iter().take(self.len()).filter_map(|at| all.get(at as usize))
+    }
+
+    /// A list of what these hold, and nothing else.
+    pub(super) fn gather<'s>(
+        these: impl Iterator<Item = &'s mut Self>,
+        all: &[Evidence],
+    ) -> Vec<Evidence> {
+        let mut kept = Vec::new();
+        for samples in these {
+            let old = std::mem::take(samples);
+            old.of(all).for_each(|sample| samples.add(*sample, &mut kept));
+        }
+        kept
+    }
+}
+
+impl Source {
+    /// A source of which nothing has been added yet; its first record is from `first` to `last`.
+    pub(super) fn first(first: i64, last: i64, direction: Direction) -> Self {
+        let totals = RejectedSource {
+            records: 0,
+            packets: 0,
+            bytes: 0,
+            replies: 0,
+            first,
+            last,
+            direction,
+            contacts: Vec::new(),
+            contact_count: 0,
+        };
+        Self { totals, samples: Samples::default() }
+    }
+
+    /// Adds what a record counts.
+    pub(super) fn add(
+        &mut self,
+        direction: Direction,
+        packets: u64,
+        bytes: u64,
+        (start, end): (i64, i64),
+    ) {
+        let totals = &mut self.totals;
+        totals.records += 1;
+        totals.packets = totals.packets.saturating_add(packets);
+        totals.bytes = totals.bytes.saturating_add(bytes);
+        totals.first = totals.first.min(start);
+        totals.last = totals.last.max(end);
+        if totals.direction != direction {
+            totals.direction = Direction::Unknown;
+        }
+    }
 }
 
 /// The lists of one cell while a chunk is cut.
@@ -55,12 +139,13 @@ impl Lists {
     pub(super) fn into_rollup(
         mut self,
         mut rollup: Rollup,
+        samples: &[Evidence],
         dropped: Option<Box<Dropped>>,
         mapping: Mapping,
     ) -> Rollup {
         let dropped = dropped.map(|d| *d).unwrap_or_default();
         self.sources.sort_unstable_by_key(|(address, _)| *address);
-        rollup.evidence = evidence(&self.sources);
+        rollup.evidence = evidence(&self.sources, samples);
         rollup.talkers = Ranked::new(self.talkers, dropped.talkers.error);
         let sources = self.sources.into_iter().map(|(address, s)| (address, s.totals)).collect();
         rollup.rejected_sources = Ranked::new(sources, dropped.sources.error);
@@ -102,13 +187,13 @@ fn of_refused(rollup: &Rollup, listed: &[(TalkerKey, Service)]) -> Vec<(TalkerKe
 
 /// A record of each of the heaviest sources, then the second of each, and so on: many sources are
 /// shown by one record each, a lone scanner by several.
-fn evidence(sources: &[(Address, Source)]) -> Vec<Evidence> {
+fn evidence(sources: &[(Address, Source)], samples: &[Evidence]) -> Vec<Evidence> {
     let mut heaviest: Vec<_> = sources.iter().collect();
     heaviest.sort_by(|a, b| b.1.totals.records.cmp(&a.1.totals.records).then(a.0.cmp(&b.0)));
     heaviest.truncate(EVIDENCE);
     let most = heaviest.iter().map(|(_, source)| source.samples.len()).max().unwrap_or(0);
     let mut rows: Vec<Evidence> = (0..most)
-        .flat_map(|nth| heaviest.iter().filter_map(move |(_, source)| source.samples.get(nth)))
+        .flat_map(|nth| heaviest.iter().filter_map(move |(_, s)| s.samples.of(samples).nth(nth)))
         .take(EVIDENCE)
         .copied()
         .collect();
@@ -140,54 +225,111 @@ pub(super) fn prune<K: Ord + Copy + Hash, V: Weigh>(
     cost: impl Fn(&V) -> usize,
     token: impl Fn(&K) -> Token,
 ) -> BTreeMap<u32, Loss> {
-    let ranked = map.iter().map(|((cell, key), v)| (*cell, v.weight(), *key)).collect();
-    losses(ranked, keep, token, |cell, key| map.remove(&(cell, *key)).map_or(0, |v| cost(&v)))
+    let mut ranked = Crowds::of(map.keys().map(|(cell, _)| *cell), keep);
+    for ((cell, key), value) in &*map {
+        ranked.add(*cell, value.weight(), || Some(*key));
+    }
+    ranked.losses(keep, token, |cell, key| map.remove(&(cell, *key)).map_or(0, |v| cost(&v)))
 }
 
-/// As [`prune`], for a table whose entries cost the same each.
+/// As [`prune`], for a table by address.
 pub(super) fn prune_table<V: Weigh>(
     table: &mut Table<V>,
     keep: usize,
-    cost: usize,
+    cost: impl Fn(&V) -> usize,
 ) -> BTreeMap<u32, Loss> {
-    let entries = table.iter().enumerate();
-    let ranked: Vec<_> =
-        entries.map(|(place, (cell, key, v))| (cell, v.weight(), (key, place))).collect();
-    let mut kept = vec![true; ranked.len()];
-    let token = |(key, _): &(TalkerKey, usize)| Distinct::address(&key.remote);
-    let losses = losses(ranked, keep, token, |_, (_, place)| {
-        kept[*place] = false;
-        cost
-    });
-    let mut kept = kept.into_iter();
-    table.retain(|| kept.next() == Some(true));
+    let mut ranked = Crowds::of(table.keys().map(Key::cell), keep);
+    for (place, (key, value)) in table.keys().zip(table.values()).enumerate() {
+        ranked.add(key.cell(), value.weight(), || Some((key.parts()?.1, place)));
+    }
+    let mut kept = vec![true; table.len()];
+    let losses = ranked.losses(
+        keep,
+        |(key, _)| Distinct::address(&key.remote),
+        |_, (_, place)| {
+            kept[*place] = false;
+            table.value(*place).map_or(0, &cost)
+        },
+    );
+    if !losses.is_empty() {
+        let mut kept = kept.into_iter();
+        table.retain(|| kept.next() == Some(true));
+    }
     losses
 }
 
-/// Finds the entries of every cell beyond the `keep` heaviest and has them removed; `remove` returns
-/// the state that frees.
-fn losses<K: Ord>(
-    mut ranked: Vec<(u32, u64, K)>,
-    keep: usize,
-    token: impl Fn(&K) -> Token,
-    mut remove: impl FnMut(u32, &K) -> usize,
-) -> BTreeMap<u32, Loss> {
-    ranked.sort_unstable_by_key(|(cell, ..)| *cell);
-    let mut losses = BTreeMap::new();
-    for of_cell in ranked.chunk_by_mut(|a, b| a.0 == b.0) {
-        if of_cell.len() <= keep {
-            continue;
+/// The entries of those cells that have too many, side by side.
+struct Crowds<K> {
+    /// By cell: where its next entry goes.
+    next: Vec<u32>,
+    /// Cell and the places of its entries.
+    places: Vec<(u32, Range<usize>)>,
+    /// Weight and key.
+    entries: Vec<Option<(u64, K)>>,
+}
+
+/// In [`Crowds::next`], of a cell that has few enough.
+const FEW: u32 = u32::MAX;
+
+impl<K: Ord + Copy> Crowds<K> {
+    /// Counts the entries of every cell and makes room for those of cells with more than `keep`.
+    fn of(cells: impl Iterator<Item = u32>, keep: usize) -> Self {
+        let mut next: Vec<u32> = Vec::new();
+        for cell in cells {
+            let cell = cell as usize;
+            if cell >= next.len() {
+                next.resize(cell + 1, 0);
+            }
+            next[cell] += 1;
         }
-        let heavier =
-            |a: &(u32, u64, K), b: &(u32, u64, K)| b.1.cmp(&a.1).then_with(|| a.2.cmp(&b.2));
-        let (_, heaviest, _) = of_cell.select_nth_unstable_by(keep, heavier);
-        let (cell, error) = (heaviest.0, heaviest.1.max(1));
-        let light = &of_cell[keep..];
-        let mut tokens: Vec<_> = light.iter().map(|(_, _, key)| token(key)).collect();
-        // As the bytes are ordered, but compared as numbers.
-        tokens.sort_unstable_by_key(|[kind, value @ ..]| (*kind, u128::from_be_bytes(*value)));
-        let freed = light.iter().map(|(cell, _, key)| remove(*cell, key)).sum();
-        losses.insert(cell, Loss { seen: Distinct::of(tokens.into_iter()), error, freed });
+        let (mut places, mut length) = (Vec::new(), 0);
+        for (cell, count) in (0u32..).zip(&mut next) {
+            let many = *count as usize;
+            if many <= keep {
+                *count = FEW;
+                continue;
+            }
+            *count = u32::try_from(length).unwrap_or(FEW);
+            places.push((cell, length..length + many));
+            length += many;
+        }
+        Self { next, places, entries: vec![None; length] }
     }
-    losses
+
+    /// Adds an entry, if its cell has too many.
+    fn add(&mut self, cell: u32, weight: u64, key: impl FnOnce() -> Option<K>) {
+        let next = &mut self.next[cell as usize];
+        if *next != FEW {
+            self.entries[*next as usize] = key().map(|key| (weight, key));
+            *next += 1;
+        }
+    }
+
+    /// Finds the entries of every cell beyond the `keep` heaviest and has them removed; `remove`
+    /// returns the state that frees.
+    fn losses(
+        mut self,
+        keep: usize,
+        token: impl Fn(&K) -> Token,
+        mut remove: impl FnMut(u32, &K) -> usize,
+    ) -> BTreeMap<u32, Loss> {
+        let mut losses = BTreeMap::new();
+        for (cell, places) in self.places {
+            let of_cell = &mut self.entries[places];
+            // The heaviest first; of equal weights, the least key.
+            let heavier = |a: &Option<(u64, K)>, b: &Option<(u64, K)>| match (a, b) {
+                (Some(a), Some(b)) => b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)),
+                _ => b.is_some().cmp(&a.is_some()),
+            };
+            let (_, heaviest, _) = of_cell.select_nth_unstable_by(keep, heavier);
+            let error = heaviest.map_or(1, |(weight, _)| weight.max(1));
+            let light = of_cell[keep..].iter().flatten();
+            let mut tokens: Vec<_> = light.clone().map(|(_, key)| token(key)).collect();
+            // As the bytes are ordered, but compared as numbers.
+            tokens.sort_unstable_by_key(|[kind, value @ ..]| (*kind, u128::from_be_bytes(*value)));
+            let freed = light.map(|(_, key)| remove(cell, key)).sum();
+            losses.insert(cell, Loss { seen: Distinct::of(tokens.into_iter()), error, freed });
+        }
+        losses
+    }
 }

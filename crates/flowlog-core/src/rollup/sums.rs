@@ -107,6 +107,13 @@ impl Places {
         self.0[action as usize][direction as usize][scope as usize].add(sums);
     }
 
+    /// Reads a word of what accepted records of this direction are added to, so that it is in the
+    /// cache when it is needed.
+    #[inline]
+    pub(super) fn touch(&self, direction: Direction) -> u64 {
+        self.0[Action::Accept as usize][direction as usize][Scope::Public as usize].records
+    }
+
     /// The keys that were added to, in order.
     pub(super) fn breakdown(&self) -> Breakdown {
         let mut breakdown = Breakdown::default();

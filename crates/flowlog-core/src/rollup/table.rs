@@ -1,17 +1,18 @@
-//! A flat table by interface, window and remote address: what every accepted record is added to.
+//! A flat table by interface, window and remote address: talkers, services and refused sources.
 //!
-//! An entry of talkers is one cache line. The entries stand in the order in which they came; beside
-//! them are slots of eight bytes, half a hash and the place of an entry, so that a look-up touches one
+//! An entry of talkers is one cache line and stands at the beginning of one. The entries stand in the
+//! order in which they came, in memory that is reserved once and touched as it is needed; beside them
+//! are slots of four bytes, part of a hash and the place of an entry, so that a look-up touches one
 //! slot and one entry, and growing moves slots only. The hash is seeded per process, because strangers
 //! choose the addresses; nothing that leaves the table depends on it.
 
-use std::hash::BuildHasher as _;
+use std::hash::{BuildHasher as _, Hasher as _};
 
 use foldhash::fast::RandomState;
 
 use super::TalkerKey;
 use crate::decode::Spelled;
-use crate::record::Scope;
+use crate::record::{Address, Scope};
 
 /// Cell, remote address as it is spelled, port and protocol.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +36,12 @@ impl Key {
         Self { remote: [remote.bits as u64, (remote.bits >> 64) as u64], rest }
     }
 
+    /// The key of a refused source.
+    #[inline]
+    pub(super) fn source(cell: u32, address: Spelled) -> Self {
+        Self::new(cell, address, 0, 0)
+    }
+
     /// The same key with the scope of its address, to be stored.
     pub(super) fn scoped(mut self, scope: Scope) -> Self {
         if scope == Scope::Public {
@@ -50,7 +57,10 @@ impl Key {
 
     #[inline]
     fn hash(&self, hasher: &RandomState) -> u64 {
-        hasher.hash_one((self.remote, self.rest & !PUBLIC))
+        let mut hasher = hasher.build_hasher();
+        hasher.write_u128(u128::from(self.remote[0]) | u128::from(self.remote[1]) << 64);
+        hasher.write_u64(self.rest & !PUBLIC);
+        hasher.finish()
     }
 
     /// The key of a talker, however the row was read.
@@ -58,14 +68,25 @@ impl Key {
         Self::new(cell, Spelled::of(key.remote), key.port, key.protocol).scoped(key.remote.scope())
     }
 
+    /// The cell.
+    pub(super) fn cell(&self) -> u32 {
+        (self.rest >> 32) as u32
+    }
+
+    /// The address, if it is one.
+    #[inline]
+    pub(super) fn address(&self) -> Option<Address> {
+        let bits = u128::from(self.remote[0]) | u128::from(self.remote[1]) << 64;
+        Spelled { bits, family: (self.rest & (PUBLIC - 1)) as u8 }.address()
+    }
+
     /// Cell and talker. `None` never: only addresses become keys.
     #[expect(clippy::cast_possible_truncation, reason = "parts of a number")]
     pub(super) fn parts(&self) -> Option<(u32, TalkerKey)> {
-        let bits = u128::from(self.remote[0]) | u128::from(self.remote[1]) << 64;
-        let remote = Spelled { bits, family: (self.rest & (PUBLIC - 1)) as u8 }.address()?;
+        let remote = self.address()?;
         let key =
             TalkerKey { remote, port: (self.rest >> 16) as u16, protocol: (self.rest >> 8) as u8 };
-        Some(((self.rest >> 32) as u32, key))
+        Some((self.cell(), key))
     }
 }
 
@@ -75,73 +96,99 @@ pub(super) struct Probe {
     pub(super) key: Key,
     hash: u64,
     /// Where the entry may be; only a hint.
-    place: usize,
+    place: u32,
+}
+
+impl Probe {
+    /// A look-up of a key.
+    #[inline]
+    pub(super) fn new(key: Key, hasher: &RandomState) -> Self {
+        Self { hash: key.hash(hasher), key, place: u32::MAX }
+    }
+}
+
+/// A key and what is kept under it.
+#[derive(Debug)]
+#[repr(align(64))]
+struct Entry<V> {
+    key: Key,
+    value: V,
 }
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Table<V> {
-    /// Upper half of the hash, place of the entry plus one; zero is empty. A power of two, at least
-    /// twice as many as entries.
-    slots: Vec<u64>,
-    entries: Vec<(Key, V)>,
+    /// The place of an entry plus one, in as many bits as it takes to number the slots, and above
+    /// them bits of the hash; zero is empty. A power of two, at least twice as many as entries.
+    slots: Vec<u32>,
+    entries: Vec<Entry<V>>,
+    /// How many entries to reserve memory for.
+    room: usize,
     hasher: RandomState,
 }
 
-/// How many slots there are at first.
+/// How many slots there are at first, and the most that there can be.
 const FEWEST: usize = 256;
+const MOST: usize = 1 << 31;
+/// The most entries that memory is reserved for.
+const ROOM: usize = 1 << 20;
 
 impl<V> Table<V> {
-    pub(super) fn new() -> Self {
-        Self { slots: Vec::new(), entries: Vec::new(), hasher: RandomState::default() }
+    /// An empty table that will hold `room` entries or fewer, as far as can be foreseen. Tables of one
+    /// hasher share their probes.
+    pub(super) fn new(room: usize, hasher: RandomState) -> Self {
+        Self { slots: Vec::new(), entries: Vec::new(), room: room.min(ROOM), hasher }
     }
 
-    /// Where to look for a key.
+    /// Where the entry of a probe probably is: reads its slot.
     #[inline]
-    pub(super) fn probe(&self, key: Key) -> Probe {
-        Probe { hash: key.hash(&self.hasher), key, place: usize::MAX }
+    pub(super) fn foresee(&self, probe: &mut Probe) {
+        let mask = self.slots.len().wrapping_sub(1);
+        let slot = self.slots.get(home(probe.hash, mask)).copied().unwrap_or_default();
+        probe.place = (slot & low(mask)).wrapping_sub(1);
     }
 
-    /// Brings what several look-ups need into the cache. Each step is taken for all of them before
-    /// the next, so that they wait for memory together.
-    pub(super) fn touch<A>(&self, ahead: &mut [(A, Probe)]) {
-        let mask = self.slots.len().wrapping_sub(1);
-        for (_, probe) in &mut *ahead {
-            let slot = self.slots.get(home(probe.hash, mask)).copied().unwrap_or_default();
-            probe.place = ((slot & 0xffff_ffff) as usize).wrapping_sub(1);
-        }
-        let mut seen = 0;
-        for (_, probe) in ahead {
-            seen ^= self.entries.get(probe.place).map_or(0, |(key, _)| key.rest);
-        }
-        std::hint::black_box(seen);
+    /// Reads a word of the entry that was foreseen, so that it is in the cache when it is needed.
+    #[inline]
+    pub(super) fn touch(&self, probe: &Probe) -> u64 {
+        self.entries.get(probe.place as usize).map_or(0, |entry| entry.key.rest)
+    }
+
+    /// Whether the entry that was foreseen is the one that is looked for.
+    #[inline]
+    pub(super) fn is_foreseen(&self, probe: &Probe) -> bool {
+        self.entries.get(probe.place as usize).is_some_and(|entry| entry.key.is(&probe.key))
     }
 
     /// The value of a key, and the scope of its address.
     #[inline]
     pub(super) fn get_mut(&mut self, probe: &Probe) -> Option<(Scope, &mut V)> {
-        let foreseen = self.entries.get(probe.place).is_some_and(|(key, _)| key.is(&probe.key));
-        let place = if foreseen { probe.place } else { self.find(&probe.key, probe.hash)? };
-        let (key, value) = self.entries.get_mut(place)?;
+        let place = if self.is_foreseen(probe) {
+            probe.place as usize
+        } else {
+            self.find(&probe.key, probe.hash)?
+        };
+        let Entry { key, value } = self.entries.get_mut(place)?;
         let scope = if key.rest & PUBLIC == 0 { Scope::Private } else { Scope::Public };
         Some((scope, value))
     }
 
     /// The value of a key that is not there yet.
     pub(super) fn insert(&mut self, key: Key, value: V) -> &mut V {
-        if (self.entries.len() + 1) * 2 > self.slots.len() {
+        if (self.entries.len() + 1) * 2 > self.slots.len() && self.slots.len() < MOST {
             self.slots = vec![0; (self.slots.len() * 2).max(FEWEST)];
+            self.entries.reserve(self.room.saturating_sub(self.entries.len()));
             self.index();
         }
         let place = self.entries.len();
         place_at(&mut self.slots, key.hash(&self.hasher), place);
-        self.entries.push((key, value));
-        &mut self.entries[place].1
+        self.entries.push(Entry { key, value });
+        &mut self.entries[place].value
     }
 
     pub(super) fn entry(&mut self, key: Key, new: impl FnOnce() -> V) -> &mut V {
         match self.find(&key, key.hash(&self.hasher)) {
-            Some(at) => &mut self.entries[at].1,
+            Some(at) => &mut self.entries[at].value,
             None => self.insert(key, new()),
         }
     }
@@ -149,21 +196,38 @@ impl<V> Table<V> {
     /// Every entry; the table is empty afterwards.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = (u32, TalkerKey, V)> {
         self.slots.fill(0);
-        self.entries.drain(..).filter_map(|(key, value)| {
+        self.entries.drain(..).filter_map(|Entry { key, value }| {
             let (cell, key) = key.parts()?;
             Some((cell, key, value))
         })
     }
 
-    /// The entries with what they are kept under.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, TalkerKey, &V)> {
-        self.entries.iter().filter_map(|(key, value)| {
-            let (cell, key) = key.parts()?;
-            Some((cell, key, value))
-        })
+    /// How many entries there are.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
     }
 
-    /// Keeps the entries for which `keep` says so, asked in the order of [`Table::iter`].
+    /// The keys, in the order in which they came.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &Key> {
+        self.entries.iter().map(|entry| &entry.key)
+    }
+
+    /// The values, in the order of the keys.
+    pub(super) fn values(&self) -> impl Iterator<Item = &V> {
+        self.entries.iter().map(|entry| &entry.value)
+    }
+
+    /// The same, to be changed.
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut V> {
+        self.entries.iter_mut().map(|entry| &mut entry.value)
+    }
+
+    /// The value at a place in that order.
+    pub(super) fn value(&self, place: usize) -> Option<&V> {
+        self.entries.get(place).map(|entry| &entry.value)
+    }
+
+    /// Keeps the entries for which `keep` says so, asked in the order of the keys.
     pub(super) fn retain(&mut self, mut keep: impl FnMut() -> bool) {
         self.entries.retain(|_| keep());
         self.slots.fill(0);
@@ -173,15 +237,16 @@ impl<V> Table<V> {
     #[inline]
     fn find(&self, key: &Key, hash: u64) -> Option<usize> {
         let mask = self.slots.len().wrapping_sub(1);
+        let (low, tag) = (low(mask), tag(hash));
         let mut at = home(hash, mask);
         loop {
             let slot = *self.slots.get(at)?;
             if slot == 0 {
                 return None;
             }
-            if (slot ^ hash) >> 32 == 0 {
-                let place = (slot & 0xffff_ffff) as usize - 1;
-                if self.entries.get(place)?.0.is(key) {
+            if (slot ^ tag) & !low == 0 {
+                let place = (slot & low) as usize - 1;
+                if self.entries.get(place)?.key.is(key) {
                     return Some(place);
                 }
             }
@@ -191,7 +256,7 @@ impl<V> Table<V> {
 
     /// Fills the slots, which are empty, from the entries.
     fn index(&mut self) {
-        for (place, (key, _)) in self.entries.iter().enumerate() {
+        for (place, Entry { key, .. }) in self.entries.iter().enumerate() {
             place_at(&mut self.slots, key.hash(&self.hasher), place);
         }
     }
@@ -204,12 +269,29 @@ fn home(hash: u64, mask: usize) -> usize {
     hash as usize & mask
 }
 
+/// The bits of a slot that are a place.
+#[inline]
+#[expect(clippy::cast_possible_truncation, reason = "there are at most 2^31 slots")]
+fn low(mask: usize) -> u32 {
+    mask as u32
+}
+
+/// The bits of a hash that a slot keeps some of.
+#[inline]
+fn tag(hash: u64) -> u32 {
+    (hash >> 32) as u32
+}
+
 /// Puts an entry's place into the first free slot.
-fn place_at(slots: &mut [u64], hash: u64, place: usize) {
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "there are at most half as many entries as slots"
+)]
+fn place_at(slots: &mut [u32], hash: u64, place: usize) {
     let mask = slots.len() - 1;
     let mut at = home(hash, mask);
     while slots[at] != 0 {
         at = (at + 1) & mask;
     }
-    slots[at] = hash & 0xffff_ffff_0000_0000 | (place as u64 + 1);
+    slots[at] = tag(hash) & !low(mask) | (place as u32 + 1);
 }

@@ -163,7 +163,7 @@ fn line() -> impl Strategy<Value = String> {
 fn text() -> impl Strategy<Value = Vec<u8>> {
     let damage = prop_oneof![
         12 => Just(None),
-        1 => (any::<prop::sample::Index>(), any::<u8>()).prop_map(Some),
+        1 => (any::<prop::sample::Index>(), prop_oneof![any::<u8>(), Just(0)]).prop_map(Some),
     ];
     prop::collection::vec((line(), damage), 1..120).prop_map(|lines| {
         let mut text = format!("{}\n", crate::format::DEFAULT_HEADER).into_bytes();
@@ -201,6 +201,22 @@ proptest! {
     }
 
     #[test]
+    fn v6_is_read_as_the_library_reads_it(
+        groups in prop::collection::vec("[0-9a-fA-F]{0,5}|::?|0|1\\.2\\.3\\.4|%", 0..11),
+        separator in "::?",
+        bits: u128,
+    ) {
+        for text in [groups.join(&separator), groups.concat(), Ipv6Addr::from(bits).to_string()] {
+            let expected = text.parse::<Ipv6Addr>().ok().map(Ipv6Addr::to_bits);
+            prop_assert_eq!(v6_bits(text.as_bytes()), expected, "{}", text);
+        }
+        // Zeros that are left out at any place.
+        let sparse = bits & bits.rotate_left(17) & bits.rotate_left(71) & (u128::MAX << 48 | 0xffff);
+        let text = Ipv6Addr::from(sparse).to_string();
+        prop_assert_eq!(v6_bits(text.as_bytes()), Some(sparse), "{}", text);
+    }
+
+    #[test]
     fn spelling_is_the_address(bits: u32) {
         let v4 = std::net::Ipv4Addr::from(bits);
         let spelled = Spelled::of(Address::V4(v4));
@@ -233,4 +249,78 @@ fn ordinary_rows_are_taken() {
     assert!(heard.quick >= 990, "{}", heard.quick);
     assert_eq!(heard.said.len(), 1000);
     assert!(parse_row(text.lines().nth(1).unwrap(), &Format::default_v2()).is_ok());
+}
+
+/// A zero at the end of an address is no part of the text that stands for it.
+#[test]
+fn zeros_spell_no_address() {
+    let rows = |src: &str| {
+        let row = |src| {
+            format!(
+                "2 123456789010 eni-1235b8ca123456780 {src} 10.0.0.1 40000 22 6 20 4249 1418530010 1418530070 ACCEPT OK\n"
+            )
+        };
+        format!(
+            "{}\n{}{}{}",
+            crate::format::DEFAULT_HEADER,
+            row("10.0.0.2"),
+            row(src),
+            row("10.0.0.3").repeat(4)
+        )
+    };
+    for (src, rejected) in
+        [("10.0.0.2", 0), ("10.0.0.2\0", 1), ("10.0.0.\0", 1), ("10.0.0.2\0\0", 1)]
+    {
+        let counts =
+            decode(rows(src).as_bytes(), 4096, &mut Accumulator::new(Budget::default(), None));
+        assert_eq!((counts.parsed, counts.rejected_total()), (6 - rejected, rejected), "{src:?}");
+    }
+}
+
+/// Counts what the accumulator within is given plainly.
+struct Counting(Accumulator, usize);
+
+impl RecordSink for Counting {
+    const QUICK: bool = true;
+
+    fn record(&mut self, record: &Record<'_>) -> Verdict {
+        self.1 += 1;
+        self.0.record(record)
+    }
+
+    fn quick(&mut self, rows: &[QuickRow]) -> usize {
+        self.0.quick(rows)
+    }
+
+    fn head(&mut self, head: u32) {
+        self.0.head(head);
+    }
+}
+
+/// Each kind of row is rolled up quickly once its interface is known in its window.
+#[test]
+fn known_interfaces_need_no_plain_decoder() {
+    for (own, remote, port, action) in [
+        ("10.0.0.1", "203.0.113.7", 443, "ACCEPT"),
+        ("10.110.210.110", "203.110.113.127", 443, "ACCEPT"),
+        ("10.0.0.1", "10.0.0.9", 5432, "ACCEPT"),
+        ("10.0.0.1", "203.0.113.7", 22, "REJECT"),
+        ("2001:db8:1234:5678:9abc:def0:1234:5678", "2a02::ffcb:5c99:f6aa:8871", 443, "ACCEPT"),
+    ] {
+        let mut text = format!("{}\n", crate::format::DEFAULT_HEADER);
+        for n in 0..200 {
+            let remote =
+                if n == 1 { remote.replace('7', "8").replace('9', "3") } else { remote.to_owned() };
+            let (src, dst) =
+                if n % 3 == 0 { (own, remote.as_str()) } else { (remote.as_str(), own) };
+            let _ = writeln!(
+                text,
+                "2 123456789010 eni-1235b8ca123456780 {src} {dst} 40000 {port} 6 20 4249 1418530010 1418530070 {action} OK",
+            );
+        }
+        let mut counting = Counting(Accumulator::new(Budget::default(), None), 0);
+        decode(text.as_bytes(), text.len(), &mut counting);
+        // The first row teaches the head, two the interface's own address; the last ones have nothing behind them.
+        assert!(counting.1 <= 6, "{} of {own}", counting.1);
+    }
 }
