@@ -214,8 +214,28 @@ compare = $(1) tests/bench/compare.py --programs $(BENCH_TARGET)/release --flowl
 bench: bench-programs .venv/bench/.installed ## CPU time of whole processes over 5 M rows: inflating, flowlog, and others (RUNS=5)
 	$(call compare,.venv/bench/bin/python) --runs $(or $(RUNS),5)
 
+.PHONY: bench-gate
+bench-gate: bench-programs ## Fails if analyze takes more CPU beside inflating, or more memory, than it did (with slack; not in test)
+	$(call compare,$(PYTHON)) --runs $(or $(RUNS),5) --quick --at-most $(or $(AT_MOST),3.5) --peak $(or $(PEAK),64)
+
+.PHONY: bench-core
+bench-core: ## The steps of the core, each alone: decoding, rolling up, blobs, rules (FILTER=…)
+	cd tests/bench && CARGO_TARGET_DIR=$(BENCH_TARGET) cargo bench --locked --bench core -- $(FILTER)
+
+.PHONY: size
+size: build check-size ## Builds the functions for AWS and holds their size against its bounds
+
+# What is built in this clone is measured; building for AWS takes longer than all other checks together.
+.PHONY: check-size
+check-size:
+ifneq ($(wildcard target/lambda/flowlog-s3-parser/bootstrap)$(filter size,$(MAKECMDGOALS)),)
+	$(STEP) "size of the functions" -- $(PYTHON) tests/dev/size.py $(FUNCTIONS:%=target/lambda/%/bootstrap)
+else
+	$(STEP) "size of the functions" --skip "not built for AWS in this clone: make size"
+endif
+
 .PHONY: check
-check: check-rust check-dependencies check-events validate ## Formatting, lints, documentation, licences, templates
+check: check-rust check-dependencies check-events check-size validate ## Formatting, lints, documentation, licences, sizes, templates
 
 .PHONY: check-rust
 check-rust:

@@ -1,11 +1,13 @@
 """Runs whole processes in turn over the same file and prints their CPU time as ratios.
 
     python3 tests/bench/compare.py --programs DIR --flowlog FLOWLOG --data rows.log.gz [--runs 5] [--quick]
+                                   [--at-most RATIO] [--peak MIB]
 
 DIR has the programs of tests/bench (inflate, naive). Every round runs each command once, in turn, so that a ratio is of two runs
 that followed one another; what is reported is the median of the rounds' ratios with the smallest and the largest.
 CPU time is user and system time of the process and its children as the system counts it, on one processor. Other load
 on the machine moves the figures less than it moves wall time, but it does move them: shared caches are shared.
+With --at-most and --peak it fails if `flowlog analyze` takes more than so many times what inflating takes, or more memory.
 """
 
 import argparse
@@ -83,6 +85,8 @@ def main():
     parser.add_argument("--data", required=True)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="only what is built from this repository")
+    parser.add_argument("--at-most", type=float, help="the most that analyze may take, times inflating (median)")
+    parser.add_argument("--peak", type=float, help="the most memory that analyze may take, in MiB")
     options = parser.parse_args()
 
     todo = commands(options)
@@ -110,6 +114,12 @@ def main():
         by_inflate = spread([a / b for a, b in zip(times, inflate)])
         by_flowlog = spread([a / b for a, b in zip(times, flowlog)])
         print(f"| {name} | {spread(times)} | {by_inflate} | {by_flowlog} | {peaks[name]:.0f} |")
+
+    ratio, peak = statistics.median([a / b for a, b in zip(flowlog, inflate)]), peaks["flowlog analyze"]
+    if options.at_most is not None and ratio > options.at_most:
+        sys.exit(f"flowlog analyze takes {ratio:.2f} times what inflating takes, of {options.at_most} at most")
+    if options.peak is not None and peak > options.peak:
+        sys.exit(f"flowlog analyze takes {peak:.0f} MiB, of {options.peak:.0f} at most")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,3 @@
-//! Nothing: the programs are in `src/bin`.
+//! What the programs in `src/bin` and the benches share.
+
+pub mod rows;
