@@ -160,6 +160,38 @@ def sns_envelope(message):
     }
 
 
+def sqs_raw(message):
+    """A queue's subscription with raw message delivery: what S3 sent, without the topic's envelope."""
+    event = sqs(message)
+    event["Records"][0]["attributes"]["SenderId"] = "AIDAISMY7JYY5F7RTT6AO"
+    event["Records"][0]["messageAttributes"] = {
+        "topic": {"stringValue": "flow-log-objects", "stringListValues": [], "binaryListValues": [], "dataType": "String"}
+    }
+    return event
+
+
+def sns_invocation(message):
+    """A topic that invokes the function itself."""
+    envelope = sns_envelope(message)
+    certificate, unsubscribe = envelope.pop("SigningCertURL"), envelope.pop("UnsubscribeURL")
+    topic = envelope["TopicArn"]
+    return {
+        "Records": [
+            {
+                "EventSource": "aws:sns",
+                "EventVersion": "1.0",
+                "EventSubscriptionArn": f"{topic}:2bcfbf39-05c3-41de-beaa-fcfcc21c8f55",
+                "Sns": {
+                    **envelope,
+                    "SigningCertUrl": certificate,
+                    "UnsubscribeUrl": unsubscribe,
+                    "MessageAttributes": {},
+                },
+            }
+        ]
+    }
+
+
 def eventbridge(body):
     return {
         "version": "0",
@@ -310,7 +342,10 @@ def payloads(body):
         "s3-parser/sqs-s3-notification.json": sqs(direct),
         "s3-parser/s3-direct.json": direct,
         "s3-parser/sns-sqs-s3.json": sqs(sns_envelope(direct)),
+        "s3-parser/sns-raw-sqs-s3.json": sqs_raw(direct),
+        "s3-parser/sns-s3.json": sns_invocation(direct),
         "s3-parser/eventbridge-object-created.json": eventbridge(body),
+        "s3-parser/eventbridge-sqs.json": sqs(eventbridge(body)),
         "s3-parser/s3-test-event.json": sqs(test_event()),
         "s3-parser/reconcile.json": reconcile(),
         "cwl-subscriber/data-message.json": data_message(),

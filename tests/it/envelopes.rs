@@ -97,8 +97,11 @@ async fn every_s3_payload_is_the_same_delivery() {
     for name in [
         "sqs-s3-notification",
         "sns-sqs-s3",
+        "sns-raw-sqs-s3",
+        "sns-s3",
         "s3-direct",
         "eventbridge-object-created",
+        "eventbridge-sqs",
         "s3-test-event",
     ] {
         let answer = alright(parser_handle(&app, name).await, name);
@@ -106,7 +109,7 @@ async fn every_s3_payload_is_the_same_delivery() {
     }
     for (name, answer) in &answers {
         match *name {
-            "s3-direct" | "eventbridge-object-created" => {
+            "sns-s3" | "s3-direct" | "eventbridge-object-created" => {
                 assert_eq!(answer["objects"], 1, "{name}");
             }
             _ => assert_eq!(answer, &json!({ "batchItemFailures": [] }), "{name}"),
