@@ -1,6 +1,7 @@
 //! The alerter over stored windows: schedule, baselines, rules files.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 
 use flowlog_anomaly_alerter::{App, Bell, Clock, handle, put_rules, ring};
 use flowlog_cli::generate::Attack;
@@ -52,15 +53,15 @@ async fn what_is_usual_is_learned_once_however_often_the_stream_rings() {
     let day = generate(31, 120, 60, &[]);
     let once = alerter(ingested(&day).await);
     for bell in bells(&once.store).await {
-        ring(&once, &bell).await.unwrap();
+        ring(&once, &[bell]).await.unwrap();
     }
     let twice = alerter(ingested(&day).await);
     let all = bells(&twice.store).await;
     for (n, bell) in all.iter().enumerate() {
-        ring(&twice, bell).await.unwrap();
-        ring(&twice, bell).await.unwrap();
+        ring(&twice, std::slice::from_ref(bell)).await.unwrap();
+        ring(&twice, std::slice::from_ref(bell)).await.unwrap();
         // And something old.
-        ring(&twice, &all[n / 2]).await.unwrap();
+        ring(&twice, &all[n / 2..=n / 2]).await.unwrap();
     }
     let baselines = async |app: &App<MemoryStore, Inbox>| -> Vec<Known> {
         let items = app.store.states("baseline").await.unwrap();
@@ -72,6 +73,35 @@ async fn what_is_usual_is_learned_once_however_often_the_stream_rings() {
     assert!(learned.iter().all(|known| known.baseline.rejects.n >= 15), "{learned:?}");
 }
 
+/// Bells of one interface are answered together: what is judged and learned is what each by itself
+/// would have made of the same history.
+#[tokio::test]
+async fn a_batch_says_what_its_bells_say_one_by_one() {
+    let day = generate(31, 120, 60, &[Attack::PortScan, Attack::RejectBurst]);
+    let findings = async |batches: bool| {
+        let app = alerter(ingested(&day).await);
+        let mut found = BTreeSet::new();
+        let mut all = bells(&app.store).await;
+        all.sort();
+        let chunks: Vec<&[Bell]> = if batches {
+            all.chunk_by(|a, b| a.interface_id == b.interface_id).collect()
+        } else {
+            all.chunks(1).collect()
+        };
+        for bells in chunks {
+            for sent in ring(&app, bells).await.unwrap() {
+                let rule = sent.finding.rule.name();
+                found.insert((rule, sent.finding.interface_id, sent.finding.window));
+            }
+        }
+        let items = app.store.states("baseline").await.unwrap();
+        (found, items.into_iter().map(|item| item.body).collect::<Vec<_>>())
+    };
+    let (together, one_by_one) = (findings(true).await, findings(false).await);
+    assert!(together.0.len() > 2 && together.1.len() >= 14, "{together:?}");
+    assert_eq!(together, one_by_one);
+}
+
 #[tokio::test]
 async fn the_schedule_finds_what_no_window_shows() {
     let day = generate(32, 60, 60, &[Attack::HostSweep]);
@@ -79,7 +109,7 @@ async fn the_schedule_finds_what_no_window_shows() {
     let swept = day.truth.attacks[0].clone();
     for bell in bells(&app.store).await {
         if bell.window.start() <= swept.end {
-            ring(&app, &bell).await.unwrap();
+            ring(&app, &[bell]).await.unwrap();
         }
     }
     let expected = format!("flowlog NOTIFY: {} on", Rule::HostSweep);

@@ -30,6 +30,17 @@ pub struct Bell {
     pub window: Window,
 }
 
+/// A changed window changes the judgement of as many after it.
+const REACH: i64 = Rules::LOOKBACK - 1;
+
+impl Bell {
+    /// Whether `later`, which sorts after it, needs some of the same history.
+    fn touches(&self, later: &Self) -> bool {
+        (&self.source, &self.interface_id) == (&later.source, &later.interface_id)
+            && later.window.back(REACH + OPEN) <= self.window.forward(REACH)
+    }
+}
+
 /// A finding that was raised, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
@@ -77,10 +88,13 @@ where
         }
     }
     let mut first_failure: Option<usize> = None;
-    for (bell, at) in &bells {
-        if let Err(error) = ring(app, bell).await {
-            tracing::error!(interface_id = %bell.interface_id, window = bell.window.start(), error = %error, "window left to a later attempt");
-            first_failure = Some(first_failure.map_or(*at, |first| first.min(*at)));
+    let all: Vec<(Bell, usize)> = bells.into_iter().collect();
+    for together in all.chunk_by(|(a, _), (b, _)| a.touches(b)) {
+        let bells: Vec<Bell> = together.iter().map(|(bell, _)| bell.clone()).collect();
+        if let Err(error) = ring(app, &bells).await {
+            let (interface_id, window) = (&bells[0].interface_id, bells[0].window.start());
+            tracing::error!(%interface_id, window, error = %error, "windows left to a later attempt");
+            first_failure = together.iter().map(|(_, at)| *at).chain(first_failure).min();
         }
     }
     let failures: Vec<Value> = first_failure
@@ -91,29 +105,33 @@ where
     Ok(json!({ "batchItemFailures": failures }))
 }
 
-/// Judges every window that a changed one can affect, itself first, raises what is found, and
-/// learns what is usual from the windows that are closed by now.
+/// Judges every window that changed ones can affect, once and in order, raises what is found, and
+/// learns what is usual from the windows that are closed by now. `bells` are of one interface, sorted,
+/// and near each other, so that one read of its history serves all of them.
 pub async fn ring<S: AggregateReader + AlertStore, N: Notifier>(
     app: &App<S, N>,
-    bell: &Bell,
+    bells: &[Bell],
 ) -> Result<Vec<Sent>, HandlerError> {
-    app.clock.at(bell.window.end());
-    let reach = Rules::LOOKBACK - 1;
+    let (Some(first), Some(last)) = (bells.first(), bells.last()) else { return Ok(Vec::new()) };
+    app.clock.at(last.window.end());
     // The hour before the latest closed window is looked at as well, to learn from.
-    let (from, to) = (bell.window.back(reach + OPEN), bell.window.forward(reach));
-    let series = Series::interface(bell.source.clone(), &bell.interface_id);
+    let (from, to) = (first.window.back(REACH + OPEN), last.window.forward(REACH));
+    let series = Series::interface(first.source.clone(), &first.interface_id);
     let (history, _) = history(&app.store, &series, from, to).await?;
-    let (version, known) = baseline(&app.store, &bell.interface_id).await?;
+    let (version, known) = baseline(&app.store, &first.interface_id).await?;
     let baseline = known.map_or_else(Baseline::default, |known| known.baseline);
-    let affected: Vec<Window> = history.windows.range(bell.window..=to).map(|(w, _)| *w).collect();
+    let there = history.windows.range(first.window..=to).map(|(window, _)| *window);
+    let affected = there.filter(|window| {
+        bells.iter().any(|b| b.window <= *window && *window <= b.window.forward(REACH))
+    });
     let mut sent = Vec::new();
-    for window in affected {
+    for window in affected.collect::<Vec<Window>>() {
         let usual = baseline.before(&history, window);
         let findings = app.rules.borrow().evaluate(&history, &usual, window);
         sent.extend(raise_all(app, findings, None).await?);
     }
     let mut learned = baseline;
-    learned.advance(&history, bell.window.back(OPEN));
+    learned.advance(&history, last.window.back(OPEN));
     if learned.last != baseline.last {
         remember(app, &history, version, learned).await?;
     }
