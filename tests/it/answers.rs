@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
 
+use clap::Parser;
 use flowlog_cli::ask::{By, Subject, hours, read, rejected, top, who, whole_period};
 use flowlog_cli::generate::Attack;
+use flowlog_cli::nat_cost::{self, NatCostArgs};
 use flowlog_core::record::{Address, Window};
 use flowlog_core::store::memory::MemoryStore;
 use flowlog_s3_parser::handle;
@@ -189,4 +191,66 @@ async fn answers_equal_a_count_of_the_lines() {
         );
         assert_eq!(period.from, Window::of(crate::support::START).unwrap());
     }
+}
+
+/// What went through NAT gateways, by client and service: the rows in which the gateway stands between.
+#[test]
+fn nat_cost_equals_a_count_of_the_lines() {
+    let day = generate(4, 120, 100, &[]);
+    let mut counted: BTreeMap<(String, String), [u64; 2]> = BTreeMap::new();
+    let mut crossing = 0;
+    let rows = rows(&day);
+    let ok = || rows.iter().filter(|row| row["log-status"] == "OK" && row["action"] == "ACCEPT");
+    let inside = |address: &str| address.starts_with("10.");
+    let service = |name: &str| if name == "-" { "Internet".to_owned() } else { name.to_owned() };
+    let mut zones: BTreeMap<&str, &str> = BTreeMap::new();
+    for row in ok() {
+        let own = if row["flow-direction"] == "egress" { "srcaddr" } else { "dstaddr" };
+        zones.insert(&row[own], &row["az-id"]);
+    }
+    for row in ok() {
+        let (src, dst) = (&row["srcaddr"], &row["dstaddr"]);
+        let bytes = number(row, "bytes");
+        if *dst != row["pkt-dstaddr"] && !inside(&row["pkt-dstaddr"]) {
+            let key = (src.clone(), service(&row["pkt-dst-aws-service"]));
+            counted.entry(key).or_default()[0] += bytes;
+        }
+        if *src != row["pkt-srcaddr"] && !inside(&row["pkt-srcaddr"]) {
+            let key = (dst.clone(), service(&row["pkt-src-aws-service"]));
+            counted.entry(key).or_default()[1] += bytes;
+        }
+        let egress = row["flow-direction"] == "egress" && inside(src) && inside(dst);
+        if egress && zones.get(&**dst).is_some_and(|zone| *zone != row["az-id"]) {
+            crossing += bytes;
+        }
+    }
+    assert!(counted.len() >= 3 && crossing > 0, "{counted:?}");
+
+    let folder = day.path().join("AWSLogs").display().to_string();
+    let args = ["nat-cost", &folder, "--top", "100", "--format", "json"];
+    let args = NatCost::parse_from(args);
+    let (text, well) = nat_cost::run(&args.args, &mut |line| panic!("{line}")).unwrap();
+    assert!(well);
+    let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let mut read = BTreeMap::new();
+    for client in answer["clients"].as_array().unwrap() {
+        for (service, bytes) in client["services"].as_object().unwrap() {
+            let key = (client["client"].as_str().unwrap().to_owned(), service.clone());
+            read.insert(key, ["sent", "received"].map(|way| bytes[way].as_u64().unwrap()));
+        }
+    }
+    assert_eq!(read, counted);
+    let all: u64 = counted.values().flatten().sum();
+    assert_eq!(answer["nat"]["bytes"], all);
+    assert_eq!(answer["zones"]["bytes"], crossing);
+    let table =
+        nat_cost::run(&NatCost::parse_from(["nat-cost", &folder]).args, &mut |_| ()).unwrap();
+    assert!(table.0.contains("behind NAT") && table.0.contains("gateway endpoint"), "{}", table.0);
+}
+
+/// The arguments as the command line gives them.
+#[derive(Parser)]
+struct NatCost {
+    #[command(flatten)]
+    args: NatCostArgs,
 }

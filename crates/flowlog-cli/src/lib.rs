@@ -15,6 +15,7 @@ pub mod folder;
 pub mod generate;
 pub mod input;
 pub mod local;
+pub mod nat_cost;
 pub mod output;
 pub mod page;
 mod parquet;

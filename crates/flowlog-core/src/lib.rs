@@ -19,4 +19,5 @@ pub mod object;
 pub mod record;
 pub mod rollup;
 pub mod store;
+pub mod transfer;
 pub mod why;

@@ -60,6 +60,9 @@ pub(super) fn kind(field: Field) -> Option<Kind> {
         | Field::TgwSrcVpcId
         | Field::SubnetId
         | Field::InstanceId
+        | Field::AzId
+        | Field::PktSrcAwsService
+        | Field::PktDstAwsService
         | Field::RejectReason => Kind::Identifier,
         Field::Action
         | Field::LogStatus
@@ -109,6 +112,9 @@ pub(super) fn record<'a>(values: &impl Values<'a>) -> Result<Record<'a>, Blame> 
         tcp_flags: small(values, Field::TcpFlags)?,
         pkt_srcaddr: address(values, Field::PktSrcaddr)?,
         pkt_dstaddr: address(values, Field::PktDstaddr)?,
+        pkt_src_aws_service: metadata(values, Field::PktSrcAwsService),
+        pkt_dst_aws_service: metadata(values, Field::PktDstAwsService),
+        az_id: metadata(values, Field::AzId),
         flow_direction: direction(values)?,
         traffic_path: small(values, Field::TrafficPath)?,
         reject_reason: identifier(values, Field::RejectReason)?,

@@ -95,6 +95,12 @@ pub struct Record<'a> {
     pub pkt_srcaddr: Option<Address>,
     /// The packet's own destination.
     pub pkt_dstaddr: Option<Address>,
+    /// The AWS service (`S3`, `DYNAMODB`, `AMAZON`, …) that the packet's source address belongs to.
+    pub pkt_src_aws_service: Option<&'a str>,
+    /// The same of the packet's destination.
+    pub pkt_dst_aws_service: Option<&'a str>,
+    /// Availability Zone of the interface (`use1-az1`).
+    pub az_id: Option<&'a str>,
     /// Relative to the interface.
     pub flow_direction: Option<Direction>,
     /// 1–8, the way that egress traffic takes.
@@ -133,6 +139,9 @@ impl Record<'_> {
             tcp_flags: None,
             pkt_srcaddr: None,
             pkt_dstaddr: None,
+            pkt_src_aws_service: None,
+            pkt_dst_aws_service: None,
+            az_id: None,
             flow_direction: None,
             traffic_path: None,
             reject_reason: None,

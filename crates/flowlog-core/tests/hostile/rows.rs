@@ -194,6 +194,9 @@ impl Row {
             tcp_flags: of(Field::TcpFlags).small(),
             pkt_srcaddr: of(Field::PktSrcaddr).address(),
             pkt_dstaddr: of(Field::PktDstaddr).address(),
+            pkt_src_aws_service: of(Field::PktSrcAwsService).word(),
+            pkt_dst_aws_service: of(Field::PktDstAwsService).word(),
+            az_id: of(Field::AzId).word(),
             flow_direction: match of(Field::FlowDirection).word() {
                 Some("ingress") => Some(Direction::Ingress),
                 Some("egress") => Some(Direction::Egress),

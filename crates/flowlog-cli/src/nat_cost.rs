@@ -1,0 +1,312 @@
+//! `flowlog nat-cost`: who is behind the bill for NAT gateways and traffic between Availability Zones,
+//! and what endpoints would save.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+use flowlog_core::decode::{Fallback, Limits};
+use flowlog_core::format::Format;
+use flowlog_core::record::Address;
+use flowlog_core::transfer::{Bytes, INTERNET, Transfer, Zones};
+use indicatif::{HumanBytes, ProgressBar};
+use serde_json::{Value, json};
+
+use crate::analyze::progress_of_objects;
+use crate::cost::{INTERFACE_ENDPOINT_GB, INTERFACE_ENDPOINT_HOUR, NAT_GB, PRICES_OF, ZONE_GB};
+use crate::input::expand;
+use crate::output::{Output, OutputFormat};
+use crate::report::table;
+
+/// Arguments of `flowlog nat-cost`.
+#[derive(Debug, Args)]
+pub struct NatCostArgs {
+    /// Files, folders (every .log, .gz and .parquet file below), or - for standard input.
+    #[arg(required = true, value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// How many clients and pairs are shown.
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    top: usize,
+    #[command(flatten)]
+    output: Output,
+    /// The flow log's LogFormat, for files without a header line: '${version} ${account-id} …'.
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+/// Reads the files and says what they cost. The text, and whether every file could be read.
+/// `complain` gets a line for each that could not.
+pub fn run(
+    args: &NatCostArgs,
+    complain: &mut dyn FnMut(String),
+) -> Result<(String, bool), Box<dyn std::error::Error>> {
+    let fallback = match &args.log_format {
+        None => Fallback::Default,
+        Some(text) => Fallback::Declared(Format::from_log_format(text)?),
+    };
+    let inputs = expand(&args.paths);
+    let progress = progress_of_objects(inputs.len() as u64);
+    let (mut transfer, mut well) = (Transfer::default(), true);
+    for input in &inputs {
+        // A file that breaks off counts for nothing: its sink is dropped.
+        let hidden = ProgressBar::hidden();
+        match input.decode(Limits::default(), &fallback, Transfer::default(), &hidden, |_| {}) {
+            Ok(decoded) => {
+                well &= decoded.counts.rejected_total() == 0;
+                transfer.merge(decoded.sink);
+            }
+            Err(error) => {
+                well = false;
+                progress.suspend(|| complain(format!("{}: {error}", input.name())));
+            }
+        }
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    let bill = Bill::of(&transfer);
+    let text = match args.output.format {
+        OutputFormat::Table => bill.to_text(args.top),
+        OutputFormat::Json => format!("{}\n", bill.to_json(args.top)),
+    };
+    Ok((text, well))
+}
+
+/// What an endpoint for a service would save.
+#[derive(Debug, Clone, PartialEq)]
+struct Saving {
+    service: String,
+    bytes: u64,
+    /// Dollars for the time of the records.
+    now: f64,
+    with: f64,
+    how: String,
+}
+
+struct Bill<'a> {
+    transfer: &'a Transfer,
+    zones: Zones,
+    hours: f64,
+    savings: Vec<Saving>,
+}
+
+/// Services with a gateway endpoint, which costs nothing.
+const GATEWAY: [&str; 2] = ["S3", "DYNAMODB"];
+/// Addresses of AWS that belong to no service with a range of its own.
+const SOME_SERVICE: &str = "AMAZON";
+
+fn gb(bytes: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+    let bytes = bytes as f64;
+    bytes / 1e9
+}
+
+impl<'a> Bill<'a> {
+    fn of(transfer: &'a Transfer) -> Self {
+        let seconds = transfer.span.map_or(0, |(first, last)| last - first);
+        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
+        let hours = seconds as f64 / 3600.0;
+        let services = transfer.services().into_iter();
+        let savings = services.filter_map(|(name, bytes)| saving(name, bytes, hours)).collect();
+        Self { transfer, zones: transfer.zones(), hours, savings }
+    }
+
+    fn clients(&self) -> Vec<(Address, Bytes, String)> {
+        let mut clients: Vec<(Address, Bytes, String)> = Vec::new();
+        for (client, services) in &self.transfer.clients {
+            let mut sum = Bytes::default();
+            let mut most: Vec<(&String, &Bytes)> = services.iter().collect();
+            most.sort_by_key(|(_, bytes)| std::cmp::Reverse(bytes.sum()));
+            for bytes in services.values() {
+                sum.sent = sum.sent.saturating_add(bytes.sent);
+                sum.received = sum.received.saturating_add(bytes.received);
+            }
+            let most = most
+                .iter()
+                .take(3)
+                .map(|(name, bytes)| format!("{name} {}", HumanBytes(bytes.sum())));
+            clients.push((*client, sum, most.collect::<Vec<_>>().join(", ")));
+        }
+        clients.sort_by_key(|(_, sum, _)| std::cmp::Reverse(sum.sum()));
+        clients
+    }
+
+    fn through_nat(&self) -> u64 {
+        let known = self.transfer.services().into_values().map(|bytes| bytes.sum());
+        known.fold(self.transfer.other_clients.sum(), u64::saturating_add)
+    }
+
+    fn crossing(&self) -> u64 {
+        self.zones.crossings.iter().fold(0, |sum, c| sum.saturating_add(c.bytes))
+    }
+
+    /// What the format cannot tell.
+    fn notes(&self) -> Vec<&'static str> {
+        let mut notes = Vec::new();
+        if !self.transfer.tells_nat {
+            notes.push("the records lack pkt-srcaddr and pkt-dstaddr: who is behind a NAT gateway cannot be told");
+        }
+        if !self.transfer.tells_zones {
+            notes.push(
+                "the records lack az-id or flow-direction: what crosses zones cannot be told",
+            );
+        }
+        notes
+    }
+
+    fn to_text(&self, top: usize) -> String {
+        let mut text = String::new();
+        let (nat, crossing) = (self.through_nat(), self.crossing());
+        let _ = writeln!(
+            text,
+            "In {:.1} hours: {} through NAT gateways, ${:.2}; {} between zones, ${:.2}.",
+            self.hours,
+            HumanBytes(nat),
+            gb(nat) * NAT_GB,
+            HumanBytes(crossing),
+            gb(crossing) * ZONE_GB,
+        );
+        let clients = self.clients();
+        if !clients.is_empty() {
+            let rows = clients.iter().take(top).map(|(client, sum, most)| {
+                let (sent, received) = (HumanBytes(sum.sent), HumanBytes(sum.received));
+                let dollars = gb(sum.sum()) * NAT_GB;
+                let cells = [client.to_string(), sent.to_string(), received.to_string()];
+                cells.into_iter().chain([format!("{dollars:.4}"), most.clone()]).collect()
+            });
+            let header = ["behind NAT", "sent", "received", "$", "mostly with"];
+            let _ = write!(text, "\n{}", table(&header, &[1, 2, 3], rows.collect()));
+        }
+        if !self.savings.is_empty() {
+            let rows = self.savings.iter().map(|saving| {
+                let bytes = HumanBytes(saving.bytes).to_string();
+                let dollars = [saving.now, saving.with].map(|dollars| format!("{dollars:.4}"));
+                let cells = [saving.service.clone(), bytes].into_iter().chain(dollars);
+                cells.chain([saving.how.clone()]).collect()
+            });
+            let header =
+                ["AWS service", "bytes", "$ by NAT", "$ by endpoint", "what would change it"];
+            let _ = write!(text, "\n{}", table(&header, &[1, 2, 3], rows.collect()));
+        }
+        if !self.zones.crossings.is_empty() {
+            let rows = self.zones.crossings.iter().take(top).map(|crossing| {
+                let ends = [&crossing.from, &crossing.to].map(|(at, az)| format!("{at} ({az})"));
+                let bytes = HumanBytes(crossing.bytes).to_string();
+                let dollars = format!("{:.4}", gb(crossing.bytes) * ZONE_GB);
+                ends.into_iter().chain([bytes, dollars]).collect()
+            });
+            let header = ["from", "to", "bytes", "$"];
+            let _ = write!(text, "\n{}", table(&header, &[2, 3], rows.collect()));
+        }
+        if self.zones.unknown > 0 {
+            let unknown = HumanBytes(self.zones.unknown);
+            let _ = writeln!(
+                text,
+                "note: {unknown} went to private addresses whose zone no record tells"
+            );
+        }
+        for note in self.notes() {
+            let _ = writeln!(text, "note: {note}");
+        }
+        let _ = writeln!(
+            text,
+            "Charges by the byte only: a NAT gateway's hours come on top. Prices of {PRICES_OF}."
+        );
+        text
+    }
+
+    fn to_json(&self, top: usize) -> Value {
+        let clients: Vec<Value> = self
+            .clients()
+            .iter()
+            .take(top)
+            .map(|(client, sum, _)| {
+                let services: serde_json::Map<String, Value> = self.transfer.clients[client]
+                    .iter()
+                    .map(|(name, bytes)| {
+                        (name.clone(), json!({ "sent": bytes.sent, "received": bytes.received }))
+                    })
+                    .collect();
+                json!({
+                    "client": client.to_string(), "sent": sum.sent, "received": sum.received,
+                    "dollars": gb(sum.sum()) * NAT_GB, "services": services,
+                })
+            })
+            .collect();
+        let savings: Vec<Value> = self
+            .savings
+            .iter()
+            .map(|s| {
+                json!({
+                    "service": s.service, "bytes": s.bytes, "dollars_by_nat": s.now,
+                    "dollars_by_endpoint": s.with, "how": s.how,
+                })
+            })
+            .collect();
+        let crossings: Vec<Value> = self
+            .zones
+            .crossings
+            .iter()
+            .take(top)
+            .map(|c| {
+                json!({
+                    "from": c.from.0.to_string(), "from_az": c.from.1,
+                    "to": c.to.0.to_string(), "to_az": c.to.1,
+                    "bytes": c.bytes, "dollars": gb(c.bytes) * ZONE_GB,
+                })
+            })
+            .collect();
+        json!({
+            "hours": self.hours,
+            "nat": { "bytes": self.through_nat(), "dollars": gb(self.through_nat()) * NAT_GB },
+            "clients": clients,
+            "endpoints": savings,
+            "zones": {
+                "bytes": self.crossing(), "dollars": gb(self.crossing()) * ZONE_GB,
+                "within": self.zones.within, "unknown": self.zones.unknown,
+            },
+            "crossings": crossings,
+            "notes": self.notes(),
+            "prices_of": PRICES_OF,
+        })
+    }
+}
+
+fn saving(name: &str, bytes: Bytes, hours: f64) -> Option<Saving> {
+    let sum = bytes.sum();
+    let now = gb(sum) * NAT_GB;
+    let (with, how) = if name == INTERNET {
+        return None;
+    } else if GATEWAY.contains(&name) {
+        let how =
+            "a gateway endpoint in the clients' route tables, which is free (same Region only)";
+        (0.0, how.to_owned())
+    } else if name == SOME_SERVICE {
+        let how = "addresses that AWS shares among services: find out which one before you add an endpoint";
+        (now, how.to_owned())
+    } else {
+        let with = gb(sum) * INTERFACE_ENDPOINT_GB + hours * INTERFACE_ENDPOINT_HOUR;
+        let verdict =
+            if with < now { "an interface endpoint" } else { "not worth an interface endpoint" };
+        (with, format!("{verdict}, in one zone, if the service has one"))
+    };
+    Some(Saving { service: name.to_owned(), bytes: sum, now, with, how })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_worth_it_or_not() {
+        let bytes = |gb: u64| Bytes { sent: gb * 1_000_000_000, received: 0 };
+        let s3 = saving("S3", bytes(10), 1.0).unwrap();
+        assert!((s3.now - 0.45).abs() < 1e-9 && s3.with.abs() < 1e-9 && s3.how.contains("free"));
+        let much = saving("KINESIS_VIDEO_STREAMS", bytes(100), 24.0).unwrap();
+        assert!(much.with < much.now && much.how.starts_with("an interface endpoint"));
+        let little = saving("KINESIS_VIDEO_STREAMS", bytes(1), 24.0).unwrap();
+        assert!(little.with > little.now && little.how.starts_with("not worth"));
+        let some = saving(SOME_SERVICE, bytes(1), 24.0).unwrap();
+        assert!((some.with - some.now).abs() < 1e-9);
+        assert_eq!(saving(INTERNET, bytes(1), 1.0), None);
+    }
+}
