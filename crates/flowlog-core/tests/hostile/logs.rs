@@ -202,6 +202,6 @@ fn one_group_of_several_formats() {
     assert_eq!(row, counts(0, 0, 0, &[(Reason::FormatMismatch, 1), (Reason::BadNumber, 1)]));
     // Two readings that say the same are one: a format listed twice, or others in names alone.
     assert_eq!(decode(&[&default(), &default()], &[ROW]), counts(1, 0, 0, &[]));
-    let alike = ["${bytes} ${start} ${region}", "${bytes} ${start} ${az-id}"];
+    let alike = ["${bytes} ${start} ${region}", "${bytes} ${start} ${sublocation-id}"];
     assert_eq!(decode(&alike, &["7 1793491200 x"]), counts(1, 0, 0, &[]));
 }
