@@ -245,7 +245,7 @@ fn nat_cost_equals_a_count_of_the_lines() {
     assert_eq!(answer["zones"]["bytes"], crossing);
     let table =
         nat_cost::run(&NatCost::parse_from(["nat-cost", &folder]).args, &mut |_| ()).unwrap();
-    assert!(table.0.contains("behind NAT") && table.0.contains("gateway endpoint"), "{}", table.0);
+    assert!(table.0.contains("behind NAT") && table.0.contains("Internet"), "{}", table.0);
 }
 
 /// The arguments as the command line gives them.
