@@ -88,7 +88,7 @@ const METRIC_MONTH: f64 = 0.30;
 const LOGS_GB: f64 = 0.50;
 /// A NAT gateway, a GB processed either way (VPC pricing).
 pub(crate) const NAT_GB: f64 = 0.045;
-/// An interface endpoint, a GB and an hour in one zone (PrivateLink pricing).
+/// An interface endpoint, a GB and an hour in one zone (`PrivateLink` pricing).
 pub(crate) const INTERFACE_ENDPOINT_GB: f64 = 0.01;
 pub(crate) const INTERFACE_ENDPOINT_HOUR: f64 = 0.01;
 /// A GB between two zones of a Region, charged at both ends (EC2 data transfer pricing).

@@ -293,7 +293,7 @@ async fn main() -> ExitCode {
         Command::Resolve(args) => done(ask::resolve(args).await),
         Command::Report(args) => done(ask::report(args).await),
         Command::Why(args) => done(ask::ask(Question::Why(args), &mut complain).await),
-        Command::Backfill(args) => run_backfill(args).await,
+        Command::Backfill(args) => Box::pin(run_backfill(args)).await,
         Command::Doctor(args) => run_doctor(&args),
         Command::Requeue(args) => ends(requeue::run(args).await),
         Command::Replay(args) => say(alerting::replay(&args, &mut complain).await),
@@ -378,7 +378,7 @@ async fn run_serve(args: ServeArgs) -> Fallible {
 }
 
 async fn run_backfill(args: BackfillArgs) -> Fallible {
-    let (text, complete) = backfill::run(args).await?;
+    let (text, complete) = Box::pin(backfill::run(args)).await?;
     print(&text)?;
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

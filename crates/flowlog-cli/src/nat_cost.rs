@@ -1,6 +1,11 @@
 //! `flowlog nat-cost`: who is behind the bill for NAT gateways and traffic between Availability Zones,
 //! and what endpoints would save.
 
+#![allow(
+    clippy::doc_markdown,
+    reason = "doc comments are help text here, and back quotes show there"
+)]
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
