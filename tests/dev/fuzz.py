@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs fuzz targets and keeps a log of what they did; prints the log as a table.
 
-    fuzz.py run BINARIES [--runs N] [--seconds N] [TARGET …]    run them in turn, each on its corpus; exit 1 if one found something
+    fuzz.py run BINARIES [TARGET …] [--runs N] [--seconds N]    run them in turn, each on its corpus; exit 1 if one found something
     fuzz.py table                                               the log as a table in Markdown, added up by target
 
 Corpora, findings and the log live in FUZZ_HOME (`.run/fuzz` if it is not set). A run begins with what is there and with the
