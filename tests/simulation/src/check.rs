@@ -202,9 +202,11 @@ impl Truth {
                 }
             }
             LedgerState::Claimed if open => {}
-            // A claim that was on its way when its old entry expired: nobody works on it, and
-            // nothing is written.
-            LedgerState::Claimed if claims.len() > 1 && run.done.contains(&batch) => {
+            // A claim that was on its way when its old entry, which said how the delivery had ended,
+            // expired: nobody works on it, and nothing is written.
+            LedgerState::Claimed
+                if claims.len() > 1 && run.world.ended.borrow().contains(&batch) =>
+            {
                 self.anew = true;
             }
             LedgerState::Claimed => {

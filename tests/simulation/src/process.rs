@@ -151,7 +151,11 @@ impl Ledger for Process {
         let (etag, completion) = (etag.to_owned(), completion.clone());
         let completed = self
             .world
-            .call("complete", move |world| alone(world.tables.complete(batch, &etag, &completion)))
+            .call("complete", move |world| {
+                let completed = alone(world.tables.complete(batch, &etag, &completion))?;
+                world.ended.borrow_mut().insert(batch);
+                Ok(completed)
+            })
             .await?;
         if completed == Completed::DigestChanged {
             self.world.violation(format!("the digest of {batch} changed"));
@@ -168,7 +172,9 @@ impl Ledger for Process {
                 if mutant == Some(Mutant::QuarantineOverDone) {
                     world.overridden.borrow_mut().insert(batch);
                 }
-                alone(world.tables.quarantine(batch, &reason))
+                alone(world.tables.quarantine(batch, &reason))?;
+                world.ended.borrow_mut().insert(batch);
+                Ok(())
             })
             .await
     }
