@@ -229,9 +229,9 @@ fn nat_cost_equals_a_count_of_the_lines() {
     let folder = day.path().join("AWSLogs").display().to_string();
     let args = ["nat-cost", &folder, "--top", "100", "--format", "json"];
     let args = NatCost::parse_from(args);
-    let (text, well) = nat_cost::run(&args.args, &mut |line| panic!("{line}")).unwrap();
-    assert!(well);
-    let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let said = nat_cost::run(&args.args, &mut |line| panic!("{line}")).unwrap();
+    assert!(said.well);
+    let answer: serde_json::Value = serde_json::from_str(&said.text).unwrap();
     let mut read = BTreeMap::new();
     for client in answer["clients"].as_array().unwrap() {
         for (service, bytes) in client["services"].as_object().unwrap() {
@@ -244,8 +244,8 @@ fn nat_cost_equals_a_count_of_the_lines() {
     assert_eq!(answer["nat"]["bytes"], all);
     assert_eq!(answer["zones"]["bytes"], crossing);
     let table =
-        nat_cost::run(&NatCost::parse_from(["nat-cost", &folder]).args, &mut |_| ()).unwrap();
-    assert!(table.0.contains("behind NAT") && table.0.contains("Internet"), "{}", table.0);
+        nat_cost::run(&NatCost::parse_from(["nat-cost", &folder]).args, &mut |_| ()).unwrap().text;
+    assert!(table.contains("behind NAT") && table.contains("Internet"), "{table}");
 }
 
 /// The arguments as the command line gives them.

@@ -113,8 +113,7 @@ async fn seen<S: AggregateReader>(
                 }
             }
         }
-        let windows = |source: &Source| heard.get(source).copied();
-        if let Some(speaker) = equals.into_iter().min_by_key(|s| Reverse(windows(s))) {
+        if let Some(speaker) = equals.into_iter().min_by_key(|s| Reverse(heard.get(s).copied())) {
             seen.insert(interface_id, speaker);
         }
     }

@@ -60,6 +60,34 @@ pub(crate) fn read(
     Ok((builder, files))
 }
 
+/// Decodes each file into a sink of its own and hands it over once it was read to its end: a file that
+/// breaks off counts for nothing. `complain` gets one line for each that cannot be read. How many
+/// could be, and how many there are.
+pub(crate) fn each<S: RecordSink>(
+    paths: &[PathBuf],
+    fallback: &Fallback,
+    sink: impl Fn() -> S,
+    complain: &mut dyn FnMut(Complaint),
+    mut take: impl FnMut(Decoded<S>),
+) -> (usize, usize) {
+    let inputs = expand(paths);
+    let progress = progress_of_objects(inputs.len() as u64);
+    let mut read = 0;
+    for input in &inputs {
+        let hidden = ProgressBar::hidden();
+        match input.decode(Limits::default(), fallback, sink(), &hidden, |_| {}) {
+            Ok(decoded) => {
+                read += 1;
+                take(decoded);
+            }
+            Err(error) => progress.suspend(|| complain(format!("{}: {error}", input.name()))),
+        }
+        progress.inc(1);
+    }
+    progress.finish_and_clear();
+    (read, inputs.len())
+}
+
 /// Counts objects; drawn only where standard error is a terminal.
 pub fn progress_of_objects(objects: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {pos}/{len} objects {eta}")

@@ -293,7 +293,7 @@ async fn main() -> ExitCode {
         Command::Resolve(args) => done(ask::resolve(args).await),
         Command::Report(args) => done(ask::report(args).await),
         Command::Why(args) => done(ask::ask(Question::Why(args), &mut complain).await),
-        Command::Backfill(args) => Box::pin(run_backfill(args)).await,
+        Command::Backfill(args) => run_backfill(args).await,
         Command::Doctor(args) => run_doctor(&args),
         Command::Requeue(args) => ends(requeue::run(args).await),
         Command::Replay(args) => say(alerting::replay(&args, &mut complain).await),
@@ -301,7 +301,7 @@ async fn main() -> ExitCode {
         Command::TestAlert(args) => say(alerting::test_alert(&args).await),
         Command::Generate(args) => run_generate(args),
         Command::Cost(args) => run_cost(&args),
-        Command::NatCost(args) => run_nat_cost(&args),
+        Command::NatCost(args) => say(nat_cost::run(&args, &mut complain)),
         Command::Completions { shell } => done(shell::completions(Cli::command(), shell)),
         Command::Man { output } => done(shell::manual(Cli::command(), &output)),
     };
@@ -418,12 +418,6 @@ fn run_generate(args: GenerateArgs) -> Fallible {
         args.output.display()
     ))?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn run_nat_cost(args: &NatCostArgs) -> Fallible {
-    let (text, well) = nat_cost::run(args, &mut complain)?;
-    print(&text)?;
-    Ok(if well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn run_cost(args: &CostArgs) -> Fallible {

@@ -10,16 +10,16 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use flowlog_core::decode::{Fallback, Limits};
+use flowlog_core::decode::Fallback;
 use flowlog_core::format::Format;
 use flowlog_core::record::Address;
 use flowlog_core::transfer::{Bytes, INTERNET, Transfer, Zones};
-use indicatif::{HumanBytes, ProgressBar};
+use indicatif::HumanBytes;
 use serde_json::{Value, json};
 
-use crate::analyze::progress_of_objects;
+use crate::alerting::Said;
+use crate::analyze;
 use crate::cost::{INTERFACE_ENDPOINT_GB, INTERFACE_ENDPOINT_HOUR, NAT_GB, PRICES_OF, ZONE_GB};
-use crate::input::expand;
 use crate::output::{Output, OutputFormat};
 use crate::report::table;
 
@@ -39,41 +39,28 @@ pub struct NatCostArgs {
     log_format: Option<String>,
 }
 
-/// Reads the files and says what they cost. The text, and whether every file could be read.
-/// `complain` gets a line for each that could not.
+/// Reads the files and says what they cost; all is well if every line could be read. `complain` gets a
+/// line for each file that could not.
 pub fn run(
     args: &NatCostArgs,
     complain: &mut dyn FnMut(String),
-) -> Result<(String, bool), Box<dyn std::error::Error>> {
+) -> Result<Said, Box<dyn std::error::Error>> {
     let fallback = match &args.log_format {
         None => Fallback::Default,
         Some(text) => Fallback::Declared(Format::from_log_format(text)?),
     };
-    let inputs = expand(&args.paths);
-    let progress = progress_of_objects(inputs.len() as u64);
-    let (mut transfer, mut well) = (Transfer::default(), true);
-    for input in &inputs {
-        // A file that breaks off counts for nothing: its sink is dropped.
-        let hidden = ProgressBar::hidden();
-        match input.decode(Limits::default(), &fallback, Transfer::default(), &hidden, |_| {}) {
-            Ok(decoded) => {
-                well &= decoded.counts.rejected_total() == 0;
-                transfer.merge(decoded.sink);
-            }
-            Err(error) => {
-                well = false;
-                progress.suspend(|| complain(format!("{}: {error}", input.name())));
-            }
-        }
-        progress.inc(1);
-    }
-    progress.finish_and_clear();
+    let (mut transfer, mut rejected) = (Transfer::default(), 0);
+    let (read, files) =
+        analyze::each(&args.paths, &fallback, Transfer::default, complain, |decoded| {
+            rejected += decoded.counts.rejected_total();
+            transfer.merge(decoded.sink);
+        });
     let bill = Bill::of(&transfer);
     let text = match args.output.format {
         OutputFormat::Table => bill.to_text(args.top),
         OutputFormat::Json => format!("{}\n", bill.to_json(args.top)),
     };
-    Ok((text, well))
+    Ok(Said { text, well: read == files && rejected == 0 })
 }
 
 /// What an endpoint for a service would save.
@@ -122,8 +109,7 @@ impl<'a> Bill<'a> {
             let mut most: Vec<(&String, &Bytes)> = services.iter().collect();
             most.sort_by_key(|(_, bytes)| std::cmp::Reverse(bytes.sum()));
             for bytes in services.values() {
-                sum.sent = sum.sent.saturating_add(bytes.sent);
-                sum.received = sum.received.saturating_add(bytes.received);
+                sum.add(*bytes);
             }
             let most = most
                 .iter()

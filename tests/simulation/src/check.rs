@@ -182,6 +182,8 @@ impl Truth {
             let why = format!("the ledger entry of delivery {n} is gone");
             return if gone { Err(why) } else { Ok(()) };
         };
+        let completed = run.world.completed.borrow().contains(&batch);
+        let quarantined = run.world.quarantined.borrow().contains(&batch);
         match entry.state {
             LedgerState::Done => {
                 let (found, clean) = (entry.completion.as_ref().map(|c| &c.counts), clean(last));
@@ -197,16 +199,14 @@ impl Truth {
                 if !delivery.damaged && !run.disturbed.contains(&n) {
                     return Err(format!("delivery {n} is quarantined: {:?}", entry.reason));
                 }
-                if !run.done.contains(&batch) {
+                if !completed {
                     self.quarantined.insert(batch);
                 }
             }
             LedgerState::Claimed if open => {}
             // A claim that was on its way when its old entry, which said how the delivery had ended,
             // expired: nobody works on it, and nothing is written.
-            LedgerState::Claimed
-                if claims.len() > 1 && run.world.ended.borrow().contains(&batch) =>
-            {
+            LedgerState::Claimed if claims.len() > 1 && (completed || quarantined) => {
                 self.anew = true;
             }
             LedgerState::Claimed => {

@@ -22,6 +22,7 @@ mod check;
 pub mod executor;
 pub mod fault;
 pub mod items;
+mod job;
 pub mod mutant;
 pub mod pool;
 pub mod process;

@@ -153,7 +153,9 @@ impl Ledger for Process {
             .world
             .call("complete", move |world| {
                 let completed = alone(world.tables.complete(batch, &etag, &completion))?;
-                world.ended.borrow_mut().insert(batch);
+                if completed != Completed::Refused {
+                    world.completed.borrow_mut().insert(batch);
+                }
                 Ok(completed)
             })
             .await?;
@@ -173,7 +175,7 @@ impl Ledger for Process {
                     world.overridden.borrow_mut().insert(batch);
                 }
                 alone(world.tables.quarantine(batch, &reason))?;
-                world.ended.borrow_mut().insert(batch);
+                world.quarantined.borrow_mut().insert(batch);
                 Ok(())
             })
             .await

@@ -4,14 +4,15 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use flowlog_core::compact::{Compacted, compact_hour};
+use flowlog_core::compact::compact_hour;
 use flowlog_core::record::{BatchId, Window};
-use flowlog_core::store::reader::{Answer, Deliveries, answer};
-use flowlog_core::store::{LedgerState, Series, StoreError};
+use flowlog_core::store::reader::{Deliveries, answer};
+use flowlog_core::store::{LedgerState, Series};
 
 use crate::check::{self, Key};
 use crate::executor::{Task, poll};
 use crate::fault::Plan;
+use crate::job::{Job, Output, Worker};
 use crate::pool::{BEGIN, DAY, Pool};
 use crate::process::{Code, Process, Shape};
 use crate::random::Random;
@@ -39,35 +40,6 @@ pub fn run(pool: &Pool, settings: Settings) -> Result<Stats, Box<Failure>> {
         Ok(()) => Ok(Stats { trace, ..run.stats }),
         Err(what) => Err(Box::new(Failure { settings, what, trace })),
     }
-}
-
-/// What a process is at.
-#[derive(Debug, Clone)]
-enum Job {
-    /// An invocation with these messages.
-    Deliver(Vec<Message>),
-    /// Compaction of an hour; whether it must come to an end.
-    Compact(Series, Window, bool),
-    /// The bucket is held against the ledger; what a run did not get to, the next one does.
-    Reconcile,
-    /// Somebody asks: what was done and there when they began?
-    Read(Series, BTreeSet<BatchId>, BTreeSet<Key>),
-}
-
-/// What came of it.
-enum Output {
-    /// Which messages must come again.
-    Delivered(Vec<bool>),
-    Compacted(Result<Compacted, StoreError>),
-    Reconciled(bool),
-    Read(Result<Answer, StoreError>),
-}
-
-/// A process and what it is at.
-struct Worker {
-    code: Code,
-    service: Rc<Service>,
-    busy: Option<(Job, Task<'static, Output>)>,
 }
 
 /// A schedule under way.

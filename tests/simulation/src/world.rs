@@ -65,8 +65,10 @@ pub struct World {
     pub objects: RefCell<BTreeMap<ObjectRef, Stored>>,
     /// What the topic has accepted, in order, with the time.
     pub inbox: RefCell<Vec<(i64, Notification)>>,
-    /// Deliveries that were ever done or quarantined.
-    pub ended: RefCell<BTreeSet<BatchId>>,
+    /// Deliveries that were ever done, whatever became of their ledger entries.
+    pub completed: RefCell<BTreeSet<BatchId>>,
+    /// Deliveries that were ever quarantined.
+    pub quarantined: RefCell<BTreeSet<BatchId>>,
     /// Keys of the stream's records, in order.
     pub stream: RefCell<Vec<(String, String)>>,
     /// The seed's draws.
@@ -98,7 +100,8 @@ impl World {
             tables: MemoryStore::new(),
             objects: RefCell::default(),
             inbox: RefCell::default(),
-            ended: RefCell::default(),
+            completed: RefCell::default(),
+            quarantined: RefCell::default(),
             stream: RefCell::default(),
             random: RefCell::new(Random::new(seed)),
             claims: RefCell::default(),

@@ -92,7 +92,8 @@ fn ten_thousand_seeds_leave_a_clean_pass() {
 /// Seeds beyond the ten thousand that found something. 28353, 85602: a delayed claim arrived when the
 /// entry of its quarantined delivery had expired meanwhile, and the check took that for lost work.
 /// 139888: messages were given up while only code that does not know their mapping was deployed.
-const FOUND: [u64; 3] = [28_353, 85_602, 139_888];
+/// 154232: a delivery was done and claimed anew between two checks, which then knew nothing of the former.
+const FOUND: [u64; 4] = [28_353, 85_602, 139_888, 154_232];
 
 #[test]
 fn what_was_found_once_stays_found() {

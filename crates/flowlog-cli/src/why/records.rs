@@ -2,12 +2,10 @@
 
 use std::path::PathBuf;
 
-use flowlog_core::decode::{Fallback, Limits};
+use flowlog_core::decode::Fallback;
 use flowlog_core::why::{Evidence, Gatherer, Path};
-use indicatif::ProgressBar;
 
-use crate::analyze::progress_of_objects;
-use crate::input::expand;
+use crate::analyze;
 
 /// Why there is no answer from files.
 #[derive(Debug, thiserror::Error)]
@@ -26,22 +24,9 @@ pub fn from_records(
     fallback: &Fallback,
     complain: &mut dyn FnMut(String),
 ) -> Result<Evidence, WhyError> {
-    let inputs = expand(paths);
-    let progress = progress_of_objects(inputs.len() as u64);
     let mut all = Gatherer::new(path, from, to);
-    let mut read = 0;
-    for input in &inputs {
-        // A file that breaks off counts for nothing: its sink is dropped.
-        let (sink, hidden) = (Gatherer::new(path, from, to), ProgressBar::hidden());
-        match input.decode(Limits::default(), fallback, sink, &hidden, |_| {}) {
-            Ok(decoded) => {
-                read += 1;
-                all.merge(decoded.sink);
-            }
-            Err(error) => progress.suspend(|| complain(format!("{}: {error}", input.name()))),
-        }
-        progress.inc(1);
-    }
-    progress.finish_and_clear();
-    if read == 0 { Err(WhyError::NothingRead(inputs.len())) } else { Ok(all.finish()) }
+    let sink = || Gatherer::new(path, from, to);
+    let (read, files) =
+        analyze::each(paths, fallback, sink, complain, |decoded| all.merge(decoded.sink));
+    if read == 0 { Err(WhyError::NothingRead(files)) } else { Ok(all.finish()) }
 }

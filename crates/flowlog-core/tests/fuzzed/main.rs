@@ -43,7 +43,7 @@ fn every_seed_keeps_its_property() {
     }
 }
 
-/// A few thousand neighbours of each seed: a byte flipped, cut off, doubled.
+/// Some seventy neighbours of each seed: at up to 24 places a byte flipped, cut off, doubled.
 #[test]
 fn neighbours_of_seeds_keep_it_too() {
     for (target, property) in TARGETS {

@@ -290,54 +290,44 @@ fn create_to_s3(account: &Account<'_>, resource: &str) -> String {
         .split_whitespace()
         .map(|name| format!("${{{name}}}"))
         .collect();
-    command(&[
-        "aws",
-        "ec2",
-        "create-flow-logs",
-        "--resource-type",
-        kind_of(resource),
-        "--resource-ids",
-        resource,
-        "--traffic-type",
-        "ALL",
-        "--max-aggregation-interval",
-        "60",
-        "--log-destination-type",
+    let to = [
         "s3",
         "--log-destination",
         &stack.bucket_arn(stack.bucket()),
         "--destination-options",
         "FileFormat=plain-text,HiveCompatiblePartitions=true,PerHourPartition=true",
-        "--log-format",
-        &format.join(" "),
-    ])
+    ];
+    create(resource, "ALL", &to, &format.join(" "))
+}
+
+/// The command that makes a flow log of this traffic; `to` begins with the type of its destination.
+fn create(resource: &str, traffic: &str, to: &[&str], format: &str) -> String {
+    let of = ["--resource-type", kind_of(resource), "--resource-ids", resource];
+    let what = ["--traffic-type", traffic, "--max-aggregation-interval", "60"];
+    let words = [
+        &["aws", "ec2", "create-flow-logs"][..],
+        &of,
+        &what,
+        &["--log-destination-type"],
+        to,
+        &["--log-format", format],
+    ];
+    command(&words.concat())
 }
 
 /// The commands that make a flow log of rejected traffic to the log group.
 pub(super) fn create_to_group(account: &Account<'_>, resource: &str) -> Vec<String> {
     let stack = &account.stack;
+    let role = format!("arn:{}:iam::{}:role/…RejectDeliveryRole…", stack.partition, stack.account);
+    let to = [
+        "cloud-watch-logs",
+        "--log-group-name",
+        stack.output("RejectLogGroupName"),
+        "--deliver-logs-permission-arn",
+        &role,
+    ];
     vec![
         "# With the role that the stack made for it (its name begins with the stack's):".to_owned(),
-        command(&[
-            "aws",
-            "ec2",
-            "create-flow-logs",
-            "--resource-type",
-            kind_of(resource),
-            "--resource-ids",
-            resource,
-            "--traffic-type",
-            "REJECT",
-            "--max-aggregation-interval",
-            "60",
-            "--log-destination-type",
-            "cloud-watch-logs",
-            "--log-group-name",
-            stack.output("RejectLogGroupName"),
-            "--deliver-logs-permission-arn",
-            &format!("arn:{}:iam::{}:role/…RejectDeliveryRole…", stack.partition, stack.account),
-            "--log-format",
-            stack.output("LogFormat"),
-        ]),
+        create(resource, "REJECT", &to, stack.output("LogFormat")),
     ]
 }
