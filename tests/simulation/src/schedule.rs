@@ -423,7 +423,8 @@ impl<'a> Run<'a> {
             self.stats.dead += 1;
             self.dead.insert(message.delivery);
         } else if !last && self.random.chance(100) {
-            self.parked.push(message);
+            // Whoever brings it back sends it anew.
+            self.parked.push(Message { received: 0, ..message });
         } else {
             self.queue.push(message);
         }
