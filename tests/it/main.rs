@@ -15,6 +15,7 @@ mod deadline;
 mod envelopes;
 mod evaluation;
 mod exactly_once;
+mod layouts;
 mod ocsf;
 mod permissions;
 mod questions;

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::support::{Day, Dying, START, generate, parser, sqs};
 
 /// When the schedule rings: after the generated hours.
-const NOW: i64 = START + 5 * 3600;
+pub(crate) const NOW: i64 = START + 5 * 3600;
 
 /// A generated stretch of a day, its files as old as their deliveries.
 fn day(minutes: u32) -> (Day, Vec<ObjectRef>) {
@@ -29,12 +29,12 @@ fn day(minutes: u32) -> (Day, Vec<ObjectRef>) {
 }
 
 /// Makes a file this many seconds old at [`NOW`].
-fn set_age(path: &std::path::Path, age: i64) {
+pub(crate) fn set_age(path: &std::path::Path, age: i64) {
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::try_from(NOW - age).unwrap());
     std::fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
 }
 
-fn schedule(bucket: &str) -> LambdaEvent<Value> {
+pub(crate) fn schedule(bucket: &str) -> LambdaEvent<Value> {
     let event = json!({ "flowlog": "reconcile", "buckets": [bucket] });
     LambdaEvent::new(event, Context::default())
 }

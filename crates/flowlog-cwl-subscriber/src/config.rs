@@ -6,8 +6,11 @@
 //! | `CONTROL_TABLE` | – | name of the table FlowControl |
 //! | `LOG_FORMAT` | the default (version 2) format | the flow log's `LogFormat`; several are separated by `;` |
 //! | `HORIZON_DAYS` | 30 | rows older than this are counted as late and not written; 1 to 30 |
+//!
+//! and those of [`Limits::configured`].
 
 use flowlog_aws::Tables;
+use flowlog_aws::env::{self, NumberError};
 use flowlog_core::decode::Limits;
 use flowlog_core::format::{Format, FormatError};
 
@@ -30,11 +33,9 @@ pub enum ConfigError {
     /// Not set.
     #[error("the environment variable {0} is not set")]
     Missing(&'static str),
-    /// Not a number of days.
-    #[error(
-        "the environment variable HORIZON_DAYS is {0:?}, expected a number of days from 1 to 30"
-    )]
-    Horizon(String),
+    /// Not a number in its range.
+    #[error(transparent)]
+    Number(#[from] NumberError),
     /// No flow log format.
     #[error("the environment variable LOG_FORMAT is no flow log format: {0}")]
     LogFormat(#[from] FormatError),
@@ -44,14 +45,7 @@ impl Config {
     /// Reads the settings through `lookup`, which in production is the process environment.
     pub fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let required = |name| lookup(name).ok_or(ConfigError::Missing(name));
-        let days = match lookup("HORIZON_DAYS") {
-            None => 30,
-            Some(text) => text
-                .parse()
-                .ok()
-                .filter(|days| (1..=30).contains(days))
-                .ok_or(ConfigError::Horizon(text))?,
-        };
+        let days = env::number(lookup, "HORIZON_DAYS", 30, 1..=30)?;
         let formats = match lookup("LOG_FORMAT") {
             None => vec![Format::default_v2()],
             Some(text) => text
@@ -69,8 +63,10 @@ impl Config {
                 control: required("CONTROL_TABLE")?,
             },
             formats,
-            horizon_seconds: days * 86_400,
-            limits: Limits::default(),
+            horizon_seconds: i64::try_from(days).unwrap_or(30) * 86_400,
+            limits: Limits::configured(|name, default, range| {
+                env::number(lookup, name, default, range)
+            })?,
         })
     }
 }
@@ -82,7 +78,9 @@ mod tests {
     fn with(log_format: &'static str) -> Result<Config, ConfigError> {
         Config::from_lookup(&|name| match name {
             "LOG_FORMAT" => (!log_format.is_empty()).then(|| log_format.to_owned()),
-            "HORIZON_DAYS" => None,
+            "HORIZON_DAYS" | "MAX_OUTPUT_BYTES" | "MAX_OUTPUT_RATIO" | "MAX_ROW_GROUP_BYTES" => {
+                None
+            }
             table => Some(table.to_owned()),
         })
     }

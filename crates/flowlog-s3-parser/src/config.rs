@@ -5,9 +5,11 @@
 //! | `AGGREGATES_TABLE` | – | name of the table FlowAggregates |
 //! | `CONTROL_TABLE` | – | name of the table FlowControl |
 //! | `HORIZON_DAYS` | 30 | rows older than this are counted as late and not written; 1 to 30 |
-//! | `MAX_OUTPUT_BYTES` | 4294967296 | most bytes that one object may inflate to |
+//!
+//! and those of [`Limits::configured`].
 
 use flowlog_aws::Tables;
+use flowlog_aws::env::{self, NumberError};
 use flowlog_core::decode::Limits;
 
 /// The parser's settings.
@@ -28,43 +30,24 @@ pub enum ConfigError {
     #[error("the environment variable {0} is not set")]
     Missing(&'static str),
     /// Not a number in its range.
-    #[error("the environment variable {name} is {value:?}, expected {expected}")]
-    Invalid {
-        /// Which.
-        name: &'static str,
-        /// What it is.
-        value: String,
-        /// What it should be.
-        expected: &'static str,
-    },
+    #[error(transparent)]
+    Number(#[from] NumberError),
 }
 
 impl Config {
     /// Reads the settings through `lookup`, which in production is the process environment.
     pub fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let required = |name| lookup(name).ok_or(ConfigError::Missing(name));
-        let number = |name, default: u64, range: std::ops::RangeInclusive<u64>, expected| {
-            let Some(value) = lookup(name) else { return Ok(default) };
-            let parsed = value.parse().ok().filter(|n| range.contains(n));
-            parsed.ok_or(ConfigError::Invalid { name, value, expected })
-        };
-        let days = number("HORIZON_DAYS", 30, 1..=30, "a number of days from 1 to 30")?;
-        let limits = Limits::default();
+        let days = env::number(lookup, "HORIZON_DAYS", 30, 1..=30)?;
         Ok(Self {
             tables: Tables {
                 aggregates: required("AGGREGATES_TABLE")?,
                 control: required("CONTROL_TABLE")?,
             },
             horizon_seconds: i64::try_from(days).unwrap_or(30) * 86_400,
-            limits: Limits {
-                output: number(
-                    "MAX_OUTPUT_BYTES",
-                    limits.output,
-                    1..=u64::MAX,
-                    "a positive number of bytes",
-                )?,
-                ..limits
-            },
+            limits: Limits::configured(|name, default, range| {
+                env::number(lookup, name, default, range)
+            })?,
         })
     }
 }
@@ -78,6 +61,9 @@ mod tests {
             "AGGREGATES_TABLE" => Some("a".to_owned()),
             "CONTROL_TABLE" => Some("c".to_owned()),
             "HORIZON_DAYS" => Some("7".to_owned()),
+            "MAX_OUTPUT_BYTES" => Some("1000".to_owned()),
+            "MAX_OUTPUT_RATIO" => Some("3".to_owned()),
+            "MAX_ROW_GROUP_BYTES" => Some("5".to_owned()),
             _ => None,
         }
     }
@@ -86,9 +72,16 @@ mod tests {
     fn reads_and_refuses() {
         let config = Config::from_lookup(&lookup).unwrap();
         assert_eq!((config.tables.control.as_str(), config.horizon_seconds), ("c", 604_800));
+        let expected = Limits { output: 1000, ratio: 3, row_group: 5, ..Limits::default() };
+        assert_eq!(config.limits, expected);
         assert_eq!(Config::from_lookup(&|_| None), Err(ConfigError::Missing("AGGREGATES_TABLE")));
-        let wrong =
-            |name: &str| if name == "HORIZON_DAYS" { Some("31".to_owned()) } else { lookup(name) };
-        assert!(Config::from_lookup(&wrong).unwrap_err().to_string().contains("\"31\""));
+        for (variable, value) in
+            [("HORIZON_DAYS", "31"), ("MAX_OUTPUT_RATIO", "0"), ("MAX_OUTPUT_BYTES", "4 GiB")]
+        {
+            let wrong =
+                |name: &str| if name == variable { Some(value.to_owned()) } else { lookup(name) };
+            let error = Config::from_lookup(&wrong).unwrap_err().to_string();
+            assert!(error.contains(&format!("{variable} is {value:?}")), "{error}");
+        }
     }
 }

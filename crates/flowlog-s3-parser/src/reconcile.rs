@@ -255,8 +255,8 @@ async fn region_folders<O: Listing>(
             }
         }
     }
-    let services = accounts.iter().filter_map(|account| service_folder(account));
-    let services: Vec<String> = services.collect();
+    let services: Vec<String> =
+        accounts.iter().flat_map(|account| service_folders(account)).collect();
     let mut regions = Vec::new();
     for services in services.chunks(AT_ONCE) {
         for found in join_all(services.iter().map(|service| folders(service.clone()))).await {
@@ -266,15 +266,17 @@ async fn region_folders<O: Listing>(
     Ok(regions)
 }
 
-/// The folder of an account's flow logs, if the folder is an account's.
-fn service_folder(account: &str) -> Option<String> {
+/// The folders that an account's flow logs may be in, if the folder is an account's.
+fn service_folders(account: &str) -> Vec<String> {
     let name = last_part(account);
     let is_id = |id: &str| id.len() == 12 && id.bytes().all(|b| b.is_ascii_digit());
-    match name.strip_prefix("aws-account-id=") {
-        Some(id) if is_id(id) => Some(format!("{account}aws-service=vpcflowlogs/")),
-        None if is_id(name) => Some(format!("{account}vpcflowlogs/")),
-        _ => None,
-    }
+    let services: &[&str] = match name.strip_prefix("aws-account-id=") {
+        // The guide to transit gateways writes Hive folders without `aws-` before the service.
+        Some(id) if is_id(id) => &["aws-service=vpcflowlogs/", "service=vpcflowlogs/"],
+        None if is_id(name) => &["vpcflowlogs/"],
+        _ => &[],
+    };
+    services.iter().map(|service| format!("{account}{service}")).collect()
 }
 
 /// A day's folder below a region's; those of single hours are below it.
@@ -340,11 +342,11 @@ mod tests {
                  aws-region=us-east-1/year=2026/month=11/day=01/",
             ),
         ] {
-            let service = service_folder(account).unwrap();
+            let service = &service_folders(account)[0];
             assert_eq!(day_folder(&format!("{service}{region}"), &day), expected);
         }
         for other in ["AWSLogs/CloudTrail/", "AWSLogs/1234/", "AWSLogs/aws-account-id=x/", ""] {
-            assert_eq!(service_folder(other), None, "{other}");
+            assert!(service_folders(other).is_empty(), "{other}");
         }
     }
 }

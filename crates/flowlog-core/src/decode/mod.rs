@@ -14,6 +14,7 @@
 mod counts;
 mod digits;
 mod gzip;
+mod limits;
 mod lines;
 mod messages;
 mod object;
@@ -24,6 +25,7 @@ mod values;
 
 pub use counts::{Counts, Reason};
 pub use gzip::{GzipError, Inflater};
+pub use limits::Limits;
 pub use lines::LineDecoder;
 pub use messages::{MessageDecoder, NamedColumn};
 pub use object::{Decoded, Encoding, ObjectDecoder};
@@ -33,47 +35,6 @@ pub use row::{Rejection, parse_row};
 
 use crate::format::{Format, FormatError};
 use crate::record::{LogStatus, Record};
-
-/// Bounds on what one object may do. All of them are configuration with safe defaults.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Longest line in bytes, without its end. The longest that AWS can write has six tags of 256
-    /// characters, percent-encoded to at most twelve bytes each, beside some 5 KiB of other fields:
-    /// below that, whoever may tag an interface could make its records disappear.
-    pub line: usize,
-    /// Most columns in a format.
-    pub columns: usize,
-    /// Most bytes that a compressed object may inflate to.
-    pub output: u64,
-    /// Most output bytes per input byte …
-    pub ratio: u64,
-    /// … beyond this many free ones.
-    pub ratio_slack: u64,
-    /// Most bytes of a Parquet row group in memory: the columns that are used as they are stored,
-    /// and their pages as they are decoded. AWS's files are 75 MB at most.
-    pub row_group: u64,
-}
-
-impl Limits {
-    /// Most bytes that `input` bytes may inflate to.
-    fn output_of(&self, input: u64) -> u64 {
-        let by_ratio = input.saturating_mul(self.ratio).saturating_add(self.ratio_slack);
-        self.output.min(by_ratio)
-    }
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            line: 32 * 1024,
-            columns: 64,
-            output: 4 << 30,
-            ratio: 200,
-            ratio_slack: 1 << 20,
-            row_group: 144 << 20,
-        }
-    }
-}
 
 /// Where the format of an object without a header line comes from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
