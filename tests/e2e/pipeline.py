@@ -6,7 +6,7 @@ import time
 
 import totals
 from stack import metrics, wait
-from totals import generate, truth_sums
+from totals import generate, generate_mixed, truth_sums
 
 DEAD_LETTERS = ("IngestDeadLettersUrl", "CwlSubscriberFailuresUrl", "AnomalyAlerterFailuresUrl")
 # Messages that have arrived in the inbox, for all scenarios of a run.
@@ -87,8 +87,10 @@ def planted_arrive(stack, already, truth, told_of=(), seconds=90):
 
 
 def objects(checks, stack, flowlog, folder):
-    truth, bodies = generate(flowlog, folder / "objects", "--seed", "7", "--rate", "200", "--format", "v5")
+    truth, bodies = generate_mixed(flowlog, folder / "objects", "--seed", "7", "--rate", "200", "--format", "v5")
     stack.objects_truth = truth
+    kinds = {key.rpartition(".")[2] for key, _ in bodies}
+    checks.equal("S3: objects are lines and columns", kinds, {"gz", "parquet"})
     for key, body in bodies:
         stack.put(key, body)
     keys = [key for key, _ in bodies]

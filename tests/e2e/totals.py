@@ -39,15 +39,29 @@ def ledger(items):
     return {item["k"]: item for item in items if item["pk"].startswith("O#")}
 
 
-def generate(flowlog, folder, *arguments):
+MINUTES = 30
+
+
+def half_an_hour_ago():
+    return int(time.time()) // 300 * 300 - MINUTES * 60
+
+
+def generate(flowlog, folder, *arguments, start=None):
     """Flow logs of the last half hour with two attacks, and the truth: an alert about what ended an hour ago disturbs nobody."""
-    minutes = 30
-    start = int(time.time()) // 300 * 300 - minutes * 60
     attacks = [argument for attack in ATTACKS for argument in ("--attack", attack)]
     subprocess.run(
-        [flowlog, "generate", "--minutes", str(minutes), "--start", str(start), "-o", folder, *attacks, *arguments],
+        [flowlog, "generate", "--minutes", str(MINUTES), "--start", str(start or half_an_hour_ago()), "-o", folder, *attacks, *arguments],
         check=True,
         stdin=subprocess.DEVNULL,
     )
     truth = json.loads((folder / "truth.json").read_text())
     return truth, [(entry["key"], (folder / entry["key"]).read_bytes()) for entry in truth["objects"]]
+
+
+def generate_mixed(flowlog, folder, *arguments):
+    """The same, every second object as Parquet."""
+    start = half_an_hour_ago()
+    truth, bodies = generate(flowlog, folder / "lines", *arguments, start=start)
+    columns, stored = generate(flowlog, folder / "columns", *arguments, "--file-format", "parquet", start=start)
+    truth["objects"][1::2], bodies[1::2] = columns["objects"][1::2], stored[1::2]
+    return truth, bodies
