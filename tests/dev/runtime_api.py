@@ -5,7 +5,6 @@ time, a deadline, the process ended by force and started anew, a queue's partial
 and a limit on attempts.
 """
 
-import http.server
 import json
 import os
 import queue
@@ -16,6 +15,8 @@ import threading
 import time
 import uuid
 
+from loopback import Handler, Quiet
+
 RESULT = re.compile(r"/2018-06-01/runtime/invocation/([^/]+)/(response|error)$")
 
 
@@ -25,13 +26,6 @@ class Died(Exception):
 
 class FunctionError(Exception):
     """The function answered with an error: its Diagnostic, as a dict."""
-
-
-class Quiet(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request, client_address):
-        """A client that was killed leaves broken connections behind."""
 
 
 class Function:
@@ -118,21 +112,7 @@ class Function:
     def handler(self):
         function = self
 
-        class RuntimeApi(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_):
-                pass
-
-            def answer(self, status, body=b"", headers=()):
-                self.send_response(status)
-                for name, value in headers:
-                    self.send_header(name, value)
-                self.send_header("Content-Type", "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
+        class RuntimeApi(Handler):
             def do_GET(self):
                 # Waits as Lambda does, but not for the event of a process that is no more.
                 process = function.process
@@ -147,6 +127,7 @@ class Function:
                     headers = [
                         ("Lambda-Runtime-Aws-Request-Id", request),
                         ("Lambda-Runtime-Deadline-Ms", str(int((time.time() + function.timeout) * 1000))),
+                        ("Content-Type", "application/json"),
                         ("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:us-east-1:123456789012:function:function"),
                     ]
                     self.answer(200, body, headers)
@@ -158,16 +139,6 @@ class Function:
                 if found := RESULT.search(self.path):
                     function.answers.put((found[1], found[2], json.loads(body)))
                 self.answer(202)
-
-            def body(self):
-                if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
-                    return self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                parts = []
-                while size := int(self.rfile.readline(), 16):
-                    parts.append(self.rfile.read(size))
-                    self.rfile.readline()
-                self.rfile.readline()
-                return b"".join(parts)
 
         return RuntimeApi
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import http.client
-import http.server
 import pathlib
 import re
 import signal
@@ -11,7 +10,7 @@ import threading
 import urllib.parse
 
 from emulator import ACCOUNT, REGION, free_port
-from runtime_api import Quiet
+from loopback import Handler, Quiet
 
 # What the functions need of the environment, whatever they talk to.
 ENVIRONMENT = {
@@ -35,26 +34,6 @@ class Serving:
     def __exit__(self, *_):
         self.server.shutdown()
         self.server.server_close()
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def log_message(self, *_):
-        pass
-
-    def answer(self, status, body=b"", headers=()):
-        self.send_response(status)
-        for name, value in headers:
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def body(self):
-        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
 
 class Objects(Serving):
