@@ -142,6 +142,11 @@ load: functions build $(EMULATOR)/.installed ## Thousands of objects through the
 	$(EMULATOR)/bin/python tests/dev/load.py --flowlog $(FLOWLOG) --database $(DATABASE) \
 		--parser target/lambda/flowlog-s3-parser/bootstrap $(if $(SOAK),--soak $(SOAK)) $(ARGS)
 
+.PHONY: sizing
+sizing: functions build $(EMULATOR)/.installed ## Seconds of the parser by its memory in MB, as Lambda shares processors (needs root)
+	$(EMULATOR)/bin/python tests/dev/sizing.py --flowlog $(FLOWLOG) --database $(DATABASE) \
+		--parser target/lambda/flowlog-s3-parser/bootstrap $(ARGS)
+
 .PHONY: simulate
 simulate: ## The handlers under every fault, on a model of AWS (SEEDS=0..10000; SEED=42 runs one and says what happened)
 	cargo build --locked --workspace --bins

@@ -31,7 +31,7 @@ fn alerter(store: MemoryStore) -> App<MemoryStore, Inbox> {
 }
 
 /// Every interface and window, in time order, as the stream would ring.
-async fn bells(store: &MemoryStore) -> Vec<Bell> {
+pub(crate) async fn bells(store: &MemoryStore) -> Vec<Bell> {
     let mut bells = Vec::new();
     for (day, source) in store.sources("00000000", "99999999").await.unwrap() {
         for interface_id in store.subjects(&source, View::Interface, &day).await.unwrap() {
@@ -169,6 +169,26 @@ async fn the_schedule_follows_the_flow_log_that_replaces_another() {
         let told = app.notifier.sent().iter().filter(|n| n.subject.starts_with(&expected)).count();
         assert_eq!(told, 1, "{other} is older");
     }
+}
+
+/// Alerts are seen to, whatever there is no time for.
+#[tokio::test]
+async fn a_schedule_that_is_short_of_time_leaves_days_and_says_so() {
+    let app = alerter(ingested(&generate(32, 60, 60, &[])).await);
+    let mut left = 0;
+    for run in 0..12 {
+        let now = app.clock.at(START + 3600 + run * 300);
+        for (seconds, all) in [(600, true), (50, false)] {
+            let mut event = event("anomaly-alerter/sweep.json");
+            event.context.deadline = u64::try_from(now + seconds).unwrap() * 1000;
+            let answer = handle(&app, event).await.unwrap();
+            assert!(answer["digested"].is_number(), "{answer}");
+            let days_left = answer["days_left"].as_u64().unwrap();
+            assert!(!all || days_left == 0, "{answer}");
+            left += days_left;
+        }
+    }
+    assert!(left >= 14, "{left} in an hour");
 }
 
 #[tokio::test]

@@ -17,6 +17,7 @@ mod evaluation;
 mod exactly_once;
 mod layouts;
 mod ocsf;
+mod pace;
 mod permissions;
 mod questions;
 mod reconcile;

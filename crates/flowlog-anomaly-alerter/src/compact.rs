@@ -20,9 +20,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::{App, HandlerError};
 
-/// Interfaces that are compacted at once. A VPC's or an account's hour may be a hundred megabytes,
-/// so those come one by one.
-const AT_ONCE: usize = 4;
+/// Interfaces that are compacted at once: 24 partials of at most 8 KiB in an hour of each. A VPC's or an
+/// account's hour may be a hundred megabytes, so those come one by one.
+const AT_ONCE: usize = 16;
 /// Windows in a day.
 const DAY: i64 = 288;
 /// Windows in an hour.

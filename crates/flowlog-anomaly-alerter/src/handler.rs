@@ -58,10 +58,10 @@ where
     N: Notifier,
 {
     if let Some(task) = event.payload.get("flowlog") {
+        let deadline = Deadline::of(event.context.deadline, app.clock.now());
         return match task.as_str() {
-            Some("sweep") => schedule(app, app.clock.now()).await,
+            Some("sweep") => schedule(app, app.clock.now(), deadline).await,
             Some("compact") => {
-                let deadline = Deadline::of(event.context.deadline, app.clock.now());
                 let request = compact::Request::deserialize(&event.payload)?;
                 Ok(serde_json::to_value(compact::compact(app, request, deadline).await?)?)
             }

@@ -7,13 +7,16 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use flowlog_aws::deadline::Deadline;
 use flowlog_aws::telemetry::Metric;
 use flowlog_core::alert::{Notifier, sweep};
-use flowlog_core::detect::{Baseline, Known, Rules};
+use flowlog_core::detect::{Baseline, History, Known, Rules};
 use flowlog_core::record::{Source, WINDOW_SECONDS, Window};
 use flowlog_core::store::reader::history;
 use flowlog_core::store::{AggregateReader, AlertStore, Series, StoreError, View};
+use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
 use crate::handler::{BASELINE, known, raise_all};
@@ -21,11 +24,17 @@ use crate::{App, HandlerError};
 
 /// Windows in an hour: in each run one interface in so many has its day looked at.
 const TURNS: i64 = 12;
+/// Days that are read at once: up to 576 partials of at most 8 KiB each.
+const AT_ONCE: usize = 4;
+/// What is left to alerts, at the end of a run that has more days to look at than time.
+const FOR_ALERTS: Duration = Duration::from_secs(60);
 
-/// Runs everything that is due at `now` (epoch seconds).
+/// Runs everything that is due at `now` (epoch seconds). Days that there is no time for before the
+/// deadline are left, and said; alerts are always seen to.
 pub async fn schedule<S: AggregateReader + AlertStore, N: Notifier>(
     app: &App<S, N>,
     now: i64,
+    deadline: Deadline,
 ) -> Result<Value, HandlerError> {
     app.load_rules().await?;
     let at = Window::of(now).unwrap_or_default().back(1);
@@ -43,20 +52,46 @@ pub async fn schedule<S: AggregateReader + AlertStore, N: Notifier>(
         }
         findings.extend(app.rules.borrow().evaluate_scope(&scope, &account, at));
     }
-    for (interface_id, source) in &seen {
-        if turn(interface_id) != (at.start() / WINDOW_SECONDS).rem_euclid(TURNS) {
-            continue;
+    let mut days: Vec<(&String, &Source)> = seen
+        .iter()
+        .filter(|(id, _)| turn(id) == (at.start() / WINDOW_SECONDS).rem_euclid(TURNS))
+        .collect();
+    // Should the time not be enough for all, others are the first ones an hour later.
+    let first = usize::try_from(at.start() / 3600).unwrap_or(0).checked_rem(days.len());
+    days.rotate_left(first.unwrap_or(0));
+    let mut rest = days.as_slice();
+    while !rest.is_empty() {
+        let (now, later) = rest.split_at(AT_ONCE.min(rest.len()));
+        let reads = now.iter().map(|(id, source)| day(&app.store, id, source, at));
+        let work = deadline.sooner(FOR_ALERTS).within(app.clock.now(), try_join_all(reads));
+        let Some(read) = work.await else { break };
+        for ((interface_id, _), day) in now.iter().zip(read?) {
+            let usual = everyone.get(*interface_id).map_or_else(Baseline::default, |k| k.baseline);
+            findings.extend(app.rules.borrow().evaluate_day(&day, &usual, at));
         }
-        let series = Series::interface(source.clone(), interface_id);
-        let (day, _) = history(&app.store, &series, at.back(Rules::DAY - 1), at).await?;
-        let usual = everyone.get(interface_id).map_or_else(Baseline::default, |k| k.baseline);
-        findings.extend(app.rules.borrow().evaluate_day(&day, &usual, at));
+        rest = later;
+    }
+    let left = rest.len();
+    if left > 0 {
+        tracing::warn!(left, of = days.len(), "no time for the days of some interfaces");
     }
     let found = findings.len();
     raise_all(app, findings, Some(now)).await?;
     let mut answer = tidy(app, now).await?;
     answer["found"] = json!(found);
+    answer["days_left"] = json!(left);
     Ok(answer)
+}
+
+/// The last day of an interface.
+async fn day<S: AggregateReader>(
+    store: &S,
+    interface_id: &str,
+    source: &Source,
+    at: Window,
+) -> Result<History, StoreError> {
+    let series = Series::interface(source.clone(), interface_id);
+    Ok(history(store, &series, at.back(Rules::DAY - 1), at).await?.0)
 }
 
 /// The part of the schedule that looks at alerts only: what was left unpublished, what is over, and

@@ -15,12 +15,22 @@ pub struct Deadline {
 }
 
 impl Deadline {
+    /// No end.
+    pub const NONE: Self = Self { end: None };
+
     /// The deadline of an invocation that begins at `now` (epoch seconds), as Lambda names it (epoch
     /// milliseconds). One that has passed by then is none: local servers of Lambda's interface name
     /// one in 1970.
     pub fn of(end: u64, now: i64) -> Self {
         let begun = millis(now);
         Self { end: Some(end).filter(|end| *end > begun) }
+    }
+
+    /// The same, so much sooner: for work that other work comes after.
+    #[must_use]
+    pub fn sooner(self, by: Duration) -> Self {
+        let by = u64::try_from(by.as_millis()).unwrap_or(u64::MAX);
+        Self { end: self.end.map(|end| end.saturating_sub(by)) }
     }
 
     /// Time that is left for work at `now`; `None` without an end.
@@ -52,6 +62,9 @@ mod tests {
         assert_eq!(Deadline::of(100_000, 40).left(40), Some(Duration::from_secs(55)));
         assert_eq!(Deadline::of(100_000, 40).left(94), Some(Duration::from_secs(1)));
         assert_eq!(Deadline::of(100_000, 40).left(95), Some(Duration::ZERO));
+        let sooner = Deadline::of(100_000, 40).sooner(Duration::from_secs(50));
+        assert_eq!(sooner.left(40), Some(Duration::from_secs(5)));
+        assert_eq!(Deadline::NONE.sooner(Duration::from_secs(50)).left(40), None);
         assert_eq!(Deadline::of(100_000, 40).left(1000), Some(Duration::ZERO));
         assert_eq!(Deadline::of(0, 40).left(40), None, "no deadline");
         assert_eq!(Deadline::of(600_000, 1_793_491_200).left(1_793_491_200), None, "one in 1970");

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use flowlog_anomaly_alerter as alerter;
 use flowlog_aws::DynamoDbStore;
+use flowlog_aws::deadline::Deadline;
 use flowlog_aws::streams::{StreamKeys, StreamReader};
 use flowlog_aws::telemetry::Metric;
 use flowlog_core::alert::{Notification, Notifier, NotifyError, Policy};
@@ -263,7 +264,7 @@ impl Pipeline {
         self.scheduled = self.scheduled.max(yesterday - yesterday.rem_euclid(EVERY));
         while self.scheduled + EVERY <= self.alerter.clock.now() {
             self.scheduled += EVERY;
-            alerter::schedule(&self.alerter, self.scheduled).await?;
+            alerter::schedule(&self.alerter, self.scheduled, Deadline::NONE).await?;
         }
         Ok(())
     }

@@ -30,13 +30,7 @@ pub struct Limits {
 
 impl Limits {
     /// The limits as they are set. `number` gives the setting of a name, or the default beside it, or
-    /// says that it is not in the range.
-    ///
-    /// | setting | default | meaning |
-    /// |---|---|---|
-    /// | `MAX_OUTPUT_BYTES` | 4294967296 | most bytes that one object may inflate to |
-    /// | `MAX_OUTPUT_RATIO` | 200 | most bytes that one compressed byte may inflate to, 1 MiB aside |
-    /// | `MAX_ROW_GROUP_BYTES` | 150994944 | most bytes of memory for a Parquet row group |
+    /// says that it is not in the range: `MAX_OUTPUT_BYTES`, `MAX_OUTPUT_RATIO`, `MAX_ROW_GROUP_BYTES`.
     pub fn configured<E>(
         number: impl Fn(&'static str, u64, RangeInclusive<u64>) -> Result<u64, E>,
     ) -> Result<Self, E> {
