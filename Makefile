@@ -76,7 +76,9 @@ test-tools:
 test-infra: $(MOTO)/.installed ## What the templates make on a local AWS; alarms and the runbook; permissions; the doctor
 	$(STEP) "what the templates make" -- $(MOTO)/bin/python tests/infra/network_tests.py
 	$(STEP) "alarms and dashboard" -- $(MOTO)/bin/python tests/infra/observability_tests.py
+	$(STEP) "wiring of the templates" -- $(MOTO)/bin/python tests/infra/wiring_tests.py
 	$(STEP) "permissions" -- $(MOTO)/bin/python tests/infra/permission_tests.py
+	$(STEP) "the doctor's canned answers" -- $(MOTO)/bin/python tests/infra/canned_tests.py
 	cargo build --locked --workspace --bins --examples
 	$(STEP) "doctor" --limit 900 -- $(MOTO)/bin/python tests/infra/doctor_tests.py $(FLOWLOG)
 
@@ -265,11 +267,9 @@ validate: $(SAM)/.installed $(MOTO)/.installed $(SCAN)/.installed $(GUARD) ## Li
 	$(STEP) "templates by cfn-lint" -- $(MOTO)/bin/cfn-lint --append-rules cfn_lint_serverless.rules -- $(TEMPLATES)
 	# The nested templates have nothing of SAM's; its linter is the one above.
 	$(STEP) "template.yaml by sam" -- env $(SAM_OFFLINE) validate --lint --template template.yaml
-	# Looks nothing up: the checks are in the package. Each suppression says why, where it is.
-	$(STEP) "templates by checkov" -- $(SCAN)/bin/checkov --framework cloudformation --skip-download --compact --quiet \
-		$(addprefix --file ,$(TEMPLATES))
+	$(STEP) "templates by checkov" -- $(MOTO)/bin/python tests/infra/scan.py $(SCAN)/bin/checkov
 	$(STEP) "templates by our own rules" -- $(MOTO)/bin/python tests/infra/rule_tests.py $(GUARD)
-	$(STEP) "templates, every pair of options" -- $(MOTO)/bin/python tests/infra/combination_tests.py
+	$(STEP) "templates, every option" -- $(MOTO)/bin/python tests/infra/combination_tests.py
 
 .PHONY: events
 events: ## Write the sample payloads anew
@@ -310,6 +310,8 @@ build: $(LAMBDA)/.installed ## The functions for AWS, in target/lambda (ARCHITEC
 
 .PHONY: deploy
 deploy: build $(SAM)/.installed ## Build and deploy (STACK=flowlog; ARGS="--guided", ARGS="--parameter-overrides AlertEmail=…")
+	$(if $(and $(ARGS),$(filter-out x86_64,$(ARCHITECTURE)),$(if $(findstring Architecture=$(ARCHITECTURE),$(ARGS)),,no)),\
+		$(error ARGS wants Architecture=$(ARCHITECTURE) among its --parameter-overrides: the functions were built for it))
 	$(SAM)/bin/sam deploy --stack-name $(STACK) $(or $(ARGS),--parameter-overrides Architecture=$(ARCHITECTURE))
 
 .PHONY: deploy-local
@@ -318,7 +320,7 @@ deploy-local: build $(SAM)/.installed $(EMULATOR)/.installed ## Deploy to a loca
 
 .PHONY: destroy
 destroy: $(SAM)/.installed ## Delete the stack; says what is kept
-	@echo 'Kept, because they hold your data: the log bucket with its policy, both tables, and a customer key.'
+	@echo "Kept, because they hold your data: the log bucket with its policy, both tables, a customer key, and Athena's results (a week)."
 	@echo 'Delete them yourself when you are sure. The bucket keeps its name: to deploy again beside it, set LogBucketName.'
 	$(SAM)/bin/sam delete --stack-name $(STACK) $(ARGS)
 

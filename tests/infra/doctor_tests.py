@@ -13,6 +13,7 @@ Run by the Python of .venv/moto: doctor_tests.py FLOWLOG
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import time
@@ -20,12 +21,26 @@ import time
 import counted
 from deployed import BUCKET, BUCKET_ARN, Deployed
 from moto_server import Moto
-from templates import ACCOUNT, REGION
+from templates import ACCOUNT, PSEUDO, REGION, defaults, load, settle
 
 FLOWLOG = sys.argv.pop(1)
 # For SQS the first version of the command does not know AWS_ENDPOINT_URL.
 AWS = 'aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }; '
 BIN = pathlib.Path(sys.executable).parent
+
+
+def resolved(node):
+    """References to the account and to the log bucket as what they are."""
+    if isinstance(node, dict):
+        if set(node) == {"Ref"}:
+            return PSEUDO[node["Ref"]]
+        if set(node) == {"Fn::GetAtt"}:
+            return {"LogBucket.Arn": BUCKET_ARN}[".".join(node["Fn::GetAtt"])]
+        if set(node) == {"Fn::Sub"}:
+            known = {**PSEUDO, "LogBucket.Arn": BUCKET_ARN}
+            return re.sub(r"\$\{([\w:.]+)\}", lambda match: known[match[1]], node["Fn::Sub"])
+        return {key: resolved(item) for key, item in node.items()}
+    return [resolved(item) for item in node] if isinstance(node, list) else node
 
 
 class Doctor(Deployed):
@@ -131,6 +146,15 @@ class Doctor(Deployed):
         }.items():
             self.assertIn(text, said[check])
         self.mend(found)
+        # What it writes is what the template has.
+        written = {s["Sid"]: s for s in self.bucket_policy()}
+        self.assertEqual(len(written), 3)
+        ours = settle(load("template.yaml"), defaults(load("template.yaml")))["Resources"]["LogBucketPolicy"]
+        ours = {s["Sid"]: resolved(s) for s in ours["Properties"]["PolicyDocument"]["Statement"]}
+        self.assertEqual(written, {sid: ours[sid] for sid in written})
+
+    def bucket_policy(self):
+        return json.loads(self.s3.get_bucket_policy(Bucket=BUCKET)["Policy"])["Statement"]
 
     def then_a_first_round(self):
         self.s3.delete_public_access_block(Bucket=BUCKET)
@@ -174,7 +198,7 @@ class Doctor(Deployed):
         self.ec2.delete_flow_logs(FlowLogIds=[failing])
 
     def and_a_second(self):
-        self.s3.delete_bucket_policy(Bucket=BUCKET)
+        theirs = self.put_their_policy()
         queue = self.made["IngestQueueUrl"]
         self.sqs.set_queue_attributes(QueueUrl=queue, Attributes={"Policy": ""})
         (rule,) = self.rules_of(self.parser)
@@ -212,16 +236,45 @@ class Doctor(Deployed):
             },
         )
         self.mend(found, but=("peering", "flow-logs", "log-format"))
+        # Nothing of theirs is gone, though one of their statements is called as ours is.
+        self.assertEqual([s for s in self.bucket_policy() if s in theirs], theirs)
         self.ec2.delete_vpc_peering_connection(VpcPeeringConnectionId=pending)
         self.ec2.delete_flow_logs(FlowLogIds=[other, slow])
 
+    def put_their_policy(self):
+        """A policy that somebody made for another account, with our name for one of its statements."""
+        theirs = [
+            {
+                "Sid": "AWSLogDeliveryWrite",
+                "Effect": "Allow",
+                "Principal": {"Service": "delivery.logs.amazonaws.com"},
+                "Action": "s3:PutObject",
+                "Resource": f"{BUCKET_ARN}/AWSLogs/210987654321/*",
+                "Condition": {"StringEquals": {"aws:SourceAccount": "210987654321"}},
+            },
+            {
+                "Sid": "Auditors",
+                "Effect": "Allow",
+                "Principal": {"AWS": "arn:aws:iam::210987654321:root"},
+                "Action": "s3:GetObject",
+                "Resource": f"{BUCKET_ARN}/*",
+            },
+        ]
+        self.s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps({"Version": "2012-10-17", "Statement": theirs}))
+        return theirs
+
     def at_last_the_stream(self):
         alerter = self.made["AnomalyAlerterFunctionName"]
-        self.functions.delete_event_source_mapping(UUID=self.mapping(alerter)["UUID"])
+        before = self.mapping(alerter)
+        self.functions.delete_event_source_mapping(UUID=before["UUID"])
         found = self.doctor("triggers", status=1)
         self.assert_found(found, {"triggers": f"nothing wakes {alerter} for the table's stream"})
         self.mend(found)
         self.assertEqual(self.doctor("triggers", status=0), {})
+        after = self.mapping(alerter)
+        kept = set(before) & {"BatchSize", "FilterCriteria", "MaximumRecordAgeInSeconds", "DestinationConfig", "StartingPosition"}
+        self.assertGreater(len(kept), 1)
+        self.assertEqual({name: after.get(name) for name in kept}, {name: before[name] for name in kept})
         # moto does not switch on again what was switched off, so nothing comes after this.
         table = self.made["AggregatesTable"]
         self.dynamodb.update_table(TableName=table, StreamSpecification={"StreamEnabled": False})

@@ -211,6 +211,13 @@ class FlowLogs(Deployed):
         (everything,) = [log for log in self.ec2.describe_flow_logs()["FlowLogs"] if log["TrafficType"] == "ALL"]
         self.assertTrue(everything["LogFormat"].endswith("${traffic-path}"))
 
+    def test_without_a_log_group_there_is_one_to_s3_only(self):
+        (vpc,) = self.vpcs(1)
+        made = self.deploy("infra/flow-logs.yaml", ResourceId=vpc, Name="a", LogBucketArn=BUCKET_ARN)
+        (log,) = self.ec2.describe_flow_logs()["FlowLogs"]
+        self.assertEqual((made, log["TrafficType"]), ({"AllId": log["FlowLogId"]}, "ALL"))
+        self.assertEqual(self.aws.client("iam").list_roles()["Roles"], [])
+
     def test_objects_are_hourly_hive_partitions_with_tags_as_fields(self):
         template = load("infra/flow-logs.yaml")
         settled = settle(template, defaults(template, {"FileFormat": "parquet"}))["Resources"]["All"]["Properties"]
@@ -233,6 +240,8 @@ class FlowLogs(Deployed):
         self.assertEqual(found, sorted((vpc, kind) for vpc in vpcs for kind in ("ALL", "REJECT")))
         for log in logs:
             self.check(log, log["ResourceId"])
+            if log["TrafficType"] == "ALL":
+                self.assertIn("${instance-tag} ${interface-tag} ${interface-type}", log["LogFormat"])
 
     def test_subnets_and_interfaces_are_attached_to_s3_only(self):
         (vpc,) = self.vpcs(1)

@@ -23,7 +23,13 @@ OPTIONS = {
     "plain": {"CreateNetwork": "no"},
     "in the network": {"CreateNetwork": "yes"},
     "with a key": {"CreateNetwork": "no", "CustomerKey": "yes"},
-    "with everything": {"CreateNetwork": "yes", "CustomerKey": "yes", "ExistingBucketName": "old-logs"},
+    "with another bucket's key": {"CreateNetwork": "no", "ExistingBucketName": "old-logs", "ExistingBucketKeyArn": "arn:…"},
+    "with everything": {
+        "CreateNetwork": "yes",
+        "CustomerKey": "yes",
+        "ExistingBucketName": "old-logs",
+        "ExistingBucketKeyArn": "arn:…",
+    },
 }
 
 
@@ -47,7 +53,7 @@ def resource_of(action, resource):
     if action.startswith("logs:"):
         return "own log group" if "LogGroup" in text else text
     if action.startswith("kms:"):
-        return "key"
+        return "key of the existing bucket" if "ExistingBucketKeyArn" in text else "key"
     if "StreamArn" in text:
         return "stream"
     if "/stream/*" in text:
@@ -81,7 +87,7 @@ def called(function, values):
         option = entry.get("option")
         if option == "ParserInNetwork" and values["CreateNetwork"] == "no":
             continue
-        if option and values[option] != "yes":
+        if option and values[option] in ("no", ""):
             continue
         pairs |= {(action, entry["resource"]) for action in entry["actions"]}
     return pairs
@@ -153,10 +159,21 @@ class Permissions(unittest.TestCase):
             self.assertEqual(set(statement["Action"]), needed, endpoint)
 
     def test_a_customer_key_is_granted_to_both_ends(self):
-        statements = {s["Sid"]: s for s in load("infra/key.yaml")["Resources"]["Key"]["Properties"]["KeyPolicy"]["Statement"]}
-        services = {json.dumps(s["Principal"].get("Service")) for s in statements.values()}
-        for service in ("delivery.logs.", "s3.", "events.", "cloudwatch.", "logs.${AWS::Region}."):
-            self.assertTrue(any(service in s for s in services), service)
+        key = settle(load("infra/key.yaml"), defaults(load("infra/key.yaml")))["Resources"]["Key"]["Properties"]
+        services = {}
+        for statement in key["KeyPolicy"]["Statement"]:
+            if "Service" in statement["Principal"]:
+                services[json.dumps(statement["Principal"]["Service"])] = set(statement["Action"])
+        # What AWS's documentation of each asks for.
+        delivers = {"kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey*", "kms:ReEncrypt*"}
+        expected = {
+            '"delivery.logs.amazonaws.com"': delivers,
+            '"s3.amazonaws.com"': {"kms:Decrypt", "kms:GenerateDataKey"},
+            '"events.amazonaws.com"': {"kms:Decrypt", "kms:GenerateDataKey"},
+            '"cloudwatch.amazonaws.com"': {"kms:Decrypt", "kms:GenerateDataKey*"},
+            '{"Fn::Sub": "logs.${AWS::Region}.amazonaws.com"}': delivers,
+        }
+        self.assertEqual(services, expected)
         values = defaults(self.template, {"CustomerKey": "yes", "CreateNetwork": "no"})
         resources = settle(self.template, values)["Resources"]
         encrypted = {
@@ -173,7 +190,15 @@ class Permissions(unittest.TestCase):
                 self.assertIn("Key", json.dumps(resource["Properties"][encrypted[resource["Type"]]]), name)
         self.assertEqual(seen, set(encrypted))
         for name, (role, _) in FUNCTIONS.items():
-            self.assertIn("kms:ViaService", json.dumps(resources[role]), name)
+            # Each service whose data a role touches is one that it may use the key by, and no other.
+            actions = {action for action, _ in granted(resources[role])}
+            touched = {a.split(":")[0] for a in actions} & {"dynamodb", "s3", "sns", "sqs"}
+            (use,) = [s for p in resources[role]["Properties"]["Policies"] for s in p["PolicyDocument"]["Statement"] if s["Sid"] == "UseKey"]
+            by = {via["Fn::Sub"].split(".")[0] for via in use["Condition"]["StringEquals"]["kms:ViaService"]}
+            self.assertEqual(by, touched, name)
+            # Who sends has something encrypted; DynamoDB encrypts with a key of the table's, which it has decrypted.
+            sends = actions & {"sqs:SendMessage", "sns:Publish"}
+            self.assertEqual(use["Action"], ["kms:Decrypt", *(["kms:GenerateDataKey"] if sends else [])], name)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,8 @@ ON = {
     "AlertEmail": "a@example.com",
     "OpsEmail": "ops@example.com",
     "ExistingBucketName": "old-logs",
+    "ExistingBucketKeyArn": "arn:aws:kms:us-east-1:123456789012:key/1",
+    "MemberAccounts": "210987654321,310987654321",
     "PeerVpcId": "vpc-0a1b2c3d",
     "PeerVpcCidr": "10.99.0.0/16",
     "PeeringConnectionId": "pcx-0a1b2c3d",

@@ -94,6 +94,23 @@ def defaults(template, given=()):
 def decide(template, parameters):
     """Each condition's value under these parameters."""
     conditions = template.get("Conditions", {})
+    value = _evaluator(conditions, parameters)
+    return {name: value({"Condition": name}) for name in conditions}
+
+
+def refusals(template, parameters):
+    """What the template's rules say against these parameters, before anything is created."""
+    value = _evaluator({}, parameters)
+    return [
+        assertion["AssertDescription"]
+        for rule in template.get("Rules", {}).values()
+        if value(rule.get("RuleCondition", {"Fn::Equals": ["", ""]}))
+        for assertion in rule["Assertions"]
+        if not value(assertion["Assert"])
+    ]
+
+
+def _evaluator(conditions, parameters):
     known = {}
 
     def value(node):
@@ -112,6 +129,9 @@ def decide(template, parameters):
                 return all([value(item) for item in argument])
             if key == "Fn::Or":
                 return any([value(item) for item in argument])
+            if key == "Fn::Join":
+                # A list is a parameter's text with commas.
+                return argument[0].join(value(argument[1]).split(","))
             raise ValueError(f"a condition uses {key}")
         return node
 
@@ -120,7 +140,7 @@ def decide(template, parameters):
             known[name] = value(conditions[name])
         return known[name]
 
-    return {name: condition(name) for name in conditions}
+    return value
 
 
 def settle(template, parameters):

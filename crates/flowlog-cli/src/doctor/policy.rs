@@ -3,7 +3,7 @@
 //! This is no IAM engine. It answers one question: is there a statement that lets this service do this
 //! to that resource, under conditions that are met as far as they can be judged here?
 
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::account::text;
 
@@ -23,6 +23,8 @@ pub(super) struct Wish<'a> {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Policy {
     pub(super) statements: Vec<Value>,
+    /// Its version and its name, if it has any.
+    rest: Map<String, Value>,
 }
 
 impl Policy {
@@ -35,7 +37,28 @@ impl Policy {
             Value::Null => Vec::new(),
             one => vec![one.clone()],
         };
-        Self { statements }
+        let mut rest = document.as_object().cloned().unwrap_or_default();
+        rest.remove("Statement");
+        Self { statements, rest }
+    }
+
+    /// The text of this policy with more statements. Those that are there stay as they are, whatever they are
+    /// called: a name that is taken gets a number.
+    pub(super) fn with(&self, more: Vec<Value>) -> String {
+        let mut statements = self.statements.clone();
+        for mut statement in more {
+            let name = text(&statement["Sid"]).to_owned();
+            let taken = |name: &str| statements.iter().any(|s| text(&s["Sid"]) == name);
+            let free = (2..).map(|n| format!("{name}{n}")).find(|numbered| !taken(numbered));
+            if taken(&name) {
+                statement["Sid"] = free.into();
+            }
+            statements.push(statement);
+        }
+        let mut whole = self.rest.clone();
+        whole.entry("Version").or_insert_with(|| json!("2012-10-17"));
+        whole.insert("Statement".to_owned(), statements.into());
+        Value::Object(whole).to_string()
     }
 
     /// Whether a statement allows it.
@@ -183,6 +206,21 @@ mod tests {
         );
         assert!(!Policy::read(&Value::Null).allows(&wish));
         assert!(!policy.insists_on_tls());
+    }
+
+    #[test]
+    fn what_is_added_replaces_nothing() {
+        let theirs = json!({"Sid": "Ours", "Effect": "Allow", "Action": "s3:GetObject"});
+        let document = json!({"Version": "2008-10-17", "Id": "theirs", "Statement": theirs});
+        let ours = json!({"Sid": "Ours", "Effect": "Deny"});
+        let both = Policy::read(&document).with(vec![ours.clone(), ours]);
+        let both: Value = serde_json::from_str(&both).unwrap();
+        let expected = json!({"Version": "2008-10-17", "Id": "theirs", "Statement": [
+            theirs, {"Sid": "Ours2", "Effect": "Deny"}, {"Sid": "Ours3", "Effect": "Deny"},
+        ]});
+        assert_eq!(both, expected);
+        let first: Value = serde_json::from_str(&Policy::default().with(Vec::new())).unwrap();
+        assert_eq!(first, json!({"Version": "2012-10-17", "Statement": []}));
     }
 
     #[test]

@@ -58,63 +58,73 @@ fn policy(account: &Account<'_>, found: &mut Findings) -> Result<(), Refused> {
     let policy = Policy::read(&document["Policy"]);
     let context = delivery_context(account);
     let context: Vec<_> = context.iter().map(|(key, value)| (*key, value.as_str())).collect();
-    // Plain folders and those that Hive knows.
-    for folder in
-        [format!("AWSLogs/{}", stack.account), format!("AWSLogs/aws-account-id={}", stack.account)]
-    {
-        let resource = stack.bucket_arn(&format!("{bucket}/{folder}/vpcflowlogs/object"));
-        let wish = Wish {
-            service: DELIVERY,
-            action: "s3:PutObject",
-            resource: &resource,
-            context: &context,
-        };
-        if !policy.allows(&wish) {
-            found.problem(
-                format!("{bucket}'s policy does not let {DELIVERY} write into {folder}/"),
-                vec![with_delivery(account, &policy)],
-            );
-            return Ok(());
-        }
-        if let Some(statement) = policy.denying(&wish).next() {
+    let whole = stack.bucket_arn(bucket);
+    let objects = folders(account)
+        .map(|folder| (stack.bucket_arn(&format!("{bucket}/{folder}/vpcflowlogs/object")), folder));
+    let write =
+        |resource, context| Wish { service: DELIVERY, action: "s3:PutObject", resource, context };
+    let asks =
+        Wish { service: DELIVERY, action: "s3:GetBucketAcl", resource: &whole, context: &context };
+    let closed = objects.iter().find(|(object, _)| !policy.allows(&write(object, &context)));
+    let admitted = policy.allows(&asks);
+    // One command for whatever is lacking: a second one, of the policy as it was, would undo the first.
+    let wanted = [closed.is_some(), !admitted, !policy.insists_on_tls()];
+    let lacking = statements(account).into_iter().zip(wanted).filter(|(_, wanted)| *wanted);
+    let document = policy.with(lacking.map(|(statement, _)| statement).collect());
+    let words = ["aws", "s3api", "put-bucket-policy", "--bucket", bucket, "--policy", &document];
+    let mend = || vec![command(&words)];
+    if let Some((_, folder)) = closed {
+        found.problem(
+            format!("{bucket}'s policy does not let {DELIVERY} write into {folder}/"),
+            mend(),
+        );
+        return Ok(());
+    }
+    let show = || command(&["aws", "s3api", "get-bucket-policy", "--bucket", bucket]);
+    for (object, _) in &objects {
+        if let Some(statement) = policy.denying(&write(object, &context)).next() {
             found.problem(
                 format!(
                     "a statement of {bucket}'s policy may refuse what log delivery writes: {}",
                     text(&statement["Sid"])
                 ),
-                vec![command(&["aws", "s3api", "get-bucket-policy", "--bucket", bucket])],
+                vec![show()],
             );
             return Ok(());
         }
-        let anybody =
-            Wish { context: &[("aws:sourceaccount", "-"), ("aws:sourcearn", "-")], ..wish };
-        if policy.allows(&anybody) {
+        let anybody = write(object, &[("aws:sourceaccount", "-"), ("aws:sourcearn", "-")]);
+        if let Some(statement) = policy.allowing(&anybody).next() {
             found.warning(
                 format!("{bucket}'s policy lets log delivery write in any account's name"),
-                vec![with_delivery(account, &policy)],
+                vec![
+                    format!(
+                        "# The statement {:?} does. Who may deliver is for you to say; for this account \
+                         alone its condition would be {}",
+                        text(&statement["Sid"]),
+                        statements(account)[0]["Condition"]
+                    ),
+                    show(),
+                ],
             );
             return Ok(());
         }
     }
-    let asks = Wish {
-        service: DELIVERY,
-        action: "s3:GetBucketAcl",
-        resource: &stack.bucket_arn(bucket),
-        context: &context,
-    };
-    if !policy.allows(&asks) {
+    if !admitted {
         found.problem(
             format!("{bucket}'s policy does not let {DELIVERY} read its ACL, which it does first"),
-            vec![with_delivery(account, &policy)],
+            mend(),
         );
     }
     if !policy.insists_on_tls() {
-        found.warning(
-            format!("{bucket}'s policy does not insist on TLS"),
-            vec![with_delivery(account, &policy)],
-        );
+        found.warning(format!("{bucket}'s policy does not insist on TLS"), mend());
     }
     Ok(())
+}
+
+/// Where this account's flow logs go: plain folders, and those that Hive knows.
+fn folders(account: &Account<'_>) -> [String; 2] {
+    let id = &account.stack.account;
+    [format!("AWSLogs/{id}"), format!("AWSLogs/aws-account-id={id}")]
 }
 
 /// What is known of a delivery of this account's flow logs.
@@ -126,18 +136,17 @@ fn delivery_context(account: &Account<'_>) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The command that sets the policy that is there, with the statements that the template has for log
-/// delivery and TLS in place of those of the same name.
-fn with_delivery(account: &Account<'_>, policy: &Policy) -> String {
+/// The statements that the template has for log delivery and TLS: write, look, insist on TLS.
+fn statements(account: &Account<'_>) -> [Value; 3] {
     let stack = &account.stack;
-    let (bucket, id) = (stack.bucket(), &stack.account);
-    let whole = stack.bucket_arn(bucket);
+    let id = &stack.account;
+    let whole = stack.bucket_arn(stack.bucket());
     let from = json!({"aws:SourceArn": stack.arn("logs", "*")});
-    let ours = [
+    [
         json!({
             "Sid": "AWSLogDeliveryWrite", "Effect": "Allow", "Principal": {"Service": DELIVERY},
             "Action": "s3:PutObject",
-            "Resource": [format!("{whole}/AWSLogs/{id}/*"), format!("{whole}/AWSLogs/aws-account-id={id}/*")],
+            "Resource": folders(account).map(|folder| format!("{whole}/{folder}/*")),
             "Condition": {
                 "StringEquals": {"aws:SourceAccount": id, "s3:x-amz-acl": "bucket-owner-full-control"},
                 "ArnLike": from,
@@ -153,11 +162,7 @@ fn with_delivery(account: &Account<'_>, policy: &Policy) -> String {
             "Resource": [whole, format!("{whole}/*")],
             "Condition": {"Bool": {"aws:SecureTransport": "false"}},
         }),
-    ];
-    let kept = policy.statements.iter().filter(|s| ours.iter().all(|own| own["Sid"] != s["Sid"]));
-    let statements: Vec<_> = kept.chain(&ours).collect();
-    let document = json!({"Version": "2012-10-17", "Statement": statements}).to_string();
-    command(&["aws", "s3api", "put-bucket-policy", "--bucket", bucket, "--policy", &document])
+    ]
 }
 
 fn encryption(account: &Account<'_>, found: &mut Findings) -> Result<(), Refused> {

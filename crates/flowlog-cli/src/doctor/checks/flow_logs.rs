@@ -280,16 +280,24 @@ fn kind_of(resource: &str) -> &'static str {
     }
 }
 
-/// The command that makes a flow log to S3, without the fields that want tags.
+/// The fields of infra/flow-logs.yaml (a test compares them), but for those that say which tags.
+const FIELDS: &str = "version account-id interface-id srcaddr dstaddr srcport dstport \
+    protocol packets bytes start end action log-status vpc-id subnet-id instance-id tcp-flags type \
+    pkt-srcaddr pkt-dstaddr region az-id pkt-src-aws-service pkt-dst-aws-service flow-direction \
+    traffic-path reject-reason resource-id encryption-status interface-type next-hop-interface-id \
+    next-hop-vpc-id next-hop-interface-type";
+/// The last one of the shorter set of fields.
+const LAST_OF_V5: &str = "traffic-path";
+
+/// The command that makes a flow log to S3.
 fn create_to_s3(account: &Account<'_>, resource: &str) -> String {
     let stack = &account.stack;
-    let format: Vec<_> = "version account-id interface-id srcaddr dstaddr srcport dstport protocol \
-        packets bytes start end action log-status vpc-id subnet-id instance-id tcp-flags type \
-        pkt-srcaddr pkt-dstaddr region az-id pkt-src-aws-service pkt-dst-aws-service flow-direction \
-        traffic-path reject-reason"
-        .split_whitespace()
-        .map(|name| format!("${{{name}}}"))
-        .collect();
+    let mut names: Vec<_> = FIELDS.split_whitespace().collect();
+    if stack.parameter("FieldSet") == "v5" {
+        let last = names.iter().position(|name| *name == LAST_OF_V5);
+        names.truncate(last.map_or(names.len(), |last| last + 1));
+    }
+    let format: Vec<_> = names.iter().map(|name| format!("${{{name}}}")).collect();
     let to = [
         "s3",
         "--log-destination",

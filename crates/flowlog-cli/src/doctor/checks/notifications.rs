@@ -94,11 +94,12 @@ fn announced(account: &Account<'_>, configuration: &Value, queue_arn: &str, foun
 }
 
 /// The command that puts ours into the configuration and leaves the rest as it is: the call replaces all
-/// of it.
+/// of it. Of what the queue hears already, only that goes which ours takes in.
 fn with_queue(bucket: &str, configuration: &Value, queue_arn: &str) -> String {
     let mut whole = configuration.as_object().cloned().unwrap_or_default();
     let mut queues = list_of(&configuration["QueueConfigurations"]).to_vec();
-    queues.retain(|c| text(&c["QueueArn"]) != queue_arn);
+    let apart = |other: &str| !other.starts_with(PREFIX) && !PREFIX.starts_with(other);
+    queues.retain(|c| text(&c["QueueArn"]) != queue_arn || apart(prefix(c)));
     queues.push(json!({
         "QueueArn": queue_arn,
         "Events": ["s3:ObjectCreated:*"],
@@ -160,17 +161,15 @@ fn admitted(account: &Account<'_>, queue: &Value, queue_arn: &str, found: &mut F
     if policy.allows(&wish) {
         return;
     }
-    let mut statements = policy.statements;
-    statements.push(json!({
+    let document = policy.with(vec![json!({
         "Sid": "LogBucketSends", "Effect": "Allow", "Principal": {"Service": "s3.amazonaws.com"},
         "Action": "sqs:SendMessage", "Resource": queue_arn,
         "Condition": {
             "StringEquals": {"aws:SourceAccount": account.stack.account},
             "ArnEquals": {"aws:SourceArn": bucket_arn},
         },
-    }));
-    let policy = json!({"Version": "2012-10-17", "Statement": statements}).to_string();
-    let attributes = json!({ "Policy": policy }).to_string();
+    })]);
+    let attributes = json!({ "Policy": document }).to_string();
     let url = account.stack.output("IngestQueueUrl");
     let words = ["aws", "sqs", "set-queue-attributes", "--queue-url", url];
     found.problem(

@@ -1,6 +1,6 @@
 //! What wakes the functions: the queue, the stream and the schedules.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::account::{Account, list_of, number, text};
 use super::super::cli::{Refused, command};
@@ -47,35 +47,46 @@ fn mapping(
     let mappings = list_of(&answer["EventSourceMappings"]);
     let one = mappings.iter().find(|mapping| text(&mapping["EventSourceArn"]) == source);
     if one.is_none() {
-        let mut words =
-            vec!["aws", "lambda", "create-event-source-mapping", "--function-name", function];
-        words.extend([
-            "--event-source-arn",
-            source,
-            "--function-response-types",
-            "ReportBatchItemFailures",
-        ]);
-        if source.contains(":dynamodb:") {
-            words.extend([
-                "--starting-position",
-                "TRIM_HORIZON",
-                "--bisect-batch-on-function-error",
-            ]);
-            words.extend([
-                "--maximum-retry-attempts",
-                "10",
-                "--maximum-record-age-in-seconds",
-                "3600",
-            ]);
-        } else {
-            words.extend(["--batch-size", "2"]);
-        }
-        found.problem(
-            format!("nothing wakes {function} for {called} ({source})"),
-            vec![command(&words)],
-        );
+        let mend = create(account, function, source)?;
+        found.problem(format!("nothing wakes {function} for {called} ({source})"), vec![mend]);
     }
     Ok(one.cloned())
+}
+
+/// The command that makes a mapping as the template does.
+fn create(account: &Account<'_>, function: &str, source: &str) -> Result<String, Refused> {
+    let words = ["aws", "lambda", "create-event-source-mapping", "--function-name", function];
+    let by_item = ["--function-response-types", "ReportBatchItemFailures"];
+    let common = [&words[..], &["--event-source-arn", source], &by_item].concat();
+    if !source.contains(":dynamodb:") {
+        let limit = Some(account.stack.parameter("ParserMaximumConcurrency"))
+            .filter(|limit| !limit.is_empty())
+            .unwrap_or("10");
+        let scaling = format!("MaximumConcurrency={limit}");
+        let rest = ["--batch-size", "2", "--scaling-config", &scaling];
+        return Ok(command(&[&common[..], &rest].concat()));
+    }
+    let failures = account.queue("AnomalyAlerterFailuresUrl")?;
+    let given_up = json!({"OnFailure": {"Destination": failures["QueueArn"]}}).to_string();
+    let pattern = json!({"dynamodb": {"NewImage": {"t": {"S": ["P"]}}}}).to_string();
+    let filter = json!({"Filters": [{"Pattern": pattern}]}).to_string();
+    let batches = ["--batch-size", "100", "--maximum-batching-window-in-seconds", "5"];
+    let patience = [
+        "--bisect-batch-on-function-error",
+        "--maximum-retry-attempts",
+        "10",
+        "--maximum-record-age-in-seconds",
+        "3600",
+    ];
+    let rest = [
+        "--starting-position",
+        "TRIM_HORIZON",
+        "--destination-config",
+        &given_up,
+        "--filter-criteria",
+        &filter,
+    ];
+    Ok(command(&[&common[..], &batches, &patience, &rest].concat()))
 }
 
 fn state(mapping: &Value, source: &str, function: &str, found: &mut Findings) {
@@ -95,6 +106,18 @@ fn state(mapping: &Value, source: &str, function: &str, found: &mut Findings) {
         found.problem(
             format!("Lambda says of the mapping from {source} to {function}: {result}"),
             vec![command(&["aws", "lambda", "get-event-source-mapping", "--uuid", id])],
+        );
+    }
+    // How AWS writes "without end".
+    if mapping["MaximumRecordAgeInSeconds"] == -1 {
+        let rest = ["--maximum-record-age-in-seconds", "3600", "--maximum-retry-attempts", "10"];
+        let mend = [&update[..], &rest, &["--bisect-batch-on-function-error"]].concat();
+        found.warning(
+            format!(
+                "a record of {source} that {function} cannot take is tried for as long as it lasts, and \
+                 all behind it wait"
+            ),
+            vec![command(&mend)],
         );
     }
     if !list_of(&mapping["FunctionResponseTypes"]).iter().any(|t| t == "ReportBatchItemFailures") {

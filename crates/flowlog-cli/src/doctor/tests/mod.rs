@@ -120,12 +120,43 @@ fn the_documentation_names_every_check() {
 }
 
 #[test]
+fn the_flow_logs_that_it_proposes_are_those_of_the_template() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/flow-logs.yaml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let sets: Vec<Vec<&str>> = text
+        .split(">-\n          ${version}")
+        .skip(1)
+        .map(|format| {
+            let format =
+                format.split("\n        - ").next().unwrap().split("\n      Tag").next().unwrap();
+            let names = format.split_whitespace().map(|f| f.trim_matches(['$', '{', '}']));
+            ["version"].into_iter().chain(names).filter(|name| !name.ends_with("-tag")).collect()
+        })
+        .collect();
+    let fields = |set: &str| {
+        let mut canned = Canned::healthy();
+        canned.of("ec2 describe-flow-logs")["FlowLogs"].as_array_mut().unwrap().remove(0);
+        let parameters =
+            &mut canned.of("cloudformation describe-stacks")["Stacks"][0]["Parameters"];
+        let set = json!({"ParameterKey": "FieldSet", "ParameterValue": set});
+        parameters.as_array_mut().unwrap().push(set);
+        let findings = canned.diagnose(&["flow-logs"]).unwrap().findings;
+        let mut lines = findings.iter().flat_map(|finding| &finding.mend);
+        let line = lines.find(|line| line.contains("--traffic-type ALL")).unwrap();
+        let (_, format) = line.split_once("--log-format '").unwrap();
+        let names = format.trim_end_matches('\'').split(' ');
+        names.map(|f| f.trim_matches(['$', '{', '}']).to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!([fields("v11"), fields("v5")].as_slice(), sets);
+}
+
+#[test]
 fn only_what_is_chosen_is_asked() {
     let canned = Canned::healthy();
     let diagnosis = canned.diagnose(&["tables", "alarms"]).unwrap();
     let checks: Vec<_> = diagnosis.findings.iter().map(|finding| finding.check).collect();
     assert_eq!(checks, ["tables", "alarms"]);
-    assert_eq!(canned.asked.into_inner().unwrap().len(), 8);
+    assert_eq!(canned.asked.into_inner().unwrap().len(), 10);
 }
 
 #[test]

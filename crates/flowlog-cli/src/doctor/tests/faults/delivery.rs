@@ -106,9 +106,17 @@ fn bucket() {
         "/Policy/Statement/0/Condition/StringEquals/aws:SourceAccount",
         json!("210987654321"),
     );
-    problem(other, check, "does not let delivery.logs", "put-bucket-policy");
+    // Somebody's own statement of that name stays, and so does everything else.
+    let mend = r#""Sid":"AWSLogDeliveryWrite2""#;
+    problem(other, check, "does not let delivery.logs", mend);
+    let other = set(
+        policy,
+        "/Policy/Statement/0/Condition/StringEquals/aws:SourceAccount",
+        json!("210987654321"),
+    );
+    problem(other, check, "does not let delivery.logs", r#""aws:SourceAccount":"210987654321""#);
     let anybody = set(policy, "/Policy/Statement/0/Condition", json!({}));
-    warning(anybody, check, "any account's name", "aws:SourceArn");
+    warning(anybody, check, "any account's name", r#"The statement "AWSLogDeliveryWrite" does"#);
     let deny = |canned: &mut Canned| {
         let statements = canned.of(policy)["Policy"]["Statement"].as_array_mut().unwrap();
         statements.push(json!({
@@ -123,7 +131,17 @@ fn bucket() {
         plain(canned);
         canned.set(policy, "/Policy/Statement/2/Condition", json!({}));
     };
-    warning(plain, check, "does not insist on TLS", "aws:SecureTransport");
+    warning(plain, check, "does not insist on TLS", r#""Sid":"DenyInsecureTransport2""#);
+    // Two things are lacking, and either command mends both: it sets the whole policy.
+    let mut canned = Canned::healthy();
+    let statements = canned.of(policy)["Policy"]["Statement"].as_array_mut().unwrap();
+    statements.truncate(1);
+    let found = canned.findings();
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert_eq!(found[0].mend, found[1].mend);
+    for name in ["AWSLogDeliveryWrite\"", "AWSLogDeliveryAclCheck\"", "DenyInsecureTransport\""] {
+        assert_eq!(found[0].mend[0].matches(name).count(), 1, "{name}");
+    }
     let lifecycle =
         refused("s3api get-bucket-lifecycle-configuration", "NoSuchLifecycleConfiguration");
     warning(lifecycle, check, "ever expires", r#"{"Days":90}"#);
@@ -156,6 +174,15 @@ fn notifications() {
     let narrow = json!([{"Name": "Prefix", "Value": "AWSLogs/123456789012/"}]);
     let narrow = set(NOTIFICATION, "/QueueConfigurations/0/Filter/Key/FilterRules", narrow);
     problem(narrow, check, "announces only some", r#""Value":"AWSLogs/""#);
+    let narrow = |canned: &mut Canned| {
+        let queues = canned.of(NOTIFICATION)["QueueConfigurations"].as_array_mut().unwrap();
+        let mut apart = queues[0].clone();
+        apart["Filter"]["Key"]["FilterRules"][0]["Value"] = json!("team/AWSLogs/");
+        queues.push(apart);
+        queues.remove(0);
+    };
+    // What the queue hears of another folder stays.
+    problem(narrow, check, "announces only some", "team/AWSLogs/");
     let events =
         set(NOTIFICATION, "/QueueConfigurations/0/Events", json!(["s3:ObjectCreated:Put"]));
     problem(events, check, "s3:ObjectCreated:Put", "s3:ObjectCreated:*");
@@ -175,7 +202,7 @@ fn notifications() {
         "/Attributes/Policy/Statement/0/Condition/ArnEquals/aws:SourceArn",
         json!("arn:aws:s3:::renamed"),
     );
-    problem(closed, check, "does not let the bucket send", "set-queue-attributes");
+    problem(closed, check, "does not let the bucket send", "LogBucketSends2");
     let silent = |canned: &mut Canned| {
         canned.of(OLD).as_object_mut().unwrap().remove("EventBridgeConfiguration");
     };

@@ -55,11 +55,19 @@ fn triggers() {
     let off = set(MAPPING, "/EventSourceMappings/0/State", json!("Disabled"));
     problem(off, check, "is Disabled", "update-event-source-mapping --uuid m-1 --enabled");
     let none = set(MAPPING, "/EventSourceMappings", json!([]));
-    problem(none, check, "nothing wakes parser", "create-event-source-mapping");
+    problem(none, check, "nothing wakes parser", "--scaling-config MaximumConcurrency=10");
     let stream =
         json!("arn:aws:dynamodb:us-east-1:123456789012:table/aggregates/stream/2026-10-31");
     let another = set(AGGREGATES, "/Table/LatestStreamArn", stream);
-    problem(another, check, "nothing wakes alerter", "--starting-position TRIM_HORIZON");
+    let failures =
+        r#"{"OnFailure":{"Destination":"arn:aws:sqs:us-east-1:123456789012:alerter-failures"}}"#;
+    problem(another, check, "nothing wakes alerter", failures);
+    let endless = set(
+        "lambda list-event-source-mappings --function-name alerter",
+        "/EventSourceMappings/0/MaximumRecordAgeInSeconds",
+        json!(-1),
+    );
+    warning(endless, check, "as long as it lasts", "--maximum-retry-attempts 10");
     let broken = set(
         "lambda list-event-source-mappings --function-name alerter",
         "/EventSourceMappings/0/LastProcessingResult",
@@ -243,7 +251,12 @@ fn topics_and_alarms() {
         canned.set(alarms, "/MetricAlarms/1/StateValue", json!("ALARM"));
         canned.of(alarms)["MetricAlarms"][1]["StateReason"] = json!("3 datapoints");
     };
-    problem(rings, "alarms", "flowlog-quarantine rings: 3 datapoints", "runbook.md, quarantine");
+    problem(
+        rings,
+        "alarms",
+        "flowlog-quarantine-s3-parser rings: 3 datapoints",
+        "# docs/runbook.md, quarantine",
+    );
     let off = set(alarms, "/MetricAlarms/0/ActionsEnabled", json!(false));
     warning(
         off,
@@ -251,5 +264,13 @@ fn topics_and_alarms() {
         "would tell nobody",
         "enable-alarm-actions --alarm-names flowlog-silence",
     );
-    problem(set(alarms, "/MetricAlarms", json!([])), "alarms", "are gone", "detect-stack-drift");
+    let again = "CreateObservability=yes";
+    let one = |canned: &mut Canned| {
+        canned.of(alarms)["MetricAlarms"].as_array_mut().unwrap().remove(0);
+    };
+    problem(one, "alarms", "of the stack are gone: flowlog-silence", again);
+    problem(set(alarms, "/MetricAlarms", json!([])), "alarms", "flowlog-silence, flowlog-q", again);
+    let resources = "cloudformation list-stack-resources --stack-name arn:";
+    let none = set(resources, "/StackResourceSummaries", json!([]));
+    problem(none, "alarms", "are gone: all", again);
 }

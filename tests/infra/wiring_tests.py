@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+"""What the templates say about one another: order, patience, formats, messages. Nothing is deployed; PyYAML is enough."""
+
+import re
+import unittest
+
+import counted
+from templates import ACCOUNT, all_templates, defaults, load, refusals, settle
+
+ROOT_TEMPLATE = "template.yaml"
+MEMBERS = ["210987654321", "310987654321"]
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
+
+
+def statements(resource):
+    return {s["Sid"]: s for s in resource["Properties"]["PolicyDocument"]["Statement"]}
+
+
+class Order(unittest.TestCase):
+    def setUp(self):
+        self.template = load(ROOT_TEMPLATE)
+        self.resources = self.template["Resources"]
+
+    def test_a_flow_log_finds_the_bucket_s_policy_and_the_subscription(self):
+        """Without the first AWS writes its own policy over ours; without the second the first records are lost."""
+        found = [r for r in self.resources.values() if r.get("Properties", {}).get("Location") == "infra/flow-logs.yaml"]
+        self.assertEqual(len(found), 3)
+        for resource in found:
+            self.assertLessEqual({"LogBucketPolicy", "RejectSubscription"}, set(resource["DependsOn"]))
+
+    def test_what_sends_a_probe_may_do_so_when_it_is_made(self):
+        self.assertIn("IngestQueuePolicy", listed(self.resources["LogBucket"]["DependsOn"]))
+        self.assertIn("RejectSubscriptionPermission", listed(self.resources["RejectSubscription"]["DependsOn"]))
+
+
+class Patience(unittest.TestCase):
+    def setUp(self):
+        self.resources = load(ROOT_TEMPLATE)["Resources"]
+
+    def test_a_message_stays_away_for_six_timeouts_of_its_function(self):
+        queues = 0
+        for function in self.resources.values():
+            if function["Type"] != "AWS::Serverless::Function":
+                continue
+            for event in function["Properties"].get("Events", {}).values():
+                if event["Type"] == "SQS":
+                    queue = self.resources[event["Properties"]["Queue"]["Fn::GetAtt"][0]]
+                    timeout = function["Properties"]["Timeout"]
+                    self.assertGreaterEqual(queue["Properties"]["VisibilityTimeout"], 6 * timeout)
+                    queues += 1
+        self.assertEqual(queues, 1)
+
+    def test_whatever_wakes_a_function_has_somewhere_to_give_up_to(self):
+        kept = {name for name, r in self.resources.items() if r["Type"] == "AWS::SQS::Queue" and "RedrivePolicy" not in r["Properties"]}
+        ways = set()
+        for name, function in self.resources.items():
+            if function["Type"] != "AWS::Serverless::Function":
+                continue
+            for event in function["Properties"].get("Events", {}).values():
+                properties = event["Properties"]
+                target = {
+                    "SQS": lambda p: self.resources[p["Queue"]["Fn::GetAtt"][0]]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"],
+                    "Schedule": lambda p: p["DeadLetterConfig"]["Arn"],
+                    "DynamoDB": lambda p: p["DestinationConfig"]["OnFailure"]["Destination"],
+                }[event["Type"]](properties)
+                self.assertIn(target["Fn::GetAtt"][0], kept, name)
+                ways.add(event["Type"])
+            if "EventInvokeConfig" in function["Properties"]:
+                target = function["Properties"]["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Destination"]
+                self.assertIn(target["Fn::GetAtt"][0], kept, name)
+                ways.add("async")
+        self.assertEqual(ways, {"SQS", "Schedule", "DynamoDB", "async"})
+
+    def test_who_gives_up_is_let_in_by_reference(self):
+        """Of a long stack's name only a part is in the names of its rules, so a pattern of names would not let them in."""
+        for policy, count in (("IngestDeadLettersPolicy", 2), ("AnomalyAlerterFailuresPolicy", 2)):
+            sources = statements(self.resources[policy])["RulesGiveUp"]["Condition"]["ArnEquals"]["aws:SourceArn"]
+            self.assertEqual(len(sources), count)
+            self.assertNotIn("Sub", str(sources))
+
+
+class Formats(unittest.TestCase):
+    """The fields of the flow logs are written down in three templates; they are one list."""
+
+    def setUp(self):
+        v11, v5 = load("infra/flow-logs.yaml")["Resources"]["All"]["Properties"]["LogFormat"]["Fn::If"][1:]
+        self.formats = {"v11": v11, "v5": v5}
+
+    def test_what_is_attached_writes_the_same_fields(self):
+        template = load("infra/attach.yaml")
+        self.assertEqual({name: s["S3"] for name, s in template["Mappings"]["Formats"].items()}, self.formats)
+        ours = load("infra/flow-logs.yaml")["Resources"]["All"]["Properties"]["TagFieldSpecifications"]["Fn::If"][1]
+        loop = template["Resources"]["Fn::ForEach::All"][2]["All&{Id}"]["Properties"]
+        self.assertEqual(loop["TagFieldSpecifications"]["Fn::If"], ["WithTags", ours, {"Ref": "AWS::NoValue"}])
+        self.assertEqual(loop["DestinationOptions"]["HiveCompatiblePartitions"], True)
+
+    def test_the_table_has_the_columns_in_their_order(self):
+        fields = re.findall(r"\$\{([a-z-]+)\}", self.formats["v11"])
+        table = load("infra/athena.yaml")["Resources"]["FlowLogs"]["Properties"]["TableInput"]
+        columns = [column["Name"] for column in table["StorageDescriptor"]["Columns"]]
+        self.assertEqual(columns, [field.replace("-", "_") for field in fields])
+        # The shorter set is the beginning of the longer one, so that its text reads as the same table.
+        self.assertTrue(self.formats["v11"].startswith(self.formats["v5"]))
+        partitions = {key["Name"] for key in table["PartitionKeys"]}
+        location = table["Parameters"]["storage.location.template"]["Fn::Sub"]
+        self.assertEqual(set(re.findall(r"\$\{!([a-z-]+)\}", location)), partitions)
+        for name in partitions:
+            self.assertIn(f"projection.{name}.type", table["Parameters"])
+        used = " ".join(
+            r["Properties"]["QueryString"]
+            for r in load("infra/athena.yaml")["Resources"].values()
+            if r["Type"] == "AWS::Athena::NamedQuery"
+        )
+        words = set(re.findall(r"\b[a-z_]+\b", re.sub(r"'[^']*'", "", used)))
+        self.assertGreater(len(words & set(columns)), 10)
+        self.assertLessEqual(words - set(columns) - partitions, {"flow_logs", "count", "sum", "min", "max", "records", "first", "last"})
+
+    def test_the_subscriber_and_the_flow_logs_are_given_one_format(self):
+        template = load(ROOT_TEMPLATE)
+        function = template["Resources"]["CwlSubscriberFunction"]["Properties"]["Environment"]["Variables"]
+        self.assertEqual(function["LOG_FORMAT"], {"Ref": "LogFormat"})
+        for name in ("FlowLogsA", "FlowLogsB", "FlowLogsC"):
+            self.assertEqual(template["Resources"][name]["Properties"]["Parameters"]["LogFormat"], {"Ref": "LogFormat"})
+        self.assertEqual(template["Parameters"]["LogFormat"]["Default"], load("infra/attach.yaml")["Parameters"]["LogFormat"]["Default"])
+
+
+class Members(unittest.TestCase):
+    """Other accounts deliver into the log bucket, and nobody else."""
+
+    def policy(self, path, resource, **parameters):
+        template = load(path)
+        values = {**{name: "x" for name in template["Parameters"]}, **defaults(template, parameters)}
+        properties = settle(template, values)["Resources"][resource]["Properties"]
+        return {s["Sid"]: s for s in (properties.get("PolicyDocument") or properties["KeyPolicy"])["Statement"]}
+
+    def test_members_are_admitted_to_bucket_and_key_under_the_same_conditions(self):
+        for path, resource in ((ROOT_TEMPLATE, "LogBucketPolicy"), ("infra/key.yaml", "Key")):
+            alone = self.policy(path, resource)
+            self.assertFalse([sid for sid in alone if sid.endswith("OfMembers")])
+            with_members = self.policy(path, resource, MemberAccounts=",".join(MEMBERS))
+            added = {sid: s for sid, s in with_members.items() if sid not in alone}
+            # What our own account may is not touched.
+            self.assertEqual({sid: with_members[sid] for sid in alone}, alone)
+            self.assertTrue(added)
+            for sid, statement in added.items():
+                own = alone[sid.removesuffix("OfMembers")]
+                self.assertEqual((statement["Principal"], statement["Action"]), (own["Principal"], own["Action"]))
+                self.assertEqual(statement["Condition"]["StringEquals"]["aws:SourceAccount"], {"Ref": "MemberAccounts"})
+                self.assertEqual(set(statement["Condition"]), set(own["Condition"]))
+                self.assertEqual(set(statement["Condition"]["StringEquals"]), set(own["Condition"]["StringEquals"]))
+                self.assertEqual(self.sources(statement), [f"arn:*:logs:*:{member}:*" for member in MEMBERS])
+
+    def sources(self, statement):
+        """Fn::Split of Fn::Sub of Fn::Join, as CloudFormation works it out."""
+        comma, sub = statement["Condition"]["ArnLike"]["aws:SourceArn"]["Fn::Split"]
+        text, names = sub["Fn::Sub"]
+        between, members = names["Members"]["Fn::Join"]
+        self.assertEqual(members, {"Ref": "MemberAccounts"})
+        return text.replace("${Members}", between.join(MEMBERS)).split(comma)
+
+
+class Refusals(unittest.TestCase):
+    """What cannot work is refused before anything is created, with a message that says what to change."""
+
+    def test_each_rule_speaks_of_the_parameters_that_are_wrong(self):
+        far = {"PeerVpcId": "vpc-0a1b2c3d"}
+        for path, wrong, names in (
+            (ROOT_TEMPLATE, {"VpcBCidr": "10.10.0.0/16"}, ["VpcACidr", "VpcBCidr"]),
+            (ROOT_TEMPLATE, {"CreateThirdVpc": "yes", "VpcCCidr": "10.20.0.0/16"}, ["VpcCCidr"]),
+            (ROOT_TEMPLATE, {"CreateThirdVpc": "yes", "CreatePeering": "no"}, ["CreateThirdVpc", "CreatePeering"]),
+            (ROOT_TEMPLATE, far, ["PeerVpcId", "PeerVpcCidr"]),
+            (ROOT_TEMPLATE, {**far, "PeerVpcCidr": "10.10.0.0/16"}, ["PeerVpcCidr", "VpcACidr"]),
+            (ROOT_TEMPLATE, {"PeerOwnerId": ACCOUNT}, ["PeerOwnerId", "PeerRoleArn"]),
+            (ROOT_TEMPLATE, {"ExistingBucketKeyArn": "arn:aws:kms:…"}, ["ExistingBucketKeyArn", "ExistingBucketName"]),
+            ("infra/network.yaml", {"VpcBCidr": "10.10.0.0/16"}, ["VpcACidr", "VpcBCidr"]),
+            ("infra/network.yaml", far, ["PeerVpcId", "PeerVpcCidr"]),
+            ("infra/network.yaml", {"PeerOwnerId": ACCOUNT}, ["PeerOwnerId", "PeerRoleArn"]),
+            ("infra/third-vpc.yaml", {"VpcACidr": "10.30.0.0/16", "VpcBCidr": "x"}, ["VpcCCidr", "VpcACidr"]),
+            ("infra/interface-endpoints.yaml", {}, ["SsmEndpoint", "SqsEndpoint"]),
+        ):
+            with self.subTest(path=path, wrong=wrong):
+                template = load(path)
+                (message,) = refusals(template, defaults(template, wrong))
+                for name in names:
+                    self.assertIn(name, message)
+        self.assertEqual(refusals(load(ROOT_TEMPLATE), defaults(load(ROOT_TEMPLATE))), [])
+
+    def test_every_rule_is_tried_above(self):
+        tried = {path for path in all_templates() if "Rules" in load(path)}
+        expected = {ROOT_TEMPLATE, *(f"infra/{n}.yaml" for n in ("network", "third-vpc", "interface-endpoints"))}
+        self.assertEqual(tried, expected)
+
+
+if __name__ == "__main__":
+    counted.main("__main__")
