@@ -4,7 +4,8 @@
 The database is the embedded one (dynoxide) in a process of its own, S3 and SNS are as small as they can be
 (tests/dev/services.py), and the queue's and the stream's pollers keep Lambda's rules (tests/dev/runtime_api.py): partial
 batch responses, bisection, attempts that run out. Between function and database stands a network that throttles and loses
-answers on command, and everything is killed at some time or other.
+answers on command, and everything is killed at some time or other. What every function calls meanwhile is recorded, and has to be
+what infra/permissions.json declares, which is what its role is granted.
 
     runtime.py --flowlog FLOWLOG --database DATABASE --functions FOLDER
 """
@@ -21,6 +22,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "dev"))
 import make_events
 from checks import Checks
 from emulator import exit_on_signals
+from recording import Recording, undeclared
 from runtime_api import Died, Function, FunctionError, notification, poll_queue, poll_stream, queue_event
 from services import ENVIRONMENT, Database, Faults, Objects, Topic
 from totals import generate, ledger, partials, truth_sums
@@ -41,14 +43,17 @@ class Ground:
         self.objects = Objects(objects)
         self.log_file = folder / "functions.log"
         self.log = self.log_file.open("wb")
+        self.recordings = []
 
     def database(self):
         return Database(self.options.database, self.folder / f"database-{next(self.numbers)}.db")
 
     def function(self, name, database_url, functions=None, **more):
+        recording = Recording(int(database_url.rsplit(":", 1)[1])).__enter__()
+        self.recordings.append((name, recording))
         environment = {
             **ENVIRONMENT,
-            "AWS_ENDPOINT_URL_DYNAMODB": database_url,
+            "AWS_ENDPOINT_URL_DYNAMODB": recording.url,
             "AWS_ENDPOINT_URL_S3": self.objects.url,
             "RUST_LOG": "info",
             **more,
@@ -62,8 +67,14 @@ class Ground:
         checks.equal(f"{what}: every delivery is done", states, {"D"})
 
     def finish(self, checks):
-        """After a failure, what the functions said."""
+        """What was called; after a failure, what the functions said."""
         self.log.close()
+        calls = {}
+        for name, recording in self.recordings:
+            recording.__exit__()
+            calls.setdefault(name, set()).update(recording.calls)
+        for name, called in sorted(calls.items()):
+            checks.equal(f"permissions: {name} calls what is declared, {len(called)} kinds", undeclared(name, called), [])
         if checks.failed:
             print("\n── the last lines of the functions")
             print(self.log_file.read_text(errors="replace")[-8000:])
