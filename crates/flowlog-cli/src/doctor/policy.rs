@@ -49,7 +49,9 @@ impl Policy {
         for mut statement in more {
             let name = text(&statement["Sid"]).to_owned();
             let taken = |name: &str| statements.iter().any(|s| text(&s["Sid"]) == name);
-            let free = (2..).map(|n| format!("{name}{n}")).find(|numbered| !taken(numbered));
+            // One more number than there are statements: not all of them can be taken.
+            let numbers = 2..statements.len() + 3;
+            let free = numbers.map(|n| format!("{name}{n}")).find(|numbered| !taken(numbered));
             if taken(&name) {
                 statement["Sid"] = free.into();
             }

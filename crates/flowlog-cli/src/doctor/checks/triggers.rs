@@ -70,7 +70,14 @@ fn create(account: &Account<'_>, function: &str, source: &str) -> Result<String,
     let given_up = json!({"OnFailure": {"Destination": failures["QueueArn"]}}).to_string();
     let pattern = json!({"dynamodb": {"NewImage": {"t": {"S": ["P"]}}}}).to_string();
     let filter = json!({"Filters": [{"Pattern": pattern}]}).to_string();
-    let batches = ["--batch-size", "100", "--maximum-batching-window-in-seconds", "5"];
+    let batches = [
+        "--batch-size",
+        "100",
+        "--maximum-batching-window-in-seconds",
+        "5",
+        "--parallelization-factor",
+        "10",
+    ];
     let patience = [
         "--bisect-batch-on-function-error",
         "--maximum-retry-attempts",
