@@ -9,20 +9,16 @@ import argparse
 import collections
 import csv
 import gzip
-import json
 import os
 import pathlib
 import random
 import statistics
-import subprocess
-import sys
 import tempfile
 
+import evaluate_days
+from evaluate_days import replay
+
 W = 300
-ATTACKS = ["port-scan", "reject-burst", "host-sweep", "brute-force", "slow-scan", "rejected-then-accepted", "egress-volume",
-           "misconfiguration", "lateral-movement", "asymmetric-path", "sensitive-port-exposed", "data-gap"]
-# Which generated days are used here; thresholds were chosen on seeds below 1000.
-FIRST_SEED = 1000
 
 
 # For whoever wants to be woken by the Internet: external scans and anomalies notify.
@@ -31,17 +27,6 @@ external = "notify"
 [rules.reject-anomaly]
 severity = "notify"
 """
-
-
-def replay(flowlog, *paths, rules=""):
-    with tempfile.NamedTemporaryFile("w", suffix=".toml") as file:
-        file.write(rules)
-        file.flush()
-        command = [flowlog, "replay", "--format", "json", "--rules", file.name, *map(str, paths)]
-        done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode not in (0, 1) or not done.stdout:
-        sys.exit(f"replay failed: {done.stderr}")
-    return json.loads(done.stdout)
 
 
 def rows(path):
@@ -207,108 +192,12 @@ def bursts(flowlog, data, seed):
     print(f"{found} of {planted} bursts found ({found / planted:.0%}).\n")
 
 
-def rewrite(quiet, folder, change):
-    """A copy of generated objects whose rows went through `change(row)`: the row, another one, or None."""
-    for path in sorted(quiet.rglob("*.log.gz")):
-        where = folder / path.relative_to(quiet)
-        where.parent.mkdir(parents=True, exist_ok=True)
-        with gzip.open(path, "rt") as lines:
-            fields = next(lines).split()
-            kept = [change(dict(zip(fields, line.split()))) for line in lines]
-        kept = [row for row in kept if row]
-        names = list(kept[0]) if kept else fields
-        with gzip.open(where, "wt") as out:
-            out.write(" ".join(names) + "\n")
-            out.writelines(" ".join(row.values()) + "\n" for row in kept)
-
-
-def silence(flowlog, quiet, folder, draw):
-    """One interface delivers nothing more for two hours, as if its flow log had been deleted."""
-    enis = sorted({row["interface-id"] for path in quiet.rglob("*.log.gz") for row in rows(path)})
-    first = min(int(row["start"]) for path in quiet.rglob("*.log.gz") for row in rows(path))
-    eni, begin = draw.choice(enis), first + draw.randrange(4 * 3600, 20 * 3600)
-    gone = lambda row: row["interface-id"] == eni and begin <= int(row["start"]) < begin + 7200
-    rewrite(quiet, folder, lambda row: None if gone(row) else row)
-    found = replay(flowlog, folder)["findings"]
-    return any(f["type"] == "data-gap" and f["interface_id"] == eni and begin - 600 <= f["window"] < begin + 7200 for f in found)
-
-
-def block_public_access(flowlog, quiet, folder, draw):
-    """For an hour VPC Block Public Access is what refuses strangers, and the format has the field that says so."""
-    first = min(int(row["start"]) for path in quiet.rglob("*.log.gz") for row in rows(path))
-    begin = first + draw.randrange(22 * 3600)
-    blocked = set()
-
-    def change(row):
-        stranger = row["action"] == "REJECT" and not row["srcaddr"].startswith("10.")
-        by = stranger and begin <= int(row["start"]) < begin + 3600
-        if by:
-            blocked.add(row["interface-id"])
-        return row | {"reject-reason": "BPA" if by else "-"}
-
-    rewrite(quiet, folder, change)
-    found = replay(flowlog, folder)["findings"]
-    told = {f["interface_id"] for f in found if f["type"] == "block-public-access" and begin - 300 <= f["window"] < begin + 3600}
-    return bool(blocked) and told == blocked
-
-
-def generated(flowlog, seeds):
-    print(f"### Generated days, seeds {FIRST_SEED} to {FIRST_SEED + seeds - 1}\n")
-    hits, misses = collections.Counter(), collections.Counter()
-    false, windows, busiest = collections.Counter(), 0.0, 0
-    for seed in range(FIRST_SEED, FIRST_SEED + seeds):
-        with tempfile.TemporaryDirectory() as folder:
-            quiet = pathlib.Path(folder) / "quiet"
-            subprocess.run([flowlog, "generate", "--seed", str(seed), "--minutes", "1440", "--rate", "60", "-o", str(quiet)],
-                           check=True, stdout=subprocess.DEVNULL)
-            got = replay(flowlog, quiet)
-            windows += got["interface_days"]
-            for name, rule in got["rules"].items():
-                false[name, "notified"] += rule["notify"] + rule["high"]
-                false[name, "noted"] += rule["noted"]
-            for plant in (silence, block_public_access):
-                name = plant.__name__.replace("_", "-")
-                hit = plant(flowlog, quiet, pathlib.Path(folder) / name, random.Random(seed))
-                (hits if hit else misses)[name] += 1
-            for group in (ATTACKS[:6], ATTACKS[6:]):
-                noisy = pathlib.Path(folder) / group[0]
-                planted = [arg for attack in group for arg in ("--attack", attack)]
-                subprocess.run([flowlog, "generate", "--seed", str(seed), "--minutes", "1440", "--rate", "60", "-o", str(noisy),
-                                *planted], check=True, stdout=subprocess.DEVNULL)
-                got, truth = replay(flowlog, noisy), json.loads((noisy / "truth.json").read_text())
-                busiest = max(busiest, got["busiest_day"])
-                for attack in truth["attacks"]:
-                    hit = any(found(f, attack) for f in got["findings"])
-                    (hits if hit else misses)[attack["kind"]] += 1
-    print("Planted besides what `flowlog generate` plants: silence (an interface's rows of two hours are taken out) and refusals by "
-          "Block Public Access. Every benign day has a few SKIPDATA rows, which are rightly noted as data-gap.\n")
-    print(f"False alarms on {windows:.0f} benign interface-days; busiest day with six attacks: {busiest} messages.\n")
-    print("| rule | notified | noted | per interface-day, notified |\n|---|---:|---:|---:|")
-    for name in sorted({name for name, _ in false}):
-        notified = false[name, "notified"]
-        print(f"| {name} | {notified} | {false[name, 'noted']} | {notified / windows:.4f} |")
-    print("\n| attack | planted | found | recall |\n|---|---:|---:|---:|")
-    for attack in [*ATTACKS, "silence", "block-public-access"]:
-        total = hits[attack] + misses[attack]
-        print(f"| {attack} | {total} | {hits[attack]} | {hits[attack] / total if total else 0:.2f} |")
-    print()
-
-
-def found(finding, attack):
-    """Whether a finding is this attack's: the rule it must lead to, in its time, by its source or at its place."""
-    if finding["type"] != attack["expected"]:
-        return False
-    if not attack["windows"] or finding["window"] < attack["windows"][0] or finding["window"] > attack["windows"][-1] + 3600:
-        return False
-    source = attack.get("source")
-    at_place = finding["interface_id"] in attack["interface_ids"]
-    return at_place or (source is not None and source in finding["sources"])
-
-
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("flowlog")
-    parser.add_argument("--seeds", type=int, default=100)
+    parser.add_argument("--seeds", type=int, default=100, help="how many generated days")
+    parser.add_argument("--first", type=int, default=evaluate_days.UNSEEN, help="the first of them")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
     args = parser.parse_args()
     data = os.environ.get("EVAL_DATA")
     if data and pathlib.Path(data).is_dir():
@@ -319,7 +208,7 @@ def main():
         bursts(args.flowlog, data, 1)
     else:
         print("SKIPPED: captures (EVAL_DATA names no folder with them)\n")
-    generated(args.flowlog, args.seeds)
+    evaluate_days.evaluate(args.flowlog, range(args.first, args.first + args.seeds), args.jobs)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use flowlog_aws::telemetry::Metric;
 use flowlog_cli::folder::FolderObjects;
-use flowlog_cli::generate::{self, Attack, FileFormat, Layout, Plan, Truth};
+use flowlog_cli::generate::{self, Attack, FileFormat, Layout, Plan, Truth, USUAL};
 use flowlog_core::decode::Limits;
 use flowlog_core::ingest::Ingestor;
 use flowlog_core::object::{Listing, ObjectError, ObjectHead, ObjectRef, Objects, Page};
@@ -44,7 +44,9 @@ pub(crate) fn generate_as(
 ) -> Day {
     let folder = tempfile::tempdir().unwrap();
     let attacks = attacks.to_vec();
-    let plan = Plan { seed, start: START, minutes, rate, format: Layout::V5, file_format, attacks };
+    let format = Layout::V5;
+    let intensity = USUAL;
+    let plan = Plan { seed, start: START, minutes, rate, format, file_format, attacks, intensity };
     let truth = generate::write(&plan, folder.path()).unwrap();
     Day { folder, truth }
 }

@@ -263,6 +263,9 @@ struct GenerateArgs {
     /// Plant an attack; may be given several times.
     #[arg(long, value_name = "ATTACK")]
     attack: Vec<Attack>,
+    /// How much of each attack: attempts, in per cent of what is usual for it (1 to 1000).
+    #[arg(long, value_name = "PERCENT", default_value_t = generate::USUAL)]
+    intensity: u32,
     /// Fields of the records.
     #[arg(long, default_value = "v5")]
     format: Layout,
@@ -408,6 +411,7 @@ fn run_generate(args: GenerateArgs) -> Fallible {
         format: args.format,
         file_format: args.file_format,
         attacks: args.attack,
+        intensity: args.intensity,
     };
     let truth = generate::write(&plan, &args.output)?;
     print(&format!(

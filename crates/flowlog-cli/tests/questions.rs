@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use flowlog_cli::embedded::{EmbeddedDb, Location};
-use flowlog_cli::generate::{self, Attack, FileFormat, Layout, Plan};
+use flowlog_cli::generate::{self, Attack, FileFormat, Layout, Plan, USUAL};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -33,7 +33,16 @@ fn day() -> TempDir {
     let file_format = FileFormat::PlainText;
     let format = Layout::V5;
     let start = 1_793_491_200;
-    let plan = Plan { seed: 4, start, minutes: 90, rate: 40, format, file_format, attacks };
+    let plan = Plan {
+        seed: 4,
+        start,
+        minutes: 90,
+        rate: 40,
+        format,
+        file_format,
+        attacks,
+        intensity: USUAL,
+    };
     generate::write(&plan, &folder.path().join("day")).unwrap();
     let ran =
         command(folder.path(), &["local", "day/AWSLogs", "--store", "s.db"]).output().unwrap();

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use flowlog_aws::{DynamoDbStore, Tables, sdk};
-use flowlog_cli::generate::{self, Attack, FileFormat, Layout, Plan, Truth};
+use flowlog_cli::generate::{self, Attack, FileFormat, Layout, Plan, Truth, USUAL};
 use flowlog_core::record::{BatchId, Source, Window};
 use flowlog_core::rollup::{ActionTotals, Mapping};
 use flowlog_core::store::memory::MemoryStore;
@@ -59,6 +59,7 @@ fn run(seed: u64, kills: u64) -> Result<String, Trouble> {
         format: Layout::V5,
         file_format: FileFormat::PlainText,
         attacks: Vec::<Attack>::new(),
+        intensity: USUAL,
     };
     let truth = generate::write(&plan, folder.path())?;
     let objects = folder.path().join("AWSLogs").to_string_lossy().into_owned();

@@ -55,11 +55,18 @@ pub enum Attack {
     SensitivePortExposed,
     /// AWS skips records of a database interface: three SKIPDATA rows.
     DataGap,
+    /// For two hours nothing is delivered of one interface, not even NODATA. Takes benign rows away.
+    Silence,
+    /// The same for VPC B as a whole, as if its flow log had been deleted.
+    SilentVpc,
+    /// For an hour VPC Block Public Access is what refuses strangers at the public interfaces, 150 to 250 more of them
+    /// than usual. Only the format `v8` says why a packet was refused.
+    BlockPublicAccess,
 }
 
 impl Attack {
     /// Every attack, in the order of a help text.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::PortScan,
         Self::RejectBurst,
         Self::HostSweep,
@@ -78,6 +85,9 @@ impl Attack {
         Self::TransitivePeering,
         Self::SensitivePortExposed,
         Self::DataGap,
+        Self::Silence,
+        Self::SilentVpc,
+        Self::BlockPublicAccess,
     ];
 
     /// The name, without parameters.
@@ -101,6 +111,9 @@ impl Attack {
             Self::TransitivePeering => "transitive-peering",
             Self::SensitivePortExposed => "sensitive-port-exposed",
             Self::DataGap => "data-gap",
+            Self::Silence => "silence",
+            Self::SilentVpc => "silent-vpc",
+            Self::BlockPublicAccess => "block-public-access",
         }
     }
 
@@ -113,6 +126,7 @@ impl Attack {
                 "east-west-reject"
             }
             Self::AnswerRefused => "asymmetric-path",
+            Self::Silence | Self::SilentVpc => "data-gap",
             Self::MissingRoute | Self::MissingReturnRoute | Self::TransitivePeering => "",
             other => other.name(),
         }
@@ -130,6 +144,9 @@ impl Attack {
             Self::SlowScan
             | Self::EgressVolume
             | Self::DataGap
+            | Self::Silence
+            | Self::SilentVpc
+            | Self::BlockPublicAccess
             | Self::MissingRoute
             | Self::MissingReturnRoute
             | Self::TransitivePeering => &[],
@@ -168,7 +185,8 @@ impl Attack {
             | Self::MissingRoute
             | Self::MissingReturnRoute
             | Self::TransitivePeering => 40,
-            Self::SlowScan => 180,
+            Self::BlockPublicAccess => 60,
+            Self::SlowScan | Self::Silence | Self::SilentVpc => 180,
         }
     }
 }

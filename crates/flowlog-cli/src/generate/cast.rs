@@ -4,8 +4,8 @@ use super::attack::Attack;
 use super::clock::{WINDOW, window_of};
 use super::draw::Draw;
 use super::network::{
-    APP_1, APP_2, Addr, BASTION, BATCH_1, CACHE_1, DB_1, EDGE_1, EXPOSED, Eni, GUARDED, WEB_1,
-    WEB_2,
+    APP_1, APP_2, Addr, BASTION, BATCH_1, CACHE_1, DB_1, DB_2, EDGE_1, EXPOSED, Eni, GUARDED,
+    NAT_A, NAT_B, STANDBY_B, WEB_1, WEB_2,
 };
 use super::noise::low_byte;
 use super::plan::Plan;
@@ -46,6 +46,10 @@ const SERVICES: [u16; 16] =
     [21, 22, 23, 25, 53, 79, 110, 135, 139, 143, 445, 993, 1_433, 3_306, 3_389, 5_900];
 /// What is open somewhere, so that a refusal there would contradict the rest of the traffic.
 const OPEN: [u16; 7] = [80, 443, 2_222, 5_432, 6_379, 8_080, 8_443];
+/// Seconds of traffic before and after a silence.
+const HEARD: i64 = 3_900;
+/// The interfaces of VPC B.
+const VPC_B: [Eni; 6] = [NAT_B, EDGE_1, BATCH_1, DB_1, DB_2, STANDBY_B];
 /// The attackers' own network: no client and no noise comes from there.
 const ATTACKERS: [u8; 2] = [185, 220];
 
@@ -60,6 +64,11 @@ impl Cast {
             _ => i64::from(plan.minutes) * 60 + plan.start,
         };
         cast.from = moment(plan, cast.lasts, unit, draw);
+        if matches!(attack, Attack::Silence | Attack::SilentVpc) {
+            // Who has been heard for an hour can fall silent, and somebody must be heard afterwards.
+            let latest = plan.end() - cast.lasts - HEARD;
+            cast.from = cast.from.min(latest).max(plan.start + HEARD);
+        }
         cast
     }
 
@@ -67,40 +76,50 @@ impl Cast {
         match attack {
             Attack::PortScan => {
                 let victim = draw.pick(&[APP_1, APP_2, WEB_1, WEB_2, CACHE_1]);
-                let ports = distinct_ports(draw.between(60, 120), draw);
+                let ports = distinct_ports(plan.scaled(draw.between(60, 120)), draw);
                 Self::of(Source::Inside(BATCH_1), &[victim], &ports, 285)
             }
-            Attack::HostSweep => Self::tour(&[draw.pick(&ADMIN_PORTS)], 2, 540, draw),
-            Attack::LateralMovement => Self::tour(&ADMIN_PORTS, 4, 900, draw),
+            Attack::HostSweep => Self::tour(&[draw.pick(&ADMIN_PORTS)], 2, 540, plan, draw),
+            Attack::LateralMovement => Self::tour(&ADMIN_PORTS, 4, 900, plan, draw),
             Attack::Misconfiguration => {
-                Self::of(Source::Inside(EDGE_1), &[CACHE_1], &[6_379], 2_400).times(80)
+                Self::of(Source::Inside(EDGE_1), &[CACHE_1], &[6_379], 2_400).times(plan.scaled(80))
             }
             Attack::EgressRefused => {
-                Self::of(Source::Inside(APP_1), &[CACHE_1], &[6_380], 2_400).times(80)
+                Self::of(Source::Inside(APP_1), &[CACHE_1], &[6_380], 2_400).times(plan.scaled(80))
             }
             Attack::AnswerRefused => {
-                Self::of(Source::Inside(APP_2), &[BATCH_1], &[9_443], 2_400).times(80)
+                Self::of(Source::Inside(APP_2), &[BATCH_1], &[9_443], 2_400).times(plan.scaled(80))
             }
             Attack::MissingRoute => {
-                Self::of(Source::Inside(BATCH_1), &[APP_1], &[8_444], 2_400).times(80)
+                Self::of(Source::Inside(BATCH_1), &[APP_1], &[8_444], 2_400).times(plan.scaled(80))
             }
             Attack::MissingReturnRoute => {
-                Self::of(Source::Inside(WEB_1), &[BATCH_1], &[8_445], 2_400).times(80)
+                Self::of(Source::Inside(WEB_1), &[BATCH_1], &[8_445], 2_400).times(plan.scaled(80))
             }
             Attack::TransitivePeering => {
-                Self::of(Source::Inside(BATCH_1), &[BATCH_1], &[5_433], 2_400).times(80)
+                Self::of(Source::Inside(BATCH_1), &[BATCH_1], &[5_433], 2_400)
+                    .times(plan.scaled(80))
             }
             Attack::AsymmetricPath => {
-                Self::of(Source::Inside(WEB_2), &[WEB_2], &[8_443], 240).times(24)
+                Self::of(Source::Inside(WEB_2), &[WEB_2], &[8_443], 240).times(plan.scaled(24))
             }
             Attack::EgressVolume => {
-                Self::of(Source::Inside(BASTION), &[BASTION], &[443], 1_200).times(240)
+                Self::of(Source::Inside(BASTION), &[BASTION], &[443], 1_200).times(plan.scaled(240))
             }
-            Attack::DataGap => Self::of(Source::Nobody, &[DB_1], &[], 180).times(3),
+            Attack::DataGap => Self::of(Source::Nobody, &[DB_1], &[], 180).times(plan.scaled(3)),
+            Attack::Silence => {
+                let speaking = [NAT_A, BASTION, WEB_1, WEB_2, APP_1, APP_2, CACHE_1, EDGE_1, DB_1];
+                Self::of(Source::Nobody, &[draw.pick(&speaking)], &[], silence(plan))
+            }
+            Attack::SilentVpc => Self::of(Source::Nobody, &VPC_B, &[], silence(plan)),
+            Attack::BlockPublicAccess => {
+                let crowd = Source::Crowd(draw.between(150, 250));
+                Self::of(crowd, &EXPOSED, &[443], 3_540).times(plan.scaled(draw.between(600, 900)))
+            }
             Attack::RejectBurst => {
                 let crowd = Source::Crowd(draw.between(150, 250));
                 Self::of(crowd, &[draw.pick(&EXPOSED)], &SERVICES, 240)
-                    .times(draw.between(600, 900))
+                    .times(plan.scaled(draw.between(600, 900)))
             }
             Attack::SourceFlood { sources } => {
                 let crowd = Source::Crowd(sources.into());
@@ -119,28 +138,30 @@ impl Cast {
         match attack {
             Attack::BruteForce => {
                 let lasts = draw.seconds(600, 1_200);
-                Self::of(source, &[BASTION], &[22], lasts).times(draw.between(60, 150))
+                Self::of(source, &[BASTION], &[22], lasts).times(plan.scaled(draw.between(60, 150)))
             }
             Attack::SlowScan => {
                 let lasts = i64::from(plan.minutes.min(24 * 60)) * 60 - 300;
                 // One every 200 s is well below what a window of 15 minutes notices.
                 let most = lasts.unsigned_abs() / 200;
-                let ports = distinct_ports(draw.between(24, 48).min(most), draw);
+                let ports = distinct_ports(plan.scaled(draw.between(24, 48)).min(most), draw);
                 Self::of(source, &EXPOSED, &ports, lasts)
             }
             // The last six steps are let in.
             Attack::RejectedThenAccepted => {
-                Self::of(source, &[BASTION], &distinct_ports(40, draw), 540).times(46)
+                let ports = distinct_ports(plan.scaled(40), draw);
+                Self::of(source, &[BASTION], &ports, 540).times(ports.len() as u64 + 6)
             }
-            _ => Self::of(source, &[EDGE_1], &[3_389], 600).times(12),
+            _ => Self::of(source, &[EDGE_1], &[3_389], 600).times(plan.scaled(12)),
         }
     }
 
     /// An internal host visits every other one, in rounds.
-    fn tour(ports: &[u16], rounds: u64, lasts: i64, draw: &mut Draw) -> Self {
+    fn tour(ports: &[u16], rounds: u64, lasts: i64, plan: &Plan, draw: &mut Draw) -> Self {
         let host = draw.pick(&[BATCH_1, APP_1]);
-        let others: Vec<Eni> = GUARDED.into_iter().filter(|eni| *eni != host).collect();
-        let steps = others.len() as u64 * rounds;
+        let mut others: Vec<Eni> = GUARDED.into_iter().filter(|eni| *eni != host).collect();
+        let steps = plan.scaled(others.len() as u64 * rounds);
+        others.truncate(usize::try_from(steps).unwrap_or(usize::MAX));
         Self::of(Source::Inside(host), &others, ports, lasts).times(steps)
     }
 
@@ -163,6 +184,12 @@ impl Cast {
             Source::Inside(_) | Source::Nobody => None,
         }
     }
+}
+
+/// How long a silence lasts; an hour is heard before and after it.
+fn silence(plan: &Plan) -> i64 {
+    let seconds = i64::try_from(plan.scaled(7_200)).unwrap_or(i64::MAX);
+    seconds.min(plan.end() - plan.start - 2 * HEARD)
 }
 
 /// A moment such that the whole attack lies in the recording and, where that is possible, inside one `unit`.

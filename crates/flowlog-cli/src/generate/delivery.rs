@@ -15,13 +15,32 @@ use jiff::tz::Offset;
 use super::clock::{WINDOW, window_of};
 use super::columns::Columns;
 use super::draw::hash;
-use super::network::{ACCOUNT, COUNT, Eni, Network, REGION};
+use super::network::{ACCOUNT, Addr, COUNT, Eni, Network, REGION};
 use super::plan::{FileFormat, GenerateError, Layout, Plan};
-use super::row::{Gap, Row, Scribe};
+use super::row::{Gap, Row, Scribe, Verdict};
 use super::truth::{ObjectTruth, Tally, Totals};
 
 /// Text collected before it goes through the compressor.
 const BUFFER: usize = 64 * 1024;
+
+/// What befalls every row of some interfaces for a time.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Spell {
+    pub(super) eni: Eni,
+    /// The first second, and the last.
+    pub(super) from: i64,
+    pub(super) to: i64,
+    pub(super) kind: SpellKind,
+}
+
+/// What befalls them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SpellKind {
+    /// Nothing is delivered.
+    Silent,
+    /// It is Block Public Access that refuses strangers.
+    Blocked,
+}
 
 /// The way from rows to objects.
 pub(super) struct Delivery<'a> {
@@ -37,6 +56,9 @@ pub(super) struct Delivery<'a> {
     tally: Tally,
     /// Who has reported in this capture window.
     reported: [bool; COUNT],
+    spells: Vec<Spell>,
+    /// Rows that a silence swallowed.
+    withheld: u64,
 }
 
 /// An object being written.
@@ -58,7 +80,12 @@ enum Stored {
 
 impl<'a> Delivery<'a> {
     /// Nothing is created before the first row.
-    pub(super) fn new(plan: &Plan, network: &'a Network, out: &'a Path) -> Self {
+    pub(super) fn new(
+        plan: &Plan,
+        network: &'a Network,
+        out: &'a Path,
+        spells: Vec<Spell>,
+    ) -> Self {
         Self {
             network,
             out,
@@ -70,6 +97,8 @@ impl<'a> Delivery<'a> {
             closed: Vec::new(),
             tally: Tally::new(plan),
             reported: [false; COUNT],
+            spells,
+            withheld: 0,
         }
     }
 
@@ -88,14 +117,27 @@ impl<'a> Delivery<'a> {
         self.reported.iter().map(|reported| u64::from(!reported)).sum()
     }
 
-    /// Rows so far.
+    /// Rows so far, with those that were withheld: who fills a budget does not fill it a second time.
     pub(super) fn rows(&self) -> u64 {
-        self.tally.totals.read
+        self.tally.totals.read + self.withheld
+    }
+
+    /// Whether an interface is under a spell.
+    fn befalls(&self, kind: SpellKind, eni: Eni, second: i64) -> bool {
+        let here = |s: &Spell| s.kind == kind && s.eni == eni && (s.from..=s.to).contains(&second);
+        self.spells.iter().any(here)
     }
 
     /// Delivers a record.
     pub(super) fn row(&mut self, row: &Row) -> Result<(), GenerateError> {
         self.reported[row.eni] = true;
+        if self.befalls(SpellKind::Silent, row.eni, row.start) {
+            self.withheld += 1;
+            return Ok(());
+        }
+        let stranger = row.verdict == Verdict::Reject && is_foreign(row.src);
+        let blocked = stranger && self.befalls(SpellKind::Blocked, row.eni, row.start);
+        let row = &Row { reason: if blocked { "BPA" } else { "-" }, ..*row };
         self.tally.add(row);
         let nth = self.object(row.eni, row.end)?;
         let object = &mut self.open[nth];
@@ -113,6 +155,10 @@ impl<'a> Delivery<'a> {
         to: i64,
     ) -> Result<(), GenerateError> {
         self.reported[eni] = true;
+        if self.befalls(SpellKind::Silent, eni, from) {
+            self.withheld += 1;
+            return Ok(());
+        }
         self.tally.totals.gap(gap);
         let nth = self.object(eni, to)?;
         let object = &mut self.open[nth];
@@ -155,6 +201,14 @@ impl<'a> Delivery<'a> {
         let counts = Totals::default();
         self.open.push(Object { flow_log, slot, key, path, text, stored, counts });
         Ok(self.open.len() - 1)
+    }
+}
+
+/// Not one of ours. Refusals inside are of IPv4.
+fn is_foreign(address: Addr) -> bool {
+    match address {
+        Addr::V4(bits) => bits >> 24 != 10,
+        Addr::V6(_) => true,
     }
 }
 

@@ -38,13 +38,14 @@ use std::fs;
 use std::path::Path;
 
 pub use attack::{Attack, UnknownName};
-pub use plan::{FileFormat, GenerateError, Layout, Plan};
+pub use plan::{FileFormat, GenerateError, Layout, Plan, USUAL};
 pub use truth::{AttackTruth, InterfaceName, InterfaceWindow, ObjectTruth, Sums, Totals, Truth};
 
 use benign::Benign;
 use clock::Clock;
 use delivery::Delivery;
 use network::Network;
+use plant::Planted;
 use wire::Wire;
 
 /// Writes the plan's objects and `truth.json` below `out`, and returns that truth.
@@ -58,7 +59,8 @@ pub fn write(plan: &Plan, out: &Path) -> Result<Truth, GenerateError> {
     truth::claim(plan, out)?;
 
     let network = Network::new();
-    let mut wire = Wire::new(&network, Delivery::new(plan, &network, out));
+    let spells = planted.iter().flat_map(Planted::spells).collect();
+    let mut wire = Wire::new(&network, Delivery::new(plan, &network, out, spells));
     let mut benign = Benign::new(plan);
     for window in Clock::new(plan) {
         wire.delivery.begin_window();

@@ -39,8 +39,21 @@ pub struct Plan {
     /// How the objects are stored.
     #[serde(skip_serializing_if = "FileFormat::is_plain_text")]
     pub file_format: FileFormat,
-    /// What is hidden in the traffic. Attacks leave the benign rows as they are.
+    /// What is hidden in the traffic. Attacks leave the benign rows as they are, but for those that say otherwise.
     pub attacks: Vec<Attack>,
+    /// How much of each attack there is, in per cent of what its description says.
+    #[serde(skip_serializing_if = "is_usual")]
+    pub intensity: u32,
+}
+
+/// The intensity of the descriptions.
+pub const USUAL: u32 = 100;
+/// The highest intensity.
+const MAX_INTENSITY: u32 = 1_000;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_usual(intensity: &u32) -> bool {
+    *intensity == USUAL
 }
 
 /// How objects are stored, by the names of a flow log's `DestinationOptions`.
@@ -93,11 +106,13 @@ pub enum Layout {
     V2,
     /// The default format, then every field of versions 3 to 5: 29 in all.
     V5,
+    /// The same, then `reject-reason`.
+    V8,
 }
 
 impl Layout {
     /// Every layout, in the order of a help text.
-    pub const ALL: [Self; 2] = [Self::V2, Self::V5];
+    pub const ALL: [Self; 3] = [Self::V2, Self::V5, Self::V8];
 
     /// The header line, without its line feed.
     pub fn header(self) -> &'static str {
@@ -111,6 +126,12 @@ impl Layout {
                  action log-status vpc-id subnet-id instance-id tcp-flags type pkt-srcaddr pkt-dstaddr region az-id \
                  sublocation-type sublocation-id pkt-src-aws-service pkt-dst-aws-service flow-direction traffic-path"
             }
+            Self::V8 => {
+                "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end \
+                 action log-status vpc-id subnet-id instance-id tcp-flags type pkt-srcaddr pkt-dstaddr region az-id \
+                 sublocation-type sublocation-id pkt-src-aws-service pkt-dst-aws-service flow-direction traffic-path \
+                 reject-reason"
+            }
         }
     }
 
@@ -118,6 +139,7 @@ impl Layout {
         match self {
             Self::V2 => "v2",
             Self::V5 => "v5",
+            Self::V8 => "v8",
         }
     }
 }
@@ -155,6 +177,9 @@ impl Plan {
         if !(MIN_RATE..=MAX_RATE).contains(&self.rate) {
             return Err(GenerateError::Rate(self.rate));
         }
+        if !(1..=MAX_INTENSITY).contains(&self.intensity) {
+            return Err(GenerateError::Intensity(self.intensity));
+        }
         Ok(())
     }
 
@@ -183,7 +208,15 @@ impl Plan {
         if self.file_format == FileFormat::Parquet {
             text.push_str(" parquet");
         }
+        if self.intensity != USUAL {
+            text = format!("{text} {}%", self.intensity);
+        }
         hash(text.as_bytes())
+    }
+
+    /// So many attempts of a description, at this plan's intensity; one at least.
+    pub(super) fn scaled(&self, attempts: u64) -> u64 {
+        (attempts * u64::from(self.intensity) / u64::from(USUAL)).max(1)
     }
 
     /// The second after the last one.
@@ -205,6 +238,9 @@ pub enum GenerateError {
     /// Too few records for the interfaces there are, or absurdly many.
     #[error("a rate of {0} records per minute is not between {MIN_RATE} and {MAX_RATE}")]
     Rate(u32),
+    /// No attack at all, or absurdly much.
+    #[error("an intensity of {0} % is not between 1 and {MAX_INTENSITY}")]
+    Intensity(u32),
     /// The attack takes longer than the recording.
     #[error("{attack} needs a recording of at least {needs} minutes")]
     TooShort {

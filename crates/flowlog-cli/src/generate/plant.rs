@@ -6,6 +6,7 @@
 use super::attack::Attack;
 use super::cast::{Cast, Source, attacker, windows_between};
 use super::clock::CaptureWindow;
+use super::delivery::{Spell, SpellKind};
 use super::draw::Draw;
 use super::network::{Addr, EDGE_1, Eni, Network, THIRD_VPC};
 use super::plan::{GenerateError, Plan};
@@ -42,6 +43,18 @@ impl Planted {
         let cast = Cast::new(attack, plan, &mut draw);
         let drops = [attacker(&mut draw), attacker(&mut draw), attacker(&mut draw)];
         Self { attack, cast, draw, next: 0, rows: 0, seen: None, drops }
+    }
+
+    /// What befalls the rows of everybody else.
+    pub(super) fn spells(&self) -> Vec<Spell> {
+        let kind = match self.attack {
+            Attack::Silence | Attack::SilentVpc => SpellKind::Silent,
+            Attack::BlockPublicAccess => SpellKind::Blocked,
+            _ => return Vec::new(),
+        };
+        let (from, to) = (self.cast.from, self.cast.from + self.cast.lasts);
+        let victims = self.cast.victims.iter();
+        victims.map(|eni| Spell { eni: *eni, from, to, kind }).collect()
     }
 
     /// Plays the steps that fall into this window.
@@ -243,7 +256,8 @@ impl Planted {
             Source::Nobody => 0,
             Source::Inside(_) | Source::Outside(_) => 1,
         };
-        let (start, end) = self.seen.unwrap_or((self.cast.from, self.cast.from));
+        // A silence has no records; it lasts all the same.
+        let (start, end) = self.seen.unwrap_or((self.cast.from, self.cast.from + self.cast.lasts));
         let only = <[String; 1]>::try_from(interface_ids.clone()).ok();
         AttackTruth {
             kind: self.attack.name(),

@@ -63,6 +63,8 @@ pub(super) struct Row {
     pub(super) src_service: &'static str,
     /// The AWS service behind the packet's destination, or `-`.
     pub(super) dst_service: &'static str,
+    /// Why it was refused, or `-`.
+    pub(super) reason: &'static str,
 }
 
 /// The parts of a row that depend on the interface alone, rendered once.
@@ -83,6 +85,7 @@ impl Scribe {
         let version = match layout {
             Layout::V2 => 2,
             Layout::V5 => 5,
+            Layout::V8 => 8,
         };
         let mut scribe = Self { layout, heads: Vec::new(), places: Vec::new(), zones: Vec::new() };
         for at in &network.interfaces {
@@ -119,8 +122,12 @@ impl Scribe {
             Verdict::Accept => b" ACCEPT OK",
             Verdict::Reject => b" REJECT OK",
         });
-        if self.layout == Layout::V5 {
+        if self.layout != Layout::V2 {
             self.details(row, out);
+        }
+        if self.layout == Layout::V8 {
+            out.push(b' ');
+            out.extend_from_slice(row.reason.as_bytes());
         }
         out.push(b'\n');
     }
@@ -159,11 +166,14 @@ impl Scribe {
             Gap::NoData => b" - NODATA",
             Gap::SkipData => b" - SKIPDATA",
         });
-        if self.layout == Layout::V5 {
+        if self.layout != Layout::V2 {
             out.extend_from_slice(&self.places[eni]);
             out.extend_from_slice(b"- - - -");
             out.extend_from_slice(&self.zones[eni]);
             out.extend_from_slice(b"- - - -");
+        }
+        if self.layout == Layout::V8 {
+            out.extend_from_slice(b" -");
         }
         out.push(b'\n');
     }

@@ -283,5 +283,6 @@ fn row(eni: Eni, src: Addr, dst: Addr, flow: &Flow, traffic_path: u8) -> Row {
         traffic_path,
         src_service: "-",
         dst_service: "-",
+        reason: "-",
     }
 }

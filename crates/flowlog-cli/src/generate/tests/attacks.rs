@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::{Attack, AttackTruth, Layout, Plan};
+use super::super::{Attack, AttackTruth, Layout, Plan, USUAL};
 use super::reading::{Line, Recording, most_distinct};
 use super::{generate, plan};
 
@@ -236,6 +236,70 @@ fn packets_end_where_the_misconfiguration_says() {
             ];
             let found = found.map(|(c, way)| (count(c, way, false), count(c, way, true)));
             assert_eq!(found, legs, "{attack}, seed {seed}");
+        }
+    }
+}
+
+/// A day under the spell of an attack, and the rows of its victims while it lasts, with and without it.
+fn under(attack: Attack, seed: u64, format: Layout) -> (AttackTruth, Vec<String>, Vec<String>) {
+    let plan = Plan { attacks: vec![attack], format, ..plan(seed, 300, 60) };
+    let (truth, recording) = generate(&plan);
+    let (_, quiet) = generate(&Plan { attacks: Vec::new(), ..plan });
+    let found = truth.attacks[0].clone();
+    let rows = |recording: &Recording| {
+        at_victims(&found, recording).iter().map(|line| line.fields.join(" ")).collect()
+    };
+    let (with, without) = (rows(&recording), rows(&quiet));
+    (found, with, without)
+}
+
+#[test]
+fn silences() {
+    for seed in 0..6 {
+        for (attack, victims) in [(Attack::Silence, 1), (Attack::SilentVpc, 6)] {
+            let (found, with, without) = under(attack, seed, Layout::V2);
+            assert_eq!((with.len(), found.rows, found.interface_ids.len()), (0, 0, victims));
+            assert!(without.len() > 40, "{}", without.len());
+            assert!(found.end - found.start == 7_200 && found.windows.len() >= 24);
+        }
+    }
+}
+
+#[test]
+fn block_public_access() {
+    for seed in 0..6 {
+        let (found, with, without) = under(Attack::BlockPublicAccess, seed, Layout::V8);
+        let blocked = with.iter().filter(|row| row.ends_with(" BPA"));
+        assert!(blocked.clone().all(|row| row.contains(" REJECT ")));
+        assert!(blocked.count() as u64 >= found.rows && found.rows >= 600);
+        let others = with.iter().filter(|row| row.contains(" REJECT ") && !row.ends_with(" BPA"));
+        let of_strangers = others.filter(|row| !row.split(' ').nth(3).unwrap().starts_with("10."));
+        assert_eq!(of_strangers.count(), 0, "all of it is refused for one reason");
+        assert!(without.iter().all(|row| row.ends_with(" -")));
+        let accepted = |rows: &[String]| rows.iter().filter(|r| r.contains(" ACCEPT ")).count();
+        assert_eq!(accepted(&with), accepted(&without), "the rest goes on");
+    }
+}
+
+#[test]
+fn intensity_is_how_many_attempts_there_are() {
+    for attack in Attack::ALL {
+        let attempts = |intensity| {
+            let plan = Plan { attacks: vec![attack], intensity, ..plan(3, 600, 60) };
+            let found = generate(&plan).0.attacks.remove(0);
+            (found.rows.max(1), found.end - found.start)
+        };
+        let [weak, usual, strong] = [30, USUAL, 300].map(attempts);
+        match attack {
+            Attack::SourceFlood { .. } => assert_eq!(weak, usual, "it has a number of its own"),
+            Attack::Silence | Attack::SilentVpc => {
+                assert_eq!([weak.1, usual.1, strong.1], [2_160, 7_200, 21_600]);
+            }
+            _ => {
+                let times = |more: (u64, i64), less: (u64, i64)| more.0 * 10 / less.0;
+                assert!((20..=60).contains(&times(usual, weak)), "{attack} {weak:?} {usual:?}");
+                assert!((19..=31).contains(&times(strong, usual)), "{attack} {usual:?} {strong:?}");
+            }
         }
     }
 }
