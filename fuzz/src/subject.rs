@@ -1,7 +1,7 @@
 //! What people and programs are sent about a finding with anything in it.
 
 use flowlog_core::alert::{Alert, AlertKey, Decision, Policy, decide, render};
-use flowlog_core::detect::{Cause, Finding, Rule, Severity, Target, Why};
+use flowlog_core::detect::{Cause, Finding, Identity, Parties, Rule, Severity, Target, Why};
 use flowlog_core::record::{Action, Address, Window};
 use flowlog_core::rollup::{About, Evidence};
 
@@ -93,7 +93,23 @@ fn finding(bytes: &mut &[u8]) -> Finding {
             skipdata: numbers % 2,
             records: vec![row; records],
         },
+        parties: Parties {
+            place: identity(part()),
+            source: identity(part()),
+            target: identity(part()),
+        },
     }
+}
+
+/// One whose every name is this text; nobody for an empty one.
+fn identity(text: String) -> Option<Identity> {
+    (!text.is_empty()).then(|| Identity {
+        interface_id: text.clone(),
+        instance_id: if text.len() % 2 == 0 { text.clone() } else { String::new() },
+        name: if text.len() % 3 == 0 { text.clone() } else { String::new() },
+        owner: text.clone(),
+        description: text,
+    })
 }
 
 const CAUSES: [Cause; 12] = [

@@ -13,15 +13,15 @@ import sys
 import tempfile
 
 UNSEEN = 2000
-# Attempts, in per cent of what `flowlog help generate` and generate/attack.rs say of each.
+# Attempts, in per cent of what generate/attack.rs says of each; only every fourth seed has the unusual ones.
 INTENSITIES = (30, 100, 300)
-# What is planted into one day together. A silence takes the rows of others away, so it has a day of its own.
+# What is planted together, and in how many minutes of traffic. A silence takes the rows of others away, so it is alone.
 DAYS = (
-    ("port-scan", "reject-burst", "host-sweep", "brute-force", "slow-scan", "rejected-then-accepted"),
-    ("egress-volume", "misconfiguration", "lateral-movement", "asymmetric-path", "sensitive-port-exposed", "data-gap"),
-    ("egress-refused", "answer-refused", "block-public-access", "missing-route", "missing-return-route", "transitive-peering"),
-    ("silence",),
-    ("silent-vpc",),
+    (1440, "port-scan", "reject-burst", "host-sweep", "brute-force", "slow-scan", "rejected-then-accepted"),
+    (1440, "egress-volume", "misconfiguration", "lateral-movement", "asymmetric-path", "sensitive-port-exposed", "data-gap"),
+    (720, "egress-refused", "answer-refused", "block-public-access", "missing-route", "missing-return-route", "transitive-peering"),
+    (420, "silence"),
+    (420, "silent-vpc"),
 )
 # Packets that get lost between two interfaces leave no refusal, so no rule speaks: `flowlog why` is asked instead.
 LOST = {
@@ -45,9 +45,9 @@ def replay(flowlog, *paths, rules=""):
     return json.loads(done.stdout)
 
 
-def generate(flowlog, seed, folder, attacks=(), intensity=100):
-    """A day of objects below `folder`, and the truth about it."""
-    command = [flowlog, "generate", "--seed", str(seed), "--minutes", "1440", "--rate", "60", "--format", "v8",
+def generate(flowlog, seed, folder, minutes=1440, attacks=(), intensity=100):
+    """Objects below `folder`, and the truth about them."""
+    command = [flowlog, "generate", "--seed", str(seed), "--minutes", str(minutes), "--rate", "60", "--format", "v8",
                "--intensity", str(intensity), "-o", str(folder)]
     subprocess.run([*command, *(arg for attack in attacks for arg in ("--attack", attack))], check=True,
                    stdout=subprocess.DEVNULL)
@@ -96,10 +96,10 @@ def one_seed(flowlog, seed):
             counts["false", name, "notified"] += rule["notify"] + rule["high"]
             counts["false", name, "noted"] += rule["noted"]
         busiest = got["busiest_day"]
-        for intensity in INTENSITIES:
-            for attacks in DAYS:
+        for intensity in INTENSITIES if seed % 4 == 0 else (100,):
+            for minutes, *attacks in DAYS:
                 day = folder / f"{attacks[0]}-{intensity}"
-                truth = generate(flowlog, seed, day, attacks, intensity)
+                truth = generate(flowlog, seed, day, minutes, attacks, intensity)
                 got = replay(flowlog, day)
                 busiest = max(busiest, got["busiest_day"])
                 vpcs = {name["interface_id"]: name["vpc_id"] for name in truth["names"]}
@@ -145,7 +145,7 @@ def evaluate(flowlog, seeds, jobs):
     columns = " | ".join(f"{intensity} %" for intensity in INTENSITIES)
     print(f"| planted | {columns} | 100 %, first six hours | 100 %, later | 100 %, notified |")
     print("|---|" + "---:|" * (len(INTENSITIES) + 3))
-    for kind in (kind for day in DAYS for kind in day):
+    for kind in (kind for _, *day in DAYS for kind in day):
         cells = [recall(counts, kind, i, "cold", "known") for i in INTENSITIES]
         cells += [recall(counts, kind, 100, "cold"), recall(counts, kind, 100, "known")]
         cells.append("by `why`" if kind in LOST else recall(counts, kind, 100, "woke"))

@@ -22,6 +22,7 @@ fn alerter(store: MemoryStore) -> App<MemoryStore, Inbox> {
     App {
         store,
         notifier: Inbox::default(),
+        directory: None,
         rules: RefCell::new(RuleSet::default()),
         rules_text: None,
         policy: Policy { stale_after: None, ..Policy::default() },

@@ -30,6 +30,7 @@ fn alerter(store: MemoryStore, clock: Clock) -> App<MemoryStore, Nobody> {
     App {
         store,
         notifier: Nobody,
+        directory: None,
         rules: RefCell::new(RuleSet::default()),
         rules_text: None,
         policy: Policy::default(),

@@ -173,6 +173,7 @@ async fn the_stream_rings_and_a_person_is_told_once() {
     let app = alerter::App {
         store: ingested.store,
         notifier: Inbox::default(),
+        directory: None,
         rules: RefCell::new(RuleSet::default()),
         rules_text: None,
         policy: Policy { stale_after: None, ..Policy::default() },

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use flowlog_core::alert::{
     Alert, AlertKey, Decision, Digest, Policy, decide, render, render_digest, render_test,
 };
-use flowlog_core::detect::{Cause, Finding, Rule, Severity, Target, Why};
+use flowlog_core::detect::{Cause, Finding, Identity, Parties, Rule, Severity, Target, Why};
 use flowlog_core::record::{Action, Address, Window};
 use flowlog_core::rollup::{About, Evidence};
 
@@ -54,6 +54,10 @@ fn finding(rule: Rule, severity: Severity, source: Option<&str>, host: &str) -> 
             rejected: 3,
             skipdata: 0,
             records: vec![record],
+        },
+        parties: Parties {
+            source: Some(Identity { name: "batch-1".to_owned(), ..Identity::default() }),
+            ..Parties::default()
         },
     }
 }

@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use flowlog_aws::{DynamoDbStore, S3Objects, SnsNotifier, sdk};
+use flowlog_aws::{DynamoDbStore, Ec2Directory, S3Objects, SnsNotifier, sdk};
 use flowlog_cli::embedded::{EmbeddedDb, Location};
 use flowlog_core::alert::Policy;
 use flowlog_core::decode::Limits;
@@ -133,6 +133,7 @@ async fn the_alerter_calls_what_is_declared() {
     let app = flowlog_anomaly_alerter::App {
         store,
         notifier: SnsNotifier::new(&config, "arn:aws:sns:us-east-1:123456789012:alerts".to_owned()),
+        directory: Some(Box::new(Ec2Directory::new(&config))),
         rules: RefCell::new(RuleSet::default()),
         rules_text: None,
         policy: Policy { stale_after: None, ..Policy::default() },

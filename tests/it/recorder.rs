@@ -1,7 +1,7 @@
 //! A server on loopback that writes down which actions of AWS are called, on what.
 //!
 //! DynamoDB's requests go on to the embedded database and come back with its answers; S3 has the
-//! objects it is given, SNS takes everything. What is noted is what IAM would be asked: the action,
+//! objects it is given, SNS takes everything, EC2 knows one interface. What is noted is what IAM would be asked: the action,
 //! and the table and the first letters of the partition key, or the bucket.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,7 +12,8 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
 
-/// Resource → actions. A resource is `FlowAggregates`, `FlowControl`, `objects` or `topic`.
+/// Resource → actions. A resource is `FlowAggregates`, `FlowControl`, `objects`, `topic` or
+/// `network interfaces`.
 pub(crate) type Calls = BTreeMap<String, BTreeSet<String>>;
 
 #[derive(Default)]
@@ -144,6 +145,10 @@ fn answer(
     if request.method == "POST" {
         let form = String::from_utf8_lossy(&request.body);
         let action = form.split('&').find_map(|p| p.strip_prefix("Action=")).unwrap();
+        if form.contains("Version=2016-11-15") {
+            note("network interfaces", format!("ec2:{action}"));
+            return response(200, &[("content-type", "text/xml")], INTERFACE.as_bytes(), true);
+        }
         note("topic", format!("sns:{action}"));
         let body = "<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>";
         return response(200, &[("content-type", "text/xml")], body.as_bytes(), true);
@@ -171,6 +176,10 @@ fn answer(
     let body = "<Error><Code>NoSuchKey</Code><Message>gone</Message></Error>";
     response(404, &[("content-type", "application/xml")], body.as_bytes(), whole)
 }
+
+/// EC2's answer: an interface of an instance, whose tags are asked for next.
+const INTERFACE: &str = "<R><networkInterfaceSet><item><networkInterfaceId>eni-1</networkInterfaceId>\
+    <attachment><instanceId>i-1</instanceId></attachment></item></networkInterfaceSet></R>";
 
 /// The tables that a request names.
 fn tables(body: &Value) -> Vec<String> {

@@ -8,6 +8,7 @@
 //! | `ALERT_COOLDOWN_SECONDS` | 3600 | the same alert is not repeated for so long |
 //! | `ALERT_BUDGET_PER_HOUR` | 20 | notifications per hour; a quarter is kept for high severity |
 //! | `ALERT_CHAT` | `no` | `yes`: HTTPS subscribers are a chat, and get its custom notifications |
+//! | `ALERT_NAMES` | `no` | `yes`: EC2 is asked who interfaces and addresses are |
 //! | `RULES` | – | a rules file (TOML); without it the one that `flowlog rules put` stored |
 
 use flowlog_aws::Tables;
@@ -24,6 +25,8 @@ pub struct Config {
     pub policy: Policy,
     /// HTTPS subscribers are a chat.
     pub chat: bool,
+    /// EC2 may be asked for names.
+    pub names: bool,
     /// A rules file.
     pub rules: Option<String>,
 }
@@ -63,6 +66,7 @@ impl Config {
                 ..Policy::default()
             },
             chat: lookup("ALERT_CHAT").is_some_and(|text| text == "yes"),
+            names: lookup("ALERT_NAMES").is_some_and(|text| text == "yes"),
             rules: lookup("RULES").filter(|text| !text.trim().is_empty()),
         })
     }
@@ -83,7 +87,8 @@ mod tests {
         assert_eq!((config.policy.cooldown, config.policy.budget_per_hour), (60, 20));
         assert_eq!(config.topic_arn, "topic_arn");
         assert_eq!(config.policy.reserved_for_high, 5);
-        assert_eq!((config.chat, config.rules.as_deref()), (false, Some("rules")));
+        assert_eq!((config.chat, config.names), (false, false));
+        assert_eq!(config.rules.as_deref(), Some("rules"));
         assert_eq!(
             Config::from_lookup(&|_| Some("-1".to_owned())).unwrap_err(),
             ConfigError::Number("ALERT_BUDGET_PER_HOUR", "-1".to_owned())

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use aws_lambda_events::dynamodb::Event as StreamEvent;
 use flowlog_aws::deadline::Deadline;
 use flowlog_aws::telemetry::Metric;
-use flowlog_core::alert::{Notifier, Raised, STATE_TTL, raise};
-use flowlog_core::detect::{Baseline, Finding, History, Known, OPEN, Rules};
+use flowlog_core::alert::{Notifier, Raised, STATE_TTL, identify, raise};
+use flowlog_core::detect::{Baseline, Finding, History, Known, OPEN, Rules, Severity};
 use flowlog_core::record::{Source, Window};
 use flowlog_core::store::reader::history;
 use flowlog_core::store::{
@@ -145,7 +145,12 @@ pub(crate) async fn raise_all<S: AlertStore, N: Notifier>(
     now: Option<i64>,
 ) -> Result<Vec<Sent>, HandlerError> {
     let mut sent = Vec::with_capacity(findings.len());
-    for finding in findings {
+    for mut finding in findings {
+        if finding.severity >= Severity::Notify
+            && let Some(directory) = &app.directory
+        {
+            identify(&mut finding, directory.as_ref()).await;
+        }
         let now = now.unwrap_or_else(|| app.clock.of(finding.window.end()));
         let raised = raise(&app.store, &app.notifier, &app.policy, &finding, now).await?;
         report(app, &finding, raised);

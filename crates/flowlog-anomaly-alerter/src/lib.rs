@@ -21,7 +21,7 @@ pub use schedule::{schedule, tidy};
 use std::cell::{Cell, RefCell};
 
 use flowlog_aws::telemetry::Metric;
-use flowlog_core::alert::Policy;
+use flowlog_core::alert::{Directory, Policy};
 use flowlog_core::detect::RuleSet;
 
 /// What the handler works with: the ports it was granted, and its settings.
@@ -31,6 +31,8 @@ pub struct App<S, N> {
     pub store: S,
     /// Where notifications go.
     pub notifier: N,
+    /// Who knows the names of interfaces; without it people get ids.
+    pub directory: Option<Box<dyn Directory>>,
     /// The rules, thresholds and exceptions in force.
     pub rules: RefCell<RuleSet>,
     /// A rules file given by configuration; without it, the stored one is used.

@@ -3,7 +3,8 @@
 use std::cell::RefCell;
 
 use flowlog_anomaly_alerter::{App, Clock, Config, handle};
-use flowlog_aws::{DynamoDbStore, SnsNotifier, env, sdk, telemetry};
+use flowlog_aws::{DynamoDbStore, Ec2Directory, SnsNotifier, env, sdk, telemetry};
+use flowlog_core::alert::Directory;
 use flowlog_core::detect::RuleSet;
 use lambda_runtime::{Error, run, service_fn};
 
@@ -15,6 +16,7 @@ async fn main() -> Result<(), Error> {
     let app = App {
         store: DynamoDbStore::new(&sdk, config.tables),
         notifier: SnsNotifier::new(&sdk, config.topic_arn).chat(config.chat),
+        directory: config.names.then(|| Box::new(Ec2Directory::new(&sdk)) as Box<dyn Directory>),
         rules: RefCell::new(RuleSet::default()),
         rules_text: config.rules,
         policy: config.policy,

@@ -8,6 +8,7 @@ mod backoff;
 pub mod capacity;
 pub mod deadline;
 pub mod dynamodb;
+pub mod ec2;
 pub mod env;
 mod error;
 mod items;
@@ -22,6 +23,7 @@ pub mod streams;
 pub mod telemetry;
 
 pub use dynamodb::{DynamoDbStore, Tables};
+pub use ec2::Ec2Directory;
 pub use error::CallError;
 pub use s3::S3Objects;
 pub use sns::SnsNotifier;

@@ -24,9 +24,10 @@ const ATTEMPTS: u32 = 5;
 /// The variable that overrides every service's endpoint, and the stem of those for one service.
 const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 /// Services that have an override of their own: the SDK's id, and what follows the stem.
-const SERVICES: [(&str, &str); 4] = [
+const SERVICES: [(&str, &str); 5] = [
     ("DynamoDB", "AWS_ENDPOINT_URL_DYNAMODB"),
     ("DynamoDB Streams", "AWS_ENDPOINT_URL_DYNAMODB_STREAMS"),
+    ("EC2", "AWS_ENDPOINT_URL_EC2"),
     ("S3", "AWS_ENDPOINT_URL_S3"),
     ("SNS", "AWS_ENDPOINT_URL_SNS"),
 ];
@@ -34,7 +35,7 @@ const SERVICES: [(&str, &str); 4] = [
 /// The configuration that these variables describe: `AWS_REGION` (or `AWS_DEFAULT_REGION`),
 /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`, and as overrides
 /// `AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_DYNAMODB`, `AWS_ENDPOINT_URL_DYNAMODB_STREAMS`,
-/// `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL_SNS`.
+/// `AWS_ENDPOINT_URL_EC2`, `AWS_ENDPOINT_URL_S3`, `AWS_ENDPOINT_URL_SNS`.
 pub fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>) -> SdkConfig {
     let region = lookup("AWS_REGION").or_else(|| lookup("AWS_DEFAULT_REGION"));
     let endpoints =
@@ -82,12 +83,21 @@ fn base() -> aws_types::sdk_config::Builder {
 
 /// Whether S3 is asked at another address than AWS's: an emulator, which has no host per bucket.
 pub(crate) fn has_s3_endpoint(config: &SdkConfig) -> bool {
-    let own = config.service_config().and_then(|service| {
-        let key =
-            ServiceConfigKey::builder().service_id("S3").env(ENDPOINT).profile("endpoint_url");
-        service.load_config(key.build().ok()?)
-    });
-    own.is_some() || config.endpoint_url().is_some()
+    own_endpoint(config, "S3").is_some() || config.endpoint_url().is_some()
+}
+
+/// Where EC2 is, without a slash at the end; there is no SDK of it here to know. `None` without a region.
+pub(crate) fn ec2_endpoint(config: &SdkConfig) -> Option<String> {
+    let other = own_endpoint(config, "EC2").or_else(|| config.endpoint_url().map(str::to_owned));
+    let region = config.region()?.as_ref();
+    let china = if region.starts_with("cn-") { ".cn" } else { "" };
+    let endpoint = other.unwrap_or_else(|| format!("https://ec2.{region}.amazonaws.com{china}"));
+    Some(endpoint.trim_end_matches('/').to_owned())
+}
+
+fn own_endpoint(config: &SdkConfig, service: &'static str) -> Option<String> {
+    let key = ServiceConfigKey::builder().service_id(service).env(ENDPOINT).profile("endpoint_url");
+    config.service_config()?.load_config(key.build().ok()?)
 }
 
 /// Endpoint overrides by the SDK's service id.

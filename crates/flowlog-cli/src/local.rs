@@ -206,6 +206,7 @@ impl Pipeline {
             alerter: Alerter {
                 store: store.clone(),
                 notifier: Inbox::default(),
+                directory: None,
                 rules: RefCell::new(RuleSet::default()),
                 rules_text: None,
                 policy: Policy { stale_after: None, ..Policy::default() },

@@ -166,6 +166,7 @@ impl Run {
         Rc::new(App {
             store,
             notifier,
+            directory: None,
             rules: RefCell::new(RuleSet::default()),
             rules_text: None,
             policy: self.policy,

@@ -236,6 +236,16 @@ impl Finding {
                 let host = target.host.map(|h| h.to_string());
                 object.insert("target".to_owned(), json!({ "host": host, "port": target.port }));
             }
+            let parties = self.parties.printable();
+            let known =
+                [("place", parties.place), ("source", parties.source), ("target", parties.target)];
+            let known: serde_json::Map<String, Value> = known
+                .into_iter()
+                .filter_map(|(party, who)| Some((party.to_owned(), json!(who?))))
+                .collect();
+            if !known.is_empty() {
+                object.insert("parties".to_owned(), known.into());
+            }
         }
         value
     }

@@ -8,6 +8,7 @@
 //! holds no address: what strangers send cannot make items without bound.
 
 mod digest;
+mod directory;
 mod document;
 mod key;
 mod policy;
@@ -24,6 +25,7 @@ mod tests;
 mod text;
 
 pub use digest::{Digest, Line};
+pub use directory::{Directory, LookUp, Subject, identify};
 pub use key::AlertKey;
 pub use policy::Policy;
 pub use render::{render, render_digest, render_refused_rules, render_test};

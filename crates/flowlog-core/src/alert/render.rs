@@ -113,9 +113,18 @@ fn or_unknown(text: &str) -> String {
 /// Interface, instance, name, subnet, VPC, account: what people call it; of a printable finding.
 pub(super) fn owner(finding: &Finding) -> String {
     let About { subnet_id, instance_id, name } = &finding.about;
+    // What the records say comes first; a directory knows more.
+    let known = finding.parties.place.clone().unwrap_or_default();
+    let or = |text: &String, other: &String| if text.is_empty() { other } else { text }.clone();
+    let instance_id = &or(instance_id, &known.instance_id);
+    let described = if instance_id.is_empty() { &known.description } else { &known.name };
+    let name = or(name, &or(&known.name, described));
     let mut place = finding.interface_id.clone();
     if !name.is_empty() {
         let _ = write!(place, " named \"{name}\"");
+    }
+    if !known.owner.is_empty() {
+        let _ = write!(place, ", owner \"{}\"", known.owner);
     }
     for (label, value) in [
         ("instance", instance_id),
@@ -143,6 +152,7 @@ impl Finding {
                 instance_id: printable(&self.about.instance_id, ID),
                 name: printable(&name, ID),
             },
+            parties: self.parties.printable(),
             evidence: Why {
                 measure: printable(&self.evidence.measure, ID).into(),
                 ..self.evidence.clone()

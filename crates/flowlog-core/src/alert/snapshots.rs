@@ -1,8 +1,8 @@
 //! What people and programs receive, as it arrives: one snapshot of each.
 
-use super::tests::finding;
+use super::tests::{finding, now};
 use super::*;
-use crate::detect::{Cause, Rule, Target, Why};
+use crate::detect::{Cause, Identity, Rule, Target, Why};
 use crate::record::{Action, Address};
 use crate::rollup::{About, Evidence};
 
@@ -92,6 +92,59 @@ fn the_email_about_a_misconfiguration() {
     };
     let (key, alert) = first(&finding);
     insta::assert_snapshot!(render(&alert, &key).text);
+}
+
+/// Knows everybody: by the last sign of who is asked about.
+#[derive(Debug)]
+struct Names;
+
+impl Directory for Names {
+    fn look_up<'a>(&'a self, subjects: &'a [Subject]) -> LookUp<'a> {
+        let of = |subject: &Subject| {
+            let (id, name, owner) = match subject {
+                Subject::Interface(_) => ("eni-0a1b2c3d", "cache \"one\"\u{202e}", "shop"),
+                Subject::Address(a) if a.to_string() == "10.1.0.9" => ("eni-9", "edge-1", ""),
+                Subject::Address(_) => ("eni-5", "", ""),
+            };
+            let identity = Identity {
+                interface_id: id.to_owned(),
+                name: name.to_owned(),
+                owner: owner.to_owned(),
+                instance_id: if owner.is_empty() { String::new() } else { "i-7".to_owned() },
+                description: "ElastiCache cache-one".to_owned(),
+            };
+            (subject.clone(), identity)
+        };
+        Box::pin(async move { subjects.iter().map(of).collect() })
+    }
+}
+
+#[test]
+fn the_email_names_people_where_a_directory_knows_them() {
+    let mut finding = Finding {
+        about: About::default(),
+        target: Some(Target { host: address("10.0.0.5"), port: Some(6_379) }),
+        ..scan()
+    };
+    now(identify(&mut finding, &Names));
+    let (key, alert) = first(&finding);
+    let sent = render(&alert, &key);
+    let line = |label: &str| sent.text.lines().find(|l| l.starts_with(label)).unwrap().to_owned();
+    assert_eq!(line("Who "), "Who        10.1.0.9 (inside) (\"edge-1\", eni-9)");
+    assert_eq!(
+        line("Whom "),
+        "Whom       10.0.0.5 port 6379 (\"ElastiCache cache-one\", eni-5), seen at eni-0a1b2c3d named \"cache 'one'?\", \
+         owner \"shop\", instance i-7, VPC vpc-0a1b2c3d, account 123456789012"
+    );
+    assert!(
+        !sent.subject.contains("edge-1") && !format!("{:?}", sent.attributes).contains("edge-1")
+    );
+    let document: serde_json::Value = serde_json::from_str(&sent.json).unwrap();
+    let parties = &document["unmapped"]["flowlog"]["finding"]["parties"];
+    assert_eq!(
+        (&parties["source"]["name"], &parties["place"]["owner"]),
+        (&"edge-1".into(), &"shop".into())
+    );
 }
 
 #[test]

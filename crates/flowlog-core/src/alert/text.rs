@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::render::{ID, owner, printable};
 use super::{Alert, Digest, silence};
-use crate::detect::{Cause, Finding, Rule, Why, is_internal};
+use crate::detect::{Cause, Finding, Identity, Rule, Why, is_internal};
 use crate::record::{Action, Address};
 use crate::rollup::Evidence;
 
@@ -111,11 +111,20 @@ fn side(address: &Address) -> String {
     format!("{address} ({side})")
 }
 
+/// ` (web-1, instance i-…)` of one that somebody was asked about.
+fn known(party: Option<&Identity>) -> String {
+    let text = party.map(Identity::to_text).unwrap_or_default();
+    if text.is_empty() { text } else { format!(" ({text})") }
+}
+
 fn who(finding: &Finding) -> String {
     let sources = finding.evidence.sources;
-    match finding.source {
-        Some(source) if sources > 1 => format!("{} and {} more", side(&source), sources - 1),
-        Some(source) => side(&source),
+    let source = finding
+        .source
+        .map(|source| format!("{}{}", side(&source), known(finding.parties.source.as_ref())));
+    match source {
+        Some(source) if sources > 1 => format!("{source} and {} more", sources - 1),
+        Some(source) => source,
         None if sources > 0 && !finding.evidence.named.is_empty() => {
             let few = finding.evidence.named.iter().take(5).map(side);
             format!("{sources} sources, among them {}", few.collect::<Vec<_>>().join(", "))
@@ -130,7 +139,10 @@ fn whom(finding: &Finding) -> String {
     if let Some(target) = finding.target {
         let port = target.port.map_or_else(String::new, |port| format!(" port {port}"));
         match target.host {
-            Some(host) => place = format!("{host}{port}, seen at {place}"),
+            Some(host) => {
+                let who = known(finding.parties.target.as_ref());
+                place = format!("{host}{port}{who}, seen at {place}");
+            }
             None => place = format!("{place}{port}"),
         }
     }

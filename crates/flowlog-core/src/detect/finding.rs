@@ -210,6 +210,35 @@ pub struct Finding {
     pub cause: Cause,
     /// Why it fired.
     pub evidence: Why,
+    /// Who they are, where somebody was asked.
+    #[serde(default)]
+    pub parties: Parties,
+}
+
+/// Who an interface is, as people call it. Names are free text, made printable when shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// `eni-…`.
+    pub interface_id: String,
+    /// `i-…`; empty where the interface is no instance's.
+    pub instance_id: String,
+    /// Its tag `Name`, else its instance's.
+    pub name: String,
+    /// Its tag `Owner`, else its instance's.
+    pub owner: String,
+    /// What AWS or its creator wrote on it: `Interface for NAT Gateway nat-…`.
+    pub description: String,
+}
+
+/// What was found out about the parties of a finding.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parties {
+    /// The interface that recorded it.
+    pub place: Option<Identity>,
+    /// Who did it, if it is one of ours.
+    pub source: Option<Identity>,
+    /// What it was done to, if it is one of ours.
+    pub target: Option<Identity>,
 }
 
 /// Why a rule fired: value against baseline and threshold, and what shows it.
@@ -268,6 +297,7 @@ impl Finding {
             window: at,
             cause,
             evidence: Why::default(),
+            parties: Parties::default(),
         }
     }
 }

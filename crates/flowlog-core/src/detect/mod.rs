@@ -37,7 +37,8 @@ pub use baseline::{Baseline, Counts, KNOWN, OPEN, Volume};
 pub use data_gap::Known;
 pub(crate) use finding::is_internal;
 pub use finding::{
-    Cause, Finding, PORTS_SHOWN, RECORDS_SHOWN, Rule, SOURCES_SHOWN, Severity, Target, Why,
+    Cause, Finding, Identity, PORTS_SHOWN, Parties, RECORDS_SHOWN, Rule, SOURCES_SHOWN, Severity,
+    Target, Why,
 };
 pub use history::History;
 pub use needs::Traffic;

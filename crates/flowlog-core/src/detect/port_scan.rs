@@ -1,7 +1,7 @@
 //! D2 `port-scan`: one source is refused at many (host, port) pairs of one interface.
 //!
 //! Contacts are counted exactly up to 64, and every threshold is below that. Replies (service port
-//! → high port) are no contacts. External scans are everyday weather and go to the digest; a scan
+//! → high port, or to a connection inside that was let through) are no contacts. External scans are everyday weather and go to the digest; a scan
 //! from inside notifies. ATT&CK T1046; modelled on Zeek's simple-scan, Panther, Elastic.
 
 use std::collections::BTreeSet;
@@ -9,10 +9,25 @@ use std::collections::BTreeSet;
 use super::{Cause, Finding, History, PORTS_SHOWN, PortScan, Rule, Rules, Severity, Why};
 use super::{block_public_access, finding::is_internal, shown};
 use crate::record::{Address, WINDOW_SECONDS, Window};
-use crate::rollup::Contact;
+use crate::rollup::{Contact, Rollup};
 
 /// Windows in 15 minutes.
 const SHORT: i64 = 3;
+
+/// Below it no system gives a port to a connection of its own.
+const EPHEMERAL: u16 = 32_768;
+
+/// Whether what was refused is an answer: the source was asked by the contact's host, inside, and let
+/// through. `asymmetric-path` tells of those.
+pub(super) fn is_answer(rollup: &Rollup, source: &Address, contact: &Contact) -> bool {
+    contact.port >= EPHEMERAL
+        && rollup.rejected_tuples.iter().any(|(tuple, verdicts)| {
+            tuple.server == *source
+                && tuple.client == contact.host
+                && verdicts.rejected_back > 0
+                && verdicts.accepted_forward > 0
+        })
+}
 
 /// What one source was refused at over several windows.
 #[derive(Default)]
@@ -28,10 +43,17 @@ impl Seen {
         let mut seen = Self::default();
         for (_, rollup) in history.last(at, windows) {
             if let Some(totals) = rollup.rejected_sources.get(source) {
-                seen.contacts.extend(&totals.contacts);
+                let listed = totals.contacts.len();
+                let tried = totals.contacts.iter().filter(|c| !is_answer(rollup, source, c));
+                let tried: Vec<Contact> = tried.copied().collect();
                 seen.rejected += totals.records;
                 // Several windows may mean the same contacts: only the largest bound holds.
-                seen.at_least = seen.at_least.max(totals.contact_count);
+                let answers = u32::try_from(listed - tried.len()).unwrap_or(u32::MAX);
+                if listed == 0 || !tried.is_empty() {
+                    let bound = totals.contact_count.saturating_sub(answers);
+                    seen.at_least = seen.at_least.max(bound);
+                }
+                seen.contacts.extend(tried);
             }
         }
         seen
@@ -103,6 +125,7 @@ impl PortScan {
 mod tests {
     use super::super::tests::{rejects, rejects_from_port, window};
     use super::*;
+    use crate::rollup::{Ranked, Tuple, Verdicts};
 
     const INSIDE: &str = "10.1.0.9";
     const OUTSIDE: &str = "203.0.113.9";
@@ -148,6 +171,27 @@ mod tests {
         let rows = (0..60u16).map(|n| (OUTSIDE.to_owned(), 40_000 + n));
         history.add(window(0), &rejects_from_port(443, rows));
         assert_eq!(PortScan::default().evaluate(&history, window(0)), []);
+    }
+
+    #[test]
+    fn refused_answers_to_connections_of_ours_are_no_scan() {
+        let found = |rollup: &Rollup| {
+            let mut history = History::default();
+            history.add(window(0), rollup);
+            let scan = PortScan::default().evaluate(&history, window(0));
+            (scan.len(), super::super::slow_scan::scanners(&history, window(0)).len())
+        };
+        let rows = (0..60u16).map(|n| (INSIDE.to_owned(), 40_000 + n));
+        let mut answers = rejects_from_port(8_443, rows);
+        assert_eq!(found(&answers), (1, 1), "nobody asked");
+        let asked = |(tuple, verdicts): (&Tuple, &Verdicts)| {
+            (*tuple, Verdicts { accepted_forward: 60, ..*verdicts })
+        };
+        let asked = answers.rejected_tuples.iter().map(asked).collect();
+        answers.rejected_tuples = Ranked::new(asked, 0);
+        assert_eq!(found(&answers), (0, 0));
+        answers.merge(&scan(INSIDE, 1..26));
+        assert_eq!(found(&answers), (1, 1), "it scans as well");
     }
 
     #[test]

@@ -3,17 +3,19 @@
 //!
 //! Refused at ten (host, port) pairs within the hour, or a slow scanner over the day, and then
 //! accepted with bytes both ways. Ports that are meant for everybody (80, 443, and whatever five
-//! other public addresses use in the same hour) say nothing: a scanner finds those too. ATT&CK
-//! T1190, T1133; no neighbour has it.
+//! other public addresses use in the same hour) say nothing: a scanner finds those too. Nor does a
+//! door that it used before in that time: a host of ours that scans goes on with its own work. What
+//! it goes on with after the first time keeps the alert open. ATT&CK T1190, T1133; no neighbour has it.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::port_scan::Seen;
 use super::slow_scan;
-use super::{Cause, Finding, History, RejectedThenAccepted, Rule, Rules, Target, Why};
+use super::{Cause, Finding, History, RejectedThenAccepted, Rule, Rules, Severity, Target, Why};
 use super::{finding::is_internal, shown};
 use crate::record::{Address, WINDOW_SECONDS, Window};
-use crate::rollup::Rollup;
+use crate::rollup::{Rollup, is_watched};
 
 /// Where everybody is welcome.
 const PUBLIC: [u16; 3] = [80, 443, 53];
@@ -30,9 +32,19 @@ impl RejectedThenAccepted {
 
     /// The window `at` against the slow scanners of the day before it.
     pub(super) fn evaluate_day(&self, history: &History, at: Window) -> Vec<Finding> {
-        let scanners = slow_scan::scanners(history, at);
-        let flagged =
-            |source: &Address| scanners.get(source).map_or(0, |s| s.contacts.len() as u64);
+        // Most of those who are let in were never refused: the day is walked through for the others.
+        let scanners = OnceCell::new();
+        let refused = |source: &Address| {
+            let mut day = history.last(at, slow_scan::DAY);
+            day.any(|(_, rollup)| rollup.rejected_sources.get(source).is_some())
+        };
+        let flagged = |source: &Address| {
+            if !refused(source) {
+                return 0;
+            }
+            let scanners = scanners.get_or_init(|| slow_scan::scanners(history, at));
+            scanners.get(source).map_or(0, |s| s.contacts.len() as u64)
+        };
         self.judge(history, at, 4, slow_scan::DAY, flagged)
     }
 
@@ -48,16 +60,21 @@ impl RejectedThenAccepted {
         if !self.enabled {
             return Vec::new();
         }
-        let crowded = crowded(history, at);
+        let crowds = OnceCell::new();
+        let is_crowded = |port: &u16| crowds.get_or_init(|| crowded(history, at)).contains(port);
         let mut findings = Vec::new();
         for ((source, port), (bytes_in, bytes_out)) in exchanged(now) {
             if PUBLIC.contains(&port) || bytes_in == 0 || bytes_out < self.bytes {
                 continue;
             }
             let value = flagged(&source);
-            if value < needed || (crowded.contains(&port) && !is_internal(&source)) {
+            if value < needed || (!is_internal(&source) && is_crowded(&port)) {
                 continue;
             }
+            let door = (source, port);
+            let before = history.last(at.back(1), windows - 1);
+            let known = before.into_iter().any(|(_, r)| exchanged(r).contains_key(&door));
+            let severity = if known { Severity::Recorded } else { self.severity };
             findings.push(Finding {
                 source: Some(source),
                 target: Some(Target { host: None, port: Some(port) }),
@@ -75,7 +92,7 @@ impl RejectedThenAccepted {
                 },
                 ..Finding::new(
                     Rule::RejectedThenAccepted,
-                    self.severity,
+                    severity,
                     Cause::WayIn,
                     &history.interface_id,
                     at,
@@ -86,10 +103,11 @@ impl RejectedThenAccepted {
     }
 }
 
-/// What each remote exchanged on each port: bytes in and out.
+/// What each remote exchanged on each port: bytes in and out. Of a watched port the services say that
+/// it is the interface's own; a talker's may be the one that a connection of ours goes to.
 fn exchanged(rollup: &Rollup) -> BTreeMap<(Address, u16), (u64, u64)> {
     let mut exchanged = BTreeMap::new();
-    for (key, talker) in rollup.talkers.iter() {
+    for (key, talker) in rollup.talkers.iter().filter(|(key, _)| !is_watched(key.port)) {
         exchanged.insert((key.remote, key.port), (talker.bytes_in, talker.bytes_out));
     }
     for (key, service) in rollup.services.iter() {
@@ -121,7 +139,6 @@ fn evidence(history: &History, at: Window, source: &Address) -> Vec<crate::rollu
 
 #[cfg(test)]
 mod tests {
-    use super::super::Severity;
     use super::super::tests::{rejects, services, window};
     use super::*;
 
@@ -159,6 +176,40 @@ mod tests {
         assert_eq!(find(100..110, &accepted), [Severity::High]);
         accepted.extend(others.iter().map(|o| (o.as_str(), 2_222, 6, 6, 5_000, 5_000)));
         assert_eq!(find(100..110, &accepted), []);
+    }
+
+    #[test]
+    fn a_door_that_was_used_before_is_no_way_in() {
+        let host = "10.1.0.9";
+        let work = services(&[(host, 5_432, 6, 0, 50_000, 50_000)]);
+        let mut history = History::default();
+        for at in [0, 5, 9, 13] {
+            history.add(window(at), &work);
+        }
+        history.add(window(4), &rejects((100..120).map(|p| (host.to_owned(), p))));
+        let found = |at| RejectedThenAccepted::default().evaluate(&history, window(at));
+        for at in [5, 9, 13] {
+            let severities: Vec<Severity> = found(at).iter().map(|f| f.severity).collect();
+            assert_eq!(severities, [Severity::Recorded], "window {at}");
+        }
+        history.windows.remove(&window(0));
+        assert_eq!(RejectedThenAccepted::default().evaluate(&history, window(5)).len(), 1);
+        let first = RejectedThenAccepted::default().evaluate(&history, window(5));
+        assert_eq!(first[0].severity, Severity::High, "the first time");
+    }
+
+    #[test]
+    fn a_connection_of_ours_to_a_watched_port_is_no_way_in() {
+        let mut history = History::default();
+        history.add(window(0), &rejects((100..120).map(|p| ("10.1.0.9".to_owned(), p))));
+        let mut ours = services(&[("10.1.0.9", 22, 6, 0, 50_000, 50_000)]);
+        history.add(window(1), &ours);
+        let rule = RejectedThenAccepted::default();
+        assert_eq!(rule.evaluate(&history, window(1)).len(), 1, "it came to us");
+        ours.services = crate::rollup::Ranked::default();
+        history.windows.remove(&window(1));
+        history.add(window(1), &ours);
+        assert_eq!(rule.evaluate(&history, window(1)), [], "we went to it");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::port_scan::is_answer;
 use super::walk::Walk;
 use super::{
     Cause, Finding, History, PORTS_SHOWN, Rule, SOURCES_SHOWN, SlowScan, Why, block_public_access,
@@ -44,7 +45,7 @@ pub(super) fn scanners(history: &History, at: Window) -> BTreeMap<Address, Scann
         }
         for (source, totals) in rollup.rejected_sources.iter() {
             let course = courses.entry(*source).or_default();
-            for contact in &totals.contacts {
+            for contact in totals.contacts.iter().filter(|c| !is_answer(rollup, source, c)) {
                 if course.contacts.insert(*contact) {
                     course.walk = course.walk.refused();
                 }

@@ -3,7 +3,9 @@
 
 use flowlog_core::alert::{Alert, AlertKey, Decision, Notification, Policy, decide, render};
 use flowlog_core::decode::{Fallback, Limits, ObjectDecoder};
-use flowlog_core::detect::{Baseline, Cause, Finding, History, Rule, Rules, Severity, Target, Why};
+use flowlog_core::detect::{
+    Baseline, Cause, Finding, History, Identity, Parties, Rule, Rules, Severity, Target, Why,
+};
 use flowlog_core::record::{Address, Window};
 use flowlog_core::rollup::{About, Accumulator, Budget};
 
@@ -67,6 +69,22 @@ fn finding(rule: Rule, text: &str) -> Finding {
             rejected: 9,
             ..Why::default()
         },
+        parties: Parties {
+            place: Some(identity(text)),
+            source: Some(identity(text)),
+            target: Some(identity(text)),
+        },
+    }
+}
+
+/// Tags that somebody chose.
+fn identity(text: &str) -> Identity {
+    Identity {
+        interface_id: text.to_owned(),
+        instance_id: text.to_owned(),
+        name: text.to_owned(),
+        owner: text.to_owned(),
+        description: text.to_owned(),
     }
 }
 
