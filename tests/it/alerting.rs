@@ -2,12 +2,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use flowlog_anomaly_alerter::{App, Bell, Clock, handle, put_rules, ring};
 use flowlog_cli::generate::Attack;
 use flowlog_cli::local::Inbox;
-use flowlog_core::alert::Policy;
-use flowlog_core::detect::{Known, Rule, RuleSet};
+use flowlog_core::alert::{Directory, LookUp, Notification, Policy, Subject};
+use flowlog_core::detect::{Identity, Known, Rule, RuleSet};
 use flowlog_core::record::{Source, Window};
 use flowlog_core::store::memory::MemoryStore;
 use flowlog_core::store::{
@@ -74,6 +75,50 @@ async fn what_is_usual_is_learned_once_however_often_the_stream_rings() {
     assert_eq!(baselines(&twice).await, learned);
     assert!(learned.len() >= 14, "{}", learned.len());
     assert!(learned.iter().all(|known| known.baseline.rejects.n >= 15), "{learned:?}");
+}
+
+/// Knows one interface; nobody who has not been asked for.
+#[derive(Debug, Default)]
+struct Names(Rc<RefCell<BTreeSet<Subject>>>);
+
+impl Directory for Names {
+    fn look_up<'a>(&'a self, subjects: &'a [Subject]) -> LookUp<'a> {
+        self.0.borrow_mut().extend(subjects.iter().cloned());
+        let named = subjects.iter().filter(|s| matches!(s, Subject::Address(_))).map(|subject| {
+            let name = "the batch host".to_owned();
+            (subject.clone(), Identity { name, ..Identity::default() })
+        });
+        let named = named.collect();
+        Box::pin(async move { named })
+    }
+}
+
+/// Names change what people read, and nothing else: not which messages there are, nor their ids. Who
+/// need not be told of is not asked about.
+#[tokio::test]
+async fn alerts_are_the_same_with_names() {
+    let day = generate(31, 120, 60, &[Attack::PortScan, Attack::RejectBurst]);
+    let asked = Names::default();
+    let mut sent = Vec::new();
+    for directory in [None, Some(Box::new(Names(Rc::clone(&asked.0))) as Box<dyn Directory>)] {
+        let app = App { directory, ..alerter(ingested(&day).await) };
+        for bell in bells(&app.store).await {
+            ring(&app, &[bell]).await.unwrap();
+        }
+        sent.push(app.notifier.sent().clone());
+    }
+    let [without, with] = &sent[..] else { panic!() };
+    let ids = |sent: &[Notification]| -> Vec<(String, String)> {
+        sent.iter().map(|n| (n.dedupe_id.clone(), n.subject.clone())).collect()
+    };
+    assert_eq!(ids(with), ids(without));
+    let scan = |sent: &[Notification]| {
+        sent.iter().find(|n| n.subject.contains("port-scan")).unwrap().text.clone()
+    };
+    assert!(scan(with).contains("Who        10.1.16.21 (inside) (\"the batch host\")\n"));
+    assert!(!scan(without).contains("batch host"));
+    let asked = asked.0.borrow();
+    assert!(!asked.is_empty() && asked.len() < 8, "{asked:?}");
 }
 
 /// Bells of one interface are answered together: what is judged and learned is what each by itself

@@ -123,6 +123,7 @@ async fn pace() {
     let app = App {
         store: Slow(store),
         notifier: Inbox::default(),
+        directory: None,
         rules: RefCell::new(RuleSet::default()),
         rules_text: None,
         policy: Policy { stale_after: None, ..Policy::default() },

@@ -17,15 +17,21 @@ use flowlog_core::decode::Fallback;
 use flowlog_core::detect::{RuleSet, Rules};
 use flowlog_core::format::Format;
 
+use crate::ask::{self, AskError, StoreArgs, Times};
 use crate::replay::{self, Outcome};
 use crate::report::printable;
 
 /// Options of `flowlog replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// Files, folders (every .log, .gz and .parquet file below), or - for standard input.
-    #[arg(required = true, value_name = "PATH")]
+    /// Files, folders (every .log, .gz and .parquet file below), or - for standard input. Without any, a
+    /// store's roll-ups, of the last 35 days at most: as the deployed rules see them.
+    #[arg(value_name = "PATH", conflicts_with_all = ["store", "stack", "since", "until"])]
     paths: Vec<PathBuf>,
+    #[command(flatten)]
+    store: StoreArgs,
+    #[command(flatten)]
+    times: Times,
     /// The rules file; without it, the defaults.
     #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
@@ -36,7 +42,7 @@ pub struct ReplayArgs {
     #[arg(long, value_enum, default_value_t = ReplayFormat::Table)]
     format: ReplayFormat,
     /// The flow log's LogFormat, for files without a header line.
-    #[arg(long, value_name = "FORMAT")]
+    #[arg(long, value_name = "FORMAT", requires = "paths")]
     log_format: Option<String>,
 }
 
@@ -108,7 +114,13 @@ pub async fn replay(
         None => Fallback::Default,
         Some(text) => Fallback::Declared(Format::from_log_format(text)?),
     };
-    let recording = replay::read(&args.paths, &fallback, complain)?;
+    let recording = if args.paths.is_empty() {
+        let opened = args.store.open().await?;
+        let whole = ask::whole_period(&opened.store).await?.ok_or(AskError::Empty)?;
+        replay::read_store(&opened.store, args.times.period(whole)?, complain).await?
+    } else {
+        replay::read(&args.paths, &fallback, complain)?
+    };
     let outcome = replay::replay(&recording, &rules).await?;
     let other = match &against {
         Some(rules) => Some(replay::replay(&recording, rules).await?),

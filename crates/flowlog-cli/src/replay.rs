@@ -14,9 +14,12 @@ use flowlog_core::detect::{Finding, Rule, RuleSet, Severity};
 use flowlog_core::record::Window;
 use flowlog_core::rollup::BlobError;
 use flowlog_core::store::memory::MemoryStore;
+use flowlog_core::store::reader::{Coverage, Deliveries};
+use flowlog_core::store::{AggregateReader, LedgerReader};
 use serde_json::{Value, json};
 
 use crate::analyze;
+use crate::ask::{self, AskError, Period, Subject};
 use crate::local::Inbox;
 use crate::report::{Builder, FileReport};
 
@@ -114,6 +117,44 @@ pub fn read(
     let (builder, files) = analyze::read(paths, Limits::default(), fallback, complain)?;
     builder.note().into_iter().for_each(&mut *complain);
     Ok(Recording { builder, files })
+}
+
+/// Takes the roll-ups of a store, as the alerter reads them: each window of an interface from one flow
+/// log. Hours that only summaries are left of cannot be judged; how many those are is complained of.
+pub async fn read_store<S: AggregateReader + LedgerReader>(
+    store: &S,
+    period: Period,
+    complain: &mut dyn FnMut(String),
+) -> Result<Recording, AskError> {
+    let mut builder = Builder::default();
+    let (mut summed, mut failed) = (0_u64, None);
+    let mut deliveries = Deliveries::default();
+    ask::read_each(store, &Subject::Everything, period, &mut |id, spoken| {
+        spoken.notes(&id).into_iter().for_each(&mut *complain);
+        summed += spoken.answer.hours.len() as u64;
+        deliveries.extend(spoken.answer.deliveries);
+        for (window, rollup) in &spoken.answer.detailed {
+            if let Err(error) = builder.add(&id, *window, rollup) {
+                failed.get_or_insert(error);
+            }
+        }
+    })
+    .await?;
+    failed.map_or(Ok(()), Err)?;
+    if summed > 0 {
+        complain(format!(
+            "{summed} hours of interfaces are there as summaries only, and are not judged"
+        ));
+    }
+    let coverage = Coverage::of(&deliveries);
+    if !coverage.is_complete() {
+        complain(format!(
+            "{} deliveries are in progress and {} quarantined: there may be more records",
+            coverage.in_progress, coverage.quarantined
+        ));
+    }
+    builder.note().into_iter().for_each(&mut *complain);
+    Ok(Recording { builder, files: Vec::new() })
 }
 
 impl Recording {

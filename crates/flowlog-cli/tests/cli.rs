@@ -302,6 +302,22 @@ fn replay_says_what_rules_would_send_and_what_another_file_changes() {
     let gone = difference.iter().filter_map(Value::as_str).find(|line| line.starts_with("- "));
     assert!(gone.unwrap().contains(" high port-scan on eni-"), "{difference:?}");
 
+    // The same from the roll-ups of a store; files and a store are one or the other.
+    assert!(run(&["local", "day", "--store", "flowlog.db"]).status.success());
+    let from = |args: &[&str]| -> Value {
+        let output = run(&[&["replay", "--format", "json"], args].concat());
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let (files, store) = (from(&["day"]), from(&["--store", "flowlog.db"]));
+    assert_eq!(files, store);
+    let half = from(&["--store", "flowlog.db", "--since", "2026-11-01T00:30Z"]);
+    assert!(half["interface_days"].as_f64() < store["interface_days"].as_f64());
+    assert_eq!(run(&["replay", "day", "--store", "flowlog.db"]).status.code(), Some(2));
+    let output = run(&["replay"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("AGGREGATES_TABLE"), "{}", text(&output.stderr));
+
     let output = run(&["replay", "day", "--rules", "off.toml"]);
     assert!(!text(&output.stdout).contains("port-scan"), "{}", text(&output.stdout));
     for args in [&["replay", "day", "--rules", "wrong.toml"][..], &["rules", "check", "wrong.toml"]]

@@ -12,6 +12,7 @@ use flowlog_aws::env;
 use flowlog_core::decode::Fallback;
 use flowlog_core::format::{Format, FormatError};
 use flowlog_core::record::{Address, WINDOW_SECONDS, Window};
+use flowlog_core::rollup::BlobError;
 use flowlog_core::store::{AggregateReader, LedgerReader, StoreError};
 use flowlog_core::why::{Evidence, Path};
 use serde_json::{Value, json};
@@ -103,7 +104,7 @@ impl WhyArgs {
             None => Fallback::Default,
             Some(text) => Fallback::Declared(Format::from_log_format(text)?),
         };
-        let times = [&self.ask.since, &self.ask.until];
+        let times = [&self.ask.times.since, &self.ask.times.until];
         let [from, to] = times.map(|text| text.as_deref().map(|text| self.moment(text)));
         let from = from.transpose()?.unwrap_or(i64::MIN);
         let to = to.transpose()?.map_or(i64::MAX, |until| until - 1);
@@ -220,6 +221,9 @@ pub enum AskError {
     /// --log-format.
     #[error(transparent)]
     Format(#[from] FormatError),
+    /// A roll-up.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
 }
 
 /// Windows of a day.

@@ -31,8 +31,8 @@ pub use diff::{Diff, before, diff};
 pub use rejected::{New, Rejected, rejected};
 pub use report::{ReportArgs, report};
 pub use serve::{ServeArgs, serve};
-pub(crate) use source::moment;
 pub use source::{AskArgs, StoreArgs};
+pub(crate) use source::{Times, moment};
 use text::footer;
 pub use text::{coverage_text, rejected_text, top_text, who_text};
 pub use top::{By, Top, top};
@@ -41,7 +41,7 @@ pub use who::{Seen, Who, who};
 use std::collections::BTreeMap;
 
 use flowlog_core::record::Window;
-use flowlog_core::store::authority::{self, SeenBy};
+use flowlog_core::store::authority::{self, SeenBy, Spoken};
 use flowlog_core::store::reader::{Answer, Coverage, Deliveries};
 use flowlog_core::store::{AggregateReader, LedgerReader, StoreError, View};
 use serde_json::{Value, json};
@@ -122,6 +122,24 @@ pub async fn read<S: AggregateReader + LedgerReader>(
     subject: &Subject,
     period: Period,
 ) -> Result<Material, StoreError> {
+    let mut material = Material::default();
+    read_each(store, subject, period, &mut |id, spoken| {
+        material.notes.extend(spoken.notes(&id));
+        if !spoken.answer.windows.is_empty() {
+            material.answers.push((id, spoken.answer));
+        }
+    })
+    .await?;
+    Ok(material)
+}
+
+/// The same, one interface (or VPC, or account) after the other, sorted by id: no more than one is held.
+pub async fn read_each<S: AggregateReader + LedgerReader>(
+    store: &S,
+    subject: &Subject,
+    period: Period,
+    take: &mut dyn FnMut(String, Spoken),
+) -> Result<(), StoreError> {
     let view = match subject {
         Subject::Everything | Subject::Interface(_) => View::Interface,
         Subject::Scope(_) => View::Scope,
@@ -138,15 +156,11 @@ pub async fn read<S: AggregateReader + LedgerReader>(
             }
         }
     }
-    let mut material = Material::default();
     let mut ledger = Deliveries::default();
     for (id, seen) in seen {
         let within = (period.from, period.to);
         let spoken = authority::read(store, &mut ledger, (view, &id), &seen, within).await?;
-        material.notes.extend(spoken.notes(&id));
-        if !spoken.answer.windows.is_empty() {
-            material.answers.push((id, spoken.answer));
-        }
+        take(id, spoken);
     }
-    Ok(material)
+    Ok(())
 }

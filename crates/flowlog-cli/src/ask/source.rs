@@ -28,17 +28,42 @@ pub struct StoreArgs {
     stack: Option<String>,
 }
 
-/// What every question takes.
+/// Which time.
 #[derive(Debug, Args)]
-pub struct AskArgs {
-    #[command(flatten)]
-    pub(super) store: StoreArgs,
+pub(crate) struct Times {
     /// From this time on: 2026-11-01, 2026-11-01T08:00Z, or so long before the last data: 90m, 24h, 7d.
     #[arg(long, value_name = "TIME")]
     pub(super) since: Option<String>,
     /// Up to this time; the window that it falls into is left out.
     #[arg(long, value_name = "TIME")]
     pub(super) until: Option<String>,
+}
+
+impl Times {
+    /// From when to before when (epoch seconds); lengths of time count back from `end`.
+    fn ends(&self, end: i64) -> Result<(i64, i64), AskError> {
+        let at = |text: &Option<String>| text.as_deref().map(|text| moment(text, end)).transpose();
+        Ok((at(&self.since)?.unwrap_or(i64::MIN), at(&self.until)?.unwrap_or(i64::MAX)))
+    }
+
+    /// That part of what there is.
+    pub(crate) fn period(&self, whole: Period) -> Result<Period, AskError> {
+        let (from, until) = self.ends(whole.to.end())?;
+        let window = |epoch: i64| Window::of(epoch.max(0));
+        Ok(Period {
+            from: window(from).unwrap_or(whole.from).max(whole.from),
+            to: window(until.saturating_sub(300)).unwrap_or(whole.to).min(whole.to),
+        })
+    }
+}
+
+/// What every question takes.
+#[derive(Debug, Args)]
+pub struct AskArgs {
+    #[command(flatten)]
+    pub(super) store: StoreArgs,
+    #[command(flatten)]
+    pub(super) times: Times,
     /// One interface, or transit gateway attachment.
     #[arg(long, value_name = "ID", conflicts_with_all = ["vpc", "account"])]
     interface: Option<String>,
@@ -63,14 +88,14 @@ pub(super) enum AnswerFormat {
 }
 
 /// An opened store. The database of a local one lives as long as this.
-pub(super) struct Opened {
-    pub(super) store: DynamoDbStore,
+pub(crate) struct Opened {
+    pub(crate) store: DynamoDbStore,
     _database: Option<EmbeddedDb>,
 }
 
 impl StoreArgs {
     /// Opens the store that is asked.
-    pub(super) async fn open(&self) -> Result<Opened, AskError> {
+    pub(crate) async fn open(&self) -> Result<Opened, AskError> {
         if let Some(file) = &self.store {
             let database = EmbeddedDb::open(Location::File(file.clone())).await?;
             return Ok(Opened { store: database.store(), _database: Some(database) });
@@ -99,18 +124,12 @@ impl AskArgs {
 
     /// From when to before when (epoch seconds); lengths of time count back from `end`.
     pub(super) fn times(&self, end: i64) -> Result<(i64, i64), AskError> {
-        let at = |text: &Option<String>| text.as_deref().map(|text| moment(text, end)).transpose();
-        Ok((at(&self.since)?.unwrap_or(i64::MIN), at(&self.until)?.unwrap_or(i64::MAX)))
+        self.times.ends(end)
     }
 
     /// The asked part of what there is.
     pub(super) fn period(&self, whole: Period) -> Result<Period, AskError> {
-        let (from, until) = self.times(whole.to.end())?;
-        let window = |epoch: i64| Window::of(epoch.max(0));
-        Ok(Period {
-            from: window(from).unwrap_or(whole.from).max(whole.from),
-            to: window(until.saturating_sub(300)).unwrap_or(whole.to).min(whole.to),
-        })
+        self.times.period(whole)
     }
 }
 
