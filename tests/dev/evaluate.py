@@ -208,7 +208,8 @@ def main():
         bursts(args.flowlog, data, 1)
     else:
         print("SKIPPED: captures (EVAL_DATA names no folder with them)\n")
-    evaluate_days.evaluate(args.flowlog, range(args.first, args.first + args.seeds), args.jobs)
+    if args.seeds:
+        evaluate_days.evaluate(args.flowlog, range(args.first, args.first + args.seeds), args.jobs)
 
 
 if __name__ == "__main__":

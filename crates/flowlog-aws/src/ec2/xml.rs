@@ -108,6 +108,10 @@ fn items<T>(
 ) -> Result<Vec<T>, XmlDecodeError> {
     let mut document = Document::new(text);
     let mut root = document.root_element()?;
+    // The decoder takes an end of the text for an end of every element.
+    if !text.trim_end().ends_with(&format!("</{}>", root.start_el().local())) {
+        return Err(XmlDecodeError::custom("the answer breaks off"));
+    }
     let mut found = Vec::new();
     while let Some(mut tag) = root.next_tag() {
         if tag.start_el().matches(set) {

@@ -245,3 +245,56 @@ fn check_alerts(
         "seed {seed}"
     );
 }
+
+/// Tries until an attempt succeeds; some are dropped between two calls.
+fn persist<'a>(dice: &Dice, attempt: impl Fn() -> Work<'a>) {
+    for _ in 0..1_000 {
+        let mut work = attempt();
+        while !dice.percent(1) {
+            match work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(Ok(())) => return,
+                Poll::Ready(Err(_)) => break,
+                Poll::Pending => {}
+            }
+        }
+    }
+    panic!("nobody is unlucky for ever");
+}
+
+/// A storm by the same line, with deaths: what repeats is the same message, and the hour's budget and
+/// the digest's count hold.
+#[test]
+fn a_storm_of_faults_is_no_more_messages_and_counts_what_it_holds_back() {
+    const STORM: usize = 100_000;
+    let (desk, dice) = (Desk::new(), Dice(Cell::new(7)));
+    let line = Shaky { desk: &desk, dice: &dice };
+    let at = finding(Rule::RejectBurst, Severity::Notify, "eni-0", 0).window.end();
+    for n in 0..STORM {
+        let finding = finding(Rule::RejectBurst, Severity::Notify, &format!("eni-{n}"), 0);
+        persist(&dice, || {
+            let (line, finding) = (&line, finding.clone());
+            Box::pin(async move { raise(line, line, &desk.policy, &finding, at).await.map(|_| ()) })
+        });
+    }
+    for minute in [2, 7, 12] {
+        persist(&dice, || {
+            let line = &line;
+            Box::pin(
+                async move { sweep(line, line, &desk.policy, at + minute * 60).await.map(|_| ()) },
+            )
+        });
+    }
+    let inbox = desk.inbox.0.borrow();
+    let ids: BTreeSet<&str> = inbox.iter().map(|n| n.dedupe_id.as_str()).collect();
+    assert!(inbox.len() > ids.len(), "something was sent twice");
+    assert_eq!(ids.len(), 16, "five are kept for high severity; and a digest");
+    let digests: BTreeSet<&str> = inbox
+        .iter()
+        .filter(|n| n.dedupe_id.starts_with("digest"))
+        .map(|n| n.subject.as_str())
+        .collect();
+    assert_eq!(
+        digests.into_iter().collect::<Vec<_>>(),
+        ["flowlog digest: 99985 alerts noted, 99985 held back"]
+    );
+}
