@@ -105,8 +105,8 @@ fn finding(bytes: &mut &[u8]) -> Finding {
 fn identity(text: String) -> Option<Identity> {
     (!text.is_empty()).then(|| Identity {
         interface_id: text.clone(),
-        instance_id: if text.len() % 2 == 0 { text.clone() } else { String::new() },
-        name: if text.len() % 3 == 0 { text.clone() } else { String::new() },
+        instance_id: if text.len().is_multiple_of(2) { text.clone() } else { String::new() },
+        name: if text.len().is_multiple_of(3) { text.clone() } else { String::new() },
         owner: text.clone(),
         description: text,
     })

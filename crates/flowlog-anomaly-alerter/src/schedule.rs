@@ -27,7 +27,7 @@ const TURNS: i64 = 12;
 /// Days that are read at once: up to 576 partials of at most 8 KiB each.
 const AT_ONCE: usize = 4;
 /// What is left to alerts, at the end of a run that has more days to look at than time.
-const FOR_ALERTS: Duration = Duration::from_secs(60);
+const FOR_ALERTS: Duration = Duration::from_mins(1);
 
 /// Runs everything that is due at `now` (epoch seconds). Days that there is no time for before the
 /// deadline are left, and said; alerts are always seen to.

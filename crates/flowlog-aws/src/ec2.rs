@@ -9,6 +9,7 @@ mod xml;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::time::{Duration, UNIX_EPOCH};
 
 use aws_credential_types::provider::ProvideCredentials as _;
@@ -32,10 +33,10 @@ const VERSION: &str = "2016-11-15";
 /// All questions of one look-up together.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// An answer holds for so long; that nothing is known, for as long as a spell.
-const HOLDS: Duration = Duration::from_secs(3_600);
+const HOLDS: Duration = Duration::from_hours(1);
 /// At most so many look-ups in a spell, and none for a spell after one that failed.
 const MOST: u32 = 10;
-const SPELL: Duration = Duration::from_secs(300);
+const SPELL: Duration = Duration::from_mins(5);
 /// Subjects that are remembered.
 const REMEMBERED: usize = 1_000;
 
@@ -151,7 +152,7 @@ impl Ec2Directory {
             .endpoint_url(&endpoint)
             .no_auth()
             .no_retry()
-            .serializer(|request: Signed| Ok(request.into_request()?))
+            .serializer(|request: Signed| request.into_request())
             .deserializer(|response: &HttpResponse| text(response))
             .build();
         operation.invoke(request).await.map_err(|error| failed(chain(&error)))
@@ -227,10 +228,11 @@ const FORM: &str = "application/x-www-form-urlencoded";
 fn form(action: &str, filters: &[(&str, Vec<String>)]) -> String {
     let mut form = format!("Action={action}&Version={VERSION}");
     for (n, (name, values)) in (1..).zip(filters) {
-        form.push_str(&format!("&Filter.{n}.Name={name}"));
+        // Writing to a String cannot fail.
+        let _ = write!(form, "&Filter.{n}.Name={name}");
         for (m, value) in (1..).zip(values) {
             let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
-            form.push_str(&format!("&Filter.{n}.Value.{m}={value}"));
+            let _ = write!(form, "&Filter.{n}.Value.{m}={value}");
         }
     }
     form

@@ -51,7 +51,7 @@ fn request(reader: &mut BufReader<TcpStream>) -> Option<String> {
 
 /// Sends one while the topic has these subscriptions; what the command says, and what SNS was sent.
 fn send(subscriptions: &[(&str, &str, &str)]) -> (Output, Vec<String>) {
-    let members: String = subscriptions
+    let members: Vec<String> = subscriptions
         .iter()
         .map(|(arn, protocol, endpoint)| {
             format!("<member><SubscriptionArn>{arn}</SubscriptionArn><Protocol>{protocol}</Protocol><Endpoint>{endpoint}</Endpoint></member>")
@@ -59,7 +59,8 @@ fn send(subscriptions: &[(&str, &str, &str)]) -> (Output, Vec<String>) {
         .collect();
     let published = "<PublishResponse><PublishResult><MessageId>1</MessageId></PublishResult></PublishResponse>";
     let listed = format!(
-        "<ListSubscriptionsByTopicResponse><ListSubscriptionsByTopicResult><Subscriptions>{members}</Subscriptions></ListSubscriptionsByTopicResult></ListSubscriptionsByTopicResponse>"
+        "<ListSubscriptionsByTopicResponse><ListSubscriptionsByTopicResult><Subscriptions>{}</Subscriptions></ListSubscriptionsByTopicResult></ListSubscriptionsByTopicResponse>",
+        members.concat()
     );
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());

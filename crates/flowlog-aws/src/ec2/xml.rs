@@ -15,7 +15,7 @@ pub(super) type Tags = BTreeMap<(String, String), String>;
 /// A network interface.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Interface {
-    pub(super) interface_id: String,
+    pub(super) id: String,
     pub(super) instance_id: String,
     description: String,
     /// As EC2 writes them.
@@ -26,7 +26,7 @@ pub(super) struct Interface {
 impl Interface {
     pub(super) fn is(&self, subject: &Subject) -> bool {
         match subject {
-            Subject::Interface(id) => *id == self.interface_id,
+            Subject::Interface(id) => *id == self.id,
             Subject::Address(address) => {
                 let mut own = self.addresses.iter();
                 own.any(|text| flowlog_core::record::Address::parse(text) == Some(*address))
@@ -42,7 +42,7 @@ impl Interface {
             own.map(|(_, value)| value).or_else(its).cloned()
         };
         Identity {
-            interface_id: self.interface_id.clone(),
+            interface_id: self.id.clone(),
             instance_id: self.instance_id.clone(),
             name: of("Name").unwrap_or_default(),
             owner: of("Owner").or_else(|| of("owner")).unwrap_or_default(),
@@ -57,7 +57,7 @@ pub(super) fn interfaces(text: &str) -> Result<Vec<Interface>, XmlDecodeError> {
         let mut interface = Interface::default();
         while let Some(mut tag) = item.next_tag() {
             match tag.start_el().local() {
-                "networkInterfaceId" => interface.interface_id = data(&mut tag)?,
+                "networkInterfaceId" => interface.id = data(&mut tag)?,
                 "description" => interface.description = data(&mut tag)?,
                 "attachment" => interface.instance_id = field(&mut tag, "instanceId")?,
                 "privateIpAddressesSet" => {
