@@ -25,6 +25,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "dev"))
 
 import pipeline
 import poison
+import resources
 from checks import Checks
 from emulator import Emulator, exit_on_signals
 from stack import FUNCTIONS, Stack, with_functions_of
@@ -62,7 +63,7 @@ def main():
         stack = Stack(aws, options.sam, with_functions_of(options.functions.resolve(), folder))
         print(f"deployed in {time.monotonic() - started:.0f} s to {aws.url}", flush=True)
         try:
-            for scenario in (pipeline.deployed, pipeline.objects, pipeline.log_events, *POISON):
+            for scenario in (pipeline.deployed, resources.resources, pipeline.objects, pipeline.log_events, *POISON):
                 scenario(checks, stack, options.flowlog.resolve(), folder)
             pipeline.at_the_end(checks, stack)
             if checks.failed:

@@ -7,7 +7,7 @@ EC2, S3, SQS, Logs and Lambda. A stack's status proves nothing here: moto says C
 What moto cannot show, and so nothing below claims: it does not accept a peering within one account by itself, ignores
 associations of subnets with route tables, bucket and queue policies, notifications, subscription filters and egress rules in
 CloudFormation, keeps no DestinationOptions of a flow log, and evaluates no policy. Bucket → queue → parser and log group →
-subscriber are seen on ministack instead (`make deploy-local`); the loop guard below looks at the template.
+subscriber are seen on ministack instead (tests/e2e/resources.py, `make e2e`); the loop guard below looks at the template.
 Run by the Python of .venv/moto.
 """
 

@@ -129,9 +129,6 @@ def _evaluator(conditions, parameters):
                 return all([value(item) for item in argument])
             if key == "Fn::Or":
                 return any([value(item) for item in argument])
-            if key == "Fn::Join":
-                # A list is a parameter's text with commas.
-                return argument[0].join(value(argument[1]).split(","))
             raise ValueError(f"a condition uses {key}")
         return node
 

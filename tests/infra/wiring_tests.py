@@ -130,6 +130,8 @@ class Formats(unittest.TestCase):
 class Members(unittest.TestCase):
     """Other accounts deliver into the log bucket, and nobody else."""
 
+    LIST = {"Fn::Split": [",", {"Ref": "MemberAccounts"}]}
+
     def policy(self, path, resource, **parameters):
         template = load(path)
         values = {**{name: "x" for name in template["Parameters"]}, **defaults(template, parameters)}
@@ -148,7 +150,7 @@ class Members(unittest.TestCase):
             for sid, statement in added.items():
                 own = alone[sid.removesuffix("OfMembers")]
                 self.assertEqual((statement["Principal"], statement["Action"]), (own["Principal"], own["Action"]))
-                self.assertEqual(statement["Condition"]["StringEquals"]["aws:SourceAccount"], {"Ref": "MemberAccounts"})
+                self.assertEqual(statement["Condition"]["StringEquals"]["aws:SourceAccount"], self.LIST)
                 self.assertEqual(set(statement["Condition"]), set(own["Condition"]))
                 self.assertEqual(set(statement["Condition"]["StringEquals"]), set(own["Condition"]["StringEquals"]))
                 self.assertEqual(self.sources(statement), [f"arn:*:logs:*:{member}:*" for member in MEMBERS])
@@ -158,7 +160,7 @@ class Members(unittest.TestCase):
         comma, sub = statement["Condition"]["ArnLike"]["aws:SourceArn"]["Fn::Split"]
         text, names = sub["Fn::Sub"]
         between, members = names["Members"]["Fn::Join"]
-        self.assertEqual(members, {"Ref": "MemberAccounts"})
+        self.assertEqual(members, self.LIST)
         return text.replace("${Members}", between.join(MEMBERS)).split(comma)
 
 
