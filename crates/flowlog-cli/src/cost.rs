@@ -146,7 +146,7 @@ const COMPACTION_READS: f64 = 6.0;
 const SWEEPS: f64 = 288.0;
 const BASELINE_BYTES: f64 = 500.0;
 /// Alarms, metrics and bytes of log an invocation, by the observability template.
-const ALARMS: f64 = 16.0;
+const ALARMS: f64 = 24.0;
 const METRICS: f64 = 23.0;
 const LOG_BYTES: f64 = 1_000.0;
 /// How often somebody asks Athena about everything of a day.
@@ -348,6 +348,14 @@ mod tests {
         assert!((tiered(10_000.0, &DELIVERY_TIERS) - 2_500.0).abs() < 1e-9);
         assert!((tiered(31_000.0, &DELIVERY_TIERS) - (2_500.0 + 3_000.0 + 75.0)).abs() < 1e-9);
         assert!(tiered(0.0, &DELIVERY_TIERS).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_template_has_so_many_alarms() {
+        let template = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/observability.yaml");
+        let template = std::fs::read_to_string(template).unwrap();
+        let alarms = template.matches("Type: AWS::CloudWatch::Alarm\n").count();
+        assert!((as_f64(alarms as u64) - ALARMS).abs() < 0.5, "{alarms}");
     }
 
     #[test]
