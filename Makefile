@@ -81,6 +81,7 @@ test-infra: $(MOTO)/.installed ## What the templates make on a local AWS; alarms
 	$(STEP) "the doctor's canned answers" -- $(MOTO)/bin/python tests/infra/canned_tests.py
 	cargo build --locked --workspace --bins --examples
 	$(STEP) "doctor" --limit 900 -- $(MOTO)/bin/python tests/infra/doctor_tests.py $(FLOWLOG)
+	$(STEP) "why, in an account" --limit 900 -- $(MOTO)/bin/python tests/infra/why_tests.py $(FLOWLOG)
 
 # Chromium is whichever is there; `CHROMIUM=…` names another. Debian's package does (`apt-get install chromium`).
 CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome-stable google-chrome,$(shell command -v $(name))))
@@ -98,6 +99,11 @@ test-page:
 		$(MAKE) --no-print-directory test-page CI=; exit; fi
 	$(STEP) "the page, in a browser" --skip "no Chromium here: apt-get install chromium, or CHROMIUM=path"
 endif
+
+.PHONY: pictures
+pictures: $(PAGE)/.installed ## The README's pictures, made anew (needs Chromium)
+	cargo build --locked --workspace --bins --examples
+	$(PAGE)/bin/python tests/page/pictures.py --flowlog $(FLOWLOG) --chromium $(CHROMIUM)
 
 # The functions for tests: what `cargo test` builds anyway, laid out as cargo-lambda does. RELEASE=yes takes those that are
 # deployed, which cost a second build of every dependency and link-time optimisation.
@@ -270,6 +276,11 @@ validate: $(SAM)/.installed $(MOTO)/.installed $(SCAN)/.installed $(GUARD) ## Li
 	$(STEP) "templates by checkov" -- $(MOTO)/bin/python tests/infra/scan.py $(SCAN)/bin/checkov
 	$(STEP) "templates by our own rules" -- $(MOTO)/bin/python tests/infra/rule_tests.py $(GUARD)
 	$(STEP) "templates, every option" -- $(MOTO)/bin/python tests/infra/combination_tests.py
+
+.PHONY: reference
+reference: ## Write docs/reference anew: the command, settings, metrics, items, shapes of answers
+	UPDATE_REFERENCE=yes cargo test --workspace --locked --bin flowlog --test it --test questions -- current
+	cargo test --workspace --locked --bin flowlog --test it --test questions -- current
 
 .PHONY: events
 events: ## Write the sample payloads anew

@@ -18,7 +18,7 @@ use flowlog_s3_parser::handle;
 
 use crate::support::{Day, START, generate, parser, sqs};
 
-async fn ingested(day: &Day) -> MemoryStore {
+pub(crate) async fn ingested(day: &Day) -> MemoryStore {
     let app = parser(day.objects(), MemoryStore::default());
     let objects: Vec<_> = day.objects().objects().map(|(object, _)| object.clone()).collect();
     handle(&app, sqs(&objects)).await.unwrap();

@@ -118,5 +118,5 @@ fn the_sample_alert_is_one_that_is_sent() {
     let name = "flowlog_core__alert__snapshots__the_email_about_a_misconfiguration.snap";
     let snapshot = read(&format!("{snapshots}/{name}"));
     let sent = snapshot.splitn(3, "---\n").nth(2).unwrap();
-    assert!(read("README.md").contains(&format!("```text\n{}\n```", sent.trim_end())));
+    assert!(read("docs/detection.md").contains(&format!("```text\n{}\n```", sent.trim_end())));
 }

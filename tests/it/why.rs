@@ -124,6 +124,32 @@ fn records_show_every_planted_cause() {
     }
 }
 
+/// What is no fault of the network's set-up: `records_show_what_attackers_met` asks about these, or there is
+/// nothing between two hosts to ask about.
+const NO_FAULT: [&str; 13] = [
+    "port-scan",
+    "reject-burst",
+    "host-sweep",
+    "brute-force",
+    "source-flood",
+    "slow-scan",
+    "rejected-then-accepted",
+    "egress-volume",
+    "lateral-movement",
+    "sensitive-port-exposed",
+    "silence",
+    "silent-vpc",
+    "block-public-access",
+];
+
+#[test]
+fn every_fault_that_can_be_generated_is_asked_about() {
+    for attack in Attack::ALL {
+        let asked = CASES.iter().any(|case| case.0 == attack);
+        assert!(asked != NO_FAULT.contains(&attack.name()), "{attack}: in one of the two lists");
+    }
+}
+
 fn source(truth: &Truth, nth: usize) -> &str {
     truth.attacks[nth].source.as_deref().unwrap()
 }

@@ -21,7 +21,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 from checks import Checks
 
 BROWSERS = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"]
-CHARTS = ["time", "talkers", "sources", "flows", "ports", "coverage"]
+CHARTS = ["time", "talkers", "sources", "flows", "ports", "coverage", "interfaces"]
 HEADER = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status vpc-id subnet-id instance-id interface-tag"
 HOSTILE = "%3C%2Fscript%3E%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E"
 
@@ -144,6 +144,13 @@ def check_day(checks, browser, path, data, shots):
     checks.that("a click on a bar filters", before == "" and "address" in page.inner_text("#chosen"), page.inner_text("#chosen"))
     page.go_back()
     checks.equal("the way back leads to what was shown before", page.inner_text("#chosen"), "")
+    page.locator("#interfaces-chart").scroll_into_view_if_needed()
+    box = page.locator("#interfaces-chart").bounding_box()
+    # In the first and largest box, whose interface it is.
+    page.mouse.click(box["x"] + box["width"] * .15, box["y"] + box["height"] * .25)
+    chosen = page.input_value("#interface")
+    checks.that("a click on the map filters", chosen.startswith("eni-") and chosen in page.inner_text("#chosen"), chosen)
+    check_numbers(checks, page, data, lambda n, i: i["id"] == chosen, "one interface, by the map")
     page.reload()
     page.wait_for_function("document.documentElement.dataset.ready === 'yes'", timeout=20_000)
     page.click("#clear")

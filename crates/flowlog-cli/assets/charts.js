@@ -7,7 +7,7 @@ const charts = (() => {
 
   /** The colours of the theme that is on. */
   const tones = () => Object.fromEntries(
-    ['ink', 'soft', 'line', 'card', 'accepted', 'rejected', 'other', 'gap', 'silent', 'alert', 'calm'].map(n => [n, css(n)]));
+    ['ink', 'soft', 'paper', 'line', 'card', 'accepted', 'rejected', 'other', 'gap', 'silent', 'alert', 'calm'].map(n => [n, css(n)]));
 
   /** Ids are told apart by their first and last characters. */
   const short = text => /^[a-z]+-[0-9a-f]{12,}$/.test(text) ? text.slice(0, text.indexOf('-') + 4) + '…' + text.slice(-4) : text;
@@ -87,7 +87,7 @@ const charts = (() => {
     draw(id, {
       tooltip: { trigger: 'item', valueFormatter: formatter },
       color: [t.accepted, t.gap, t.other, t.rejected, t.silent],
-      series: [{ type: 'sankey', left: 8, right: 8, top: 8, bottom: 8, nodeWidth: 14, nodeGap: 12, data: nodes, links,
+      series: [{ type: 'sankey', left: 8, right: 8, top: 8, bottom: 8, nodeWidth: 14, nodeGap: narrow ? 18 : 14, data: nodes, links, labelLayout: { hideOverlap: true },
         emphasis: { focus: 'adjacency' }, lineStyle: { color: 'gradient', opacity: .35 },
         label: { color: t.ink, fontSize: narrow ? 9 : 11, formatter: p => short(p.name), textBorderColor: t.card, textBorderWidth: 2 },
         levels: [0, 1, 2, 3].map(depth => ({ depth, label: { position: depth === 3 ? 'left' : 'right' } })) }],
@@ -102,7 +102,7 @@ const charts = (() => {
       tooltip: { formatter: p => `${rows[p.value[1]]}, ${columns[p.value[0]]}: ${formatter(p.value[2])}` },
       xAxis: { type: 'category', data: columns, splitArea: { show: false }, axisLabel: { color: t.soft, hideOverlap: true } },
       yAxis: { type: 'category', inverse: true, data: rows, axisLabel: { color: t.ink, fontSize: 11 } },
-      visualMap: { min: 0, max: Math.max(1, most), calculable: true, orient: 'horizontal', left: 'center', bottom: 0, itemHeight: 90, itemWidth: 12,
+      visualMap: { min: 0, max: Math.max(1, most), calculable: true, orient: 'horizontal', left: 'center', bottom: -4, itemHeight: 90, itemWidth: 12,
         textStyle: { color: t.soft }, inRange: { color: [t.card, t.rejected] }, formatter: v => formatter(Math.round(v)) },
       series: [{ type: 'heatmap', data: cells, itemStyle: { borderColor: t.card, borderWidth: 1 }, emphasis: { itemStyle: { borderColor: t.ink } } }],
     }, onClick);
@@ -123,5 +123,23 @@ const charts = (() => {
     }, onClick);
   }
 
-  return { time, bars, sankey, heat, strip };
+  /** Boxes in boxes, coloured by state. */
+  function map(id, nodes, colors, onClick) {
+    const t = tones();
+    const strong = ['rejected', 'alert'];
+    const coloured = node => node.children ? { ...node, children: node.children.map(coloured) }
+      : { ...node, itemStyle: { color: t[colors[node.state]] }, label: { color: strong.includes(colors[node.state]) ? t.card : t.ink } };
+    const title = { show: true, height: 20, color: t.ink, fontSize: 11, formatter: p => short(p.name) };
+    draw(id, {
+      tooltip: { formatter: p => p.data.text ?? p.name },
+      series: [{ type: 'treemap', left: 0, right: 0, top: 0, bottom: 0, roam: false, nodeClick: false, breadcrumb: { show: false },
+        data: nodes.map(coloured), label: { fontSize: 11, overflow: 'truncate', formatter: p => short(p.name) }, upperLabel: title,
+        itemStyle: { borderColor: t.card, borderWidth: 1, gapWidth: 2 },
+        levels: [{ itemStyle: { borderColor: t.card, gapWidth: 8 }, upperLabel: { show: false } },
+          { itemStyle: { color: t.paper, borderColor: t.line, borderWidth: 2, gapWidth: 4 }, upperLabel: title },
+          { itemStyle: { borderColor: t.line, borderWidth: 2, gapWidth: 2 }, upperLabel: { ...title, color: t.soft } }, {}] }],
+    }, onClick);
+  }
+
+  return { time, bars, sankey, heat, strip, map };
 })();

@@ -6,6 +6,7 @@ const chosen = { vpc: '', subnet: '', interface: '', address: '' };
 const $ = id => document.getElementById(id);
 const SHOWN = 12, STRIP = 40;
 const PROTOCOLS = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'icmpv6' };
+const MAP_STATES = { traffic: 'traffic', refused: 'more refused than accepted', silent: 'silent', gap: 'records missing' };
 const STATES = { traffic: 'traffic', silent: 'silent (NODATA only)', gap: 'AWS skipped records' };
 
 const format = (() => {
@@ -193,6 +194,36 @@ function coverage({ interfaces }) {
     event => choose({ interface: rows[event.value[1]].id }));
   table('coverage-table', ['interface', 'points with records', 'points without', 'NODATA', 'SKIPDATA'],
     interfaces.map(i => [{ text: label(i), choose: { interface: i.id } }, i.series.length, count - i.series.length, i.totals.nodata, i.totals.skipdata]));
+}
+
+/** VPCs, subnets in them, interfaces in those. An area is the square root of bytes: a quiet interface is not too small to see. */
+function map({ interfaces }) {
+  const states = ['traffic', 'refused', 'silent', 'gap'];
+  const state = i => i.state === 'traffic' && i.totals.rejected.records > i.totals.accepted.records ? 'refused' : i.state;
+  const tree = new Map();
+  for (const i of interfaces) {
+    const vpc = i.vpc || 'VPC not recorded', subnet = i.subnet || 'subnet not recorded';
+    if (!tree.has(vpc)) tree.set(vpc, new Map());
+    const subnets = tree.get(vpc);
+    if (!subnets.has(subnet)) subnets.set(subnet, []);
+    const { accepted, rejected } = i.totals;
+    subnets.get(subnet).push({ name: decode(i.name) || i.id, id: i.id, state: state(i), value: Math.max(1, Math.sqrt(accepted.bytes + rejected.bytes)),
+      text: `${decode(i.name) ? `${decode(i.name)}, ${i.id}` : i.id}: ${MAP_STATES[state(i)]}. ${format.bytes(accepted.bytes)} accepted, ${format.count(rejected.records)} refused records` });
+  }
+  const total = interfaces.reduce((all, i) => all + Math.max(1, Math.sqrt(i.totals.accepted.bytes + i.totals.rejected.bytes)), 0);
+  const least = total / 60;
+  const nodes = [...tree].map(([name, subnets]) => ({ name, children: [...subnets].map(([name, children]) => ({
+    name, children: children.map(c => ({ ...c, value: Math.max(c.value, least) })) })) }));
+  const counts = new Map(states.map(s => [s, interfaces.filter(i => state(i) === s).length]));
+  const tones = { traffic: 'calm', refused: 'rejected', silent: 'line', gap: 'alert' };
+  $('interfaces-legend').replaceChildren(...states.filter(s => counts.get(s) > 0).map(s => {
+    const [span, mark] = [document.createElement('span'), document.createElement('span')];
+    mark.className = 'mark';
+    mark.style.setProperty('--tone', `var(--${tones[s]})`);
+    span.append(mark, `${MAP_STATES[s]} (${counts.get(s)})`);
+    return span;
+  }));
+  charts.map('interfaces-chart', nodes, tones, event => { if (event.data && event.data.id) choose({ interface: event.data.id }); });
   table('interfaces-table', ['interface', 'name', 'state', 'VPC', 'subnet', 'instance', 'accepted bytes', 'accepted records', 'refused records', 'last (UTC)'],
     interfaces.map(i => [{ text: i.id, choose: { interface: i.id } }, decode(i.name), STATES[i.state], i.vpc, i.subnet, i.instance,
       i.totals.accepted.bytes, i.totals.accepted.records, i.totals.rejected.records, format.time(i.last)]));
@@ -243,6 +274,7 @@ function render() {
   flows(left);
   ports(left);
   coverage(left);
+  map(left);
 }
 
 function introduce() {

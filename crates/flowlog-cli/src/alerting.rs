@@ -117,7 +117,8 @@ pub async fn replay(
     let recording = if args.paths.is_empty() {
         let opened = args.store.open().await?;
         let whole = ask::whole_period(&opened.store).await?.ok_or(AskError::Empty)?;
-        replay::read_store(&opened.store, args.times.period(whole)?, complain).await?
+        let period = args.times.period(&opened.store, whole).await?;
+        replay::read_store(&opened.store, period, complain).await?
     } else {
         replay::read(&args.paths, &fallback, complain)?
     };

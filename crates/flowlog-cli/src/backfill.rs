@@ -26,6 +26,7 @@ use crate::analyze::progress_of_objects;
 use crate::ask::moment;
 use crate::embedded::{EmbeddedDb, Location};
 use crate::folder::FolderObjects;
+use crate::output::{Output, OutputFormat};
 use crate::{input, requeue};
 
 /// Options of `flowlog backfill`.
@@ -44,9 +45,8 @@ pub struct BackfillArgs {
     /// A local store. Without it the tables are those of AWS, named by AGGREGATES_TABLE and CONTROL_TABLE.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
-    /// One JSON object for scripts.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
 }
 
 /// Carries it out: what to print, and whether every object was ingested.
@@ -84,7 +84,10 @@ pub async fn run(args: BackfillArgs) -> Result<(String, bool), Box<dyn Error>> {
         done.add(backfill(&app, objects, time).await);
     }
     drop(database);
-    let text = if args.json { format!("{}\n", done.to_json()) } else { done.to_text() };
+    let text = match args.output.format {
+        OutputFormat::Table => done.to_text(),
+        OutputFormat::Json => format!("{}\n", done.to_json()),
+    };
     Ok((text, done.failed.is_empty()))
 }
 

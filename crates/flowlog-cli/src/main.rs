@@ -5,6 +5,9 @@
     reason = "doc comments are help text here, and back quotes show there"
 )]
 
+#[cfg(test)]
+mod documents;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,19 +54,48 @@ enum Command {
     ///
     /// Exit status: 0 everything was read, findings or not; 1 a file or a line could not be read;
     /// 2 the command line is wrong.
+    ///
+    /// Examples:
+    ///   flowlog analyze ./AWSLogs
+    ///   flowlog analyze day.log.gz --format json | jq .totals
+    ///   zcat *.log.gz | flowlog analyze -
+    #[command(verbatim_doc_comment)]
     Analyze(AnalyzeArgs),
     /// Run the whole pipeline over local files: parser, DynamoDB, stream, alerter.
     ///
     /// The same objects again change nothing: run it twice on one --store and compare. Exit status
     /// as for analyze.
+    ///
+    /// Examples:
+    ///   flowlog local ./AWSLogs --store flowlog.db
+    #[command(verbatim_doc_comment)]
     Local(LocalArgs),
     /// Who talks most, by bytes, packets, records or how many interfaces it talked with.
+    ///
+    /// Examples:
+    ///   flowlog top --store flowlog.db --since 24h
+    ///   flowlog top --stack flowlog --by peers --vpc vpc-0a1b2c3d -n 50
+    #[command(verbatim_doc_comment)]
     Top(TopArgs),
     /// What is refused: by interface, source, port and reason.
+    ///
+    /// Examples:
+    ///   flowlog rejected --store flowlog.db
+    ///   flowlog rejected --since 7d --interface eni-0a1b2c3d --format csv
+    #[command(verbatim_doc_comment)]
     Rejected(RejectedArgs),
     /// Everything that is known of one address: exchange, refusals, connections, first and last seen.
+    ///
+    /// Examples:
+    ///   flowlog who 10.1.32.11 --store flowlog.db
+    ///   flowlog who 2001:db8::7 --since 24h --format json
+    #[command(verbatim_doc_comment)]
     Who(WhoArgs),
     /// How complete the data is: by hour, and the state of every delivery.
+    ///
+    /// Examples:
+    ///   flowlog coverage --store flowlog.db --since 2d
+    #[command(verbatim_doc_comment)]
     Coverage(CoverageArgs),
     /// What changed between two times: new talkers, vanished ones, newly refused sources and ports.
     ///
@@ -74,19 +106,41 @@ enum Command {
     Diff(DiffArgs),
     /// A dated report for an auditor: sensitive ports that public addresses used, encryption,
     /// retention and coverage.
+    ///
+    /// Examples:
+    ///   flowlog compliance --since 2026-10-01 --until 2026-11-01 > october.txt
+    #[command(verbatim_doc_comment)]
     Compliance(ComplianceArgs),
     /// What was reported: each alert with its severity, since when, and what showed it.
     ///
     /// Alerts are remembered for 35 days after their last change, the latest episode of each.
+    ///
+    /// Examples:
+    ///   flowlog alerts --open
+    ///   flowlog alerts --store flowlog.db --since 24h --vpc vpc-0a1b2c3d
+    #[command(verbatim_doc_comment)]
     Alerts(AlertsArgs),
     /// Print the lines for a rules file that silence an alert for a week.
     ///
     /// Put them into the file and store it with `flowlog rules put`: a silence is in force for
     /// everybody, has an end and a reason, and is checked before it is stored.
+    ///
+    /// Examples:
+    ///   flowlog silence 'port-scan#eni-0a1b2c3d' >> rules.toml
+    #[command(verbatim_doc_comment)]
     Silence(SilenceArgs),
     /// Say that alerts are over: what fires again begins a new episode.
+    ///
+    /// Examples:
+    ///   flowlog resolve 'port-scan#eni-0a1b2c3d'
+    #[command(verbatim_doc_comment)]
     Resolve(ResolveArgs),
     /// The page of `report`, live on 127.0.0.1.
+    ///
+    /// Examples:
+    ///   flowlog serve --store flowlog.db
+    ///   flowlog serve --stack flowlog --since 24h --port 0
+    #[command(verbatim_doc_comment)]
     Serve(ServeArgs),
     /// Write everything as one page: traffic and refusals over time, talkers, flows, coverage.
     ///
@@ -140,12 +194,22 @@ enum Command {
     /// name the tables, AWS_REGION and AWS_ACCESS_KEY_ID … are as everywhere.
     ///
     /// Exit status: 0 everything chosen counts now; 1 something does not; 2 the command line is wrong.
+    ///
+    /// Examples:
+    ///   flowlog requeue --store flowlog.db
+    ///   flowlog requeue --reason unsupported_encoding
+    #[command(verbatim_doc_comment)]
     Requeue(RequeueArgs),
     /// Say what rules would have sent over a recording: notifications by rule, the noisiest subjects.
     ///
     /// Every finding goes through the deployed function's own lifecycle (cooldown, escalation,
     /// budget, digest) by the records' own clock. With --against, also which messages one rules file
     /// would have sent and the other not. Exit status as for analyze.
+    ///
+    /// Examples:
+    ///   flowlog replay ./AWSLogs --rules rules.toml
+    ///   flowlog replay ./AWSLogs --rules old.toml --against new.toml
+    #[command(verbatim_doc_comment)]
     Replay(ReplayArgs),
     /// Check, store or show rules files.
     #[command(subcommand)]
@@ -153,6 +217,10 @@ enum Command {
     /// Send a test message through the deployed topic, and say which subscriptions are confirmed.
     ///
     /// Region and credentials come from the environment (AWS_REGION, AWS_ACCESS_KEY_ID, …).
+    ///
+    /// Examples:
+    ///   flowlog test-alert --topic arn:aws:sns:us-east-1:123456789012:alerts
+    #[command(verbatim_doc_comment)]
     TestAlert(TestAlertArgs),
     /// Ingest objects that were delivered before: once each, however often this is run.
     ///
@@ -165,8 +233,16 @@ enum Command {
     #[command(verbatim_doc_comment)]
     Backfill(BackfillArgs),
     /// Write deterministic flow log objects of two peered VPCs, and the truth about them.
+    ///
+    /// Examples:
+    ///   flowlog generate --minutes 180 --attack port-scan -o sample
+    #[command(verbatim_doc_comment)]
     Generate(GenerateArgs),
     /// Estimate what flowlog adds to the AWS bill, beside what AWS charges to deliver the same logs.
+    ///
+    /// Examples:
+    ///   flowlog cost --gb-per-day 5 --interfaces 50
+    #[command(verbatim_doc_comment)]
     Cost(CostArgs),
     /// Who is behind the bill for NAT gateways and traffic between zones, and what endpoints would save.
     ///

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on says so by panicking")]
 
+#[path = "questions/shapes.rs"]
+mod shapes;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
@@ -50,8 +53,9 @@ fn day() -> TempDir {
     folder
 }
 
-const QUESTIONS: [&[&str]; 10] = [
+const QUESTIONS: [&[&str]; 11] = [
     &["top", "--by", "peers"],
+    &["alerts"],
     &["rejected", "--since", "30m"],
     &["who", "10.1.32.11"],
     &["coverage"],
@@ -135,7 +139,7 @@ fn changes_and_exposure_are_told() {
         assert!(text.contains(attack[name].as_str().unwrap()), "{text}");
     }
     let without = printed(&mut command(folder.path(), &["rejected", "--store", "s.db"]));
-    assert!(without.contains("nothing is known of the day before"), "{without}");
+    assert!(without.contains("nothing is known of the time before the last day"), "{without}");
     let since = ["rejected", "--store", "s.db", "--since", "30m"];
     assert!(!printed(&mut command(folder.path(), &since)).contains("cannot be told"));
 }
@@ -232,7 +236,8 @@ fn alerts_are_listed_silenced_and_resolved() {
 fn a_backfill_run_twice_counts_once() {
     let folder = day();
     let backfill = |since: &str| {
-        let args = ["backfill", "day/AWSLogs", "--since", since, "--store", "b.db", "--json"];
+        let args =
+            ["backfill", "day/AWSLogs", "--since", since, "--store", "b.db", "--format", "json"];
         let done = printed(&mut command(folder.path(), &args));
         serde_json::from_str::<Value>(&done).unwrap()
     };
@@ -303,35 +308,73 @@ fn fenced(document: &str) -> Vec<(String, String)> {
     lines
 }
 
-/// Runs what the document says (`sh`), and looks in what was printed for what it quotes (`text`, up to
-/// where it breaks off with an ellipsis).
-fn follow(document: &str) {
+/// Runs what the document says (`sh`), after what it takes for granted, and looks in what was printed for
+/// what it quotes (`text`, up to where it breaks off with an ellipsis). Rules files (`toml`) are checked.
+fn follow(document: &Path, before: &[&str]) -> usize {
     let folder = tempfile::tempdir().unwrap();
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(document);
-    let (mut said, mut commands) = (String::new(), 0);
-    for (kind, line) in fenced(&std::fs::read_to_string(path).unwrap()) {
-        if let Some(words) = line.strip_prefix("flowlog ").filter(|_| kind == "sh") {
-            let (words, file) = words.split_once(" > ").unwrap_or((words, ""));
-            let args: Vec<&str> = words.split_whitespace().collect();
-            let printed = printed(&mut command(folder.path(), &args));
-            if !file.is_empty() {
-                std::fs::write(folder.path().join(file), &printed).unwrap();
-            }
-            said.push_str(&printed);
+    let name = document.display();
+    let run = |line: &str| {
+        let line = line.split(" #").next().unwrap_or_default();
+        let (words, file) = line.split_once(" > ").unwrap_or((line, ""));
+        let args: Vec<&str> = words.split_whitespace().skip(1).collect();
+        let said = printed(&mut command(folder.path(), &args));
+        if !file.is_empty() {
+            std::fs::write(folder.path().join(file.trim()), &said).unwrap();
+        }
+        said
+    };
+    for line in before {
+        run(line);
+    }
+    let (mut said, mut commands, mut rules) = (String::new(), 0, String::new());
+    for (kind, line) in fenced(&std::fs::read_to_string(document).unwrap()) {
+        if kind == "sh" && line.starts_with("flowlog ") {
+            said.push_str(&run(&line));
             commands += 1;
         } else if kind == "text" && commands > 0 {
             let quoted = line.split('…').next().unwrap_or_default();
-            assert!(
-                said.contains(quoted),
-                "{document} quotes {line:?}, which was not said:\n{said}"
-            );
+            assert!(said.contains(quoted), "{name} quotes {line:?}, which was not said:\n{said}");
+        } else if kind == "toml" {
+            rules.push_str(&line);
+            rules.push('\n');
         }
     }
-    assert!(commands > 2, "{document} has nothing to run");
+    if !rules.is_empty() {
+        std::fs::write(folder.path().join("quoted.toml"), rules).unwrap();
+        run("flowlog rules check quoted.toml");
+    }
+    commands
 }
 
 #[test]
 fn the_documents_can_be_followed() {
-    follow("tutorial.md");
-    follow("peering.md");
+    let project = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    // A shorter day than `make run` makes.
+    let run = [
+        "flowlog generate --minutes 180 --attack port-scan --attack reject-burst -o .run/sample",
+        "flowlog local .run/sample --store .run/flowlog.db",
+    ];
+    let mut commands = follow(&project.join("README.md"), &run);
+    let mut run = 0;
+    for entry in walkdir(&project.join("docs")) {
+        let of_document = follow(&entry, &[]);
+        run += usize::from(of_document > 0);
+        commands += of_document;
+    }
+    assert!(commands > 30 && run >= 5, "{commands} commands of {run} documents");
+}
+
+/// Every document below a folder.
+fn walkdir(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(walkdir(&path));
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
 }

@@ -11,13 +11,14 @@ use clap::Args;
 use flowlog_aws::env;
 use flowlog_core::alert::{Alert, STATE_TTL, silence_entry};
 use flowlog_core::detect::Rule;
+use flowlog_core::record::Address;
 use flowlog_core::store::{AlertStore, StateItem};
 use serde_json::{Value, json};
 
-use super::Subject;
 use super::command::AskError;
 use super::csv::csv_of;
 use super::source::{AnswerFormat, AskArgs, StoreArgs};
+use super::{Period, Subject};
 use crate::page::Mark;
 use crate::report::{table, time};
 
@@ -66,7 +67,7 @@ pub(super) async fn alerts_of<S: AlertStore>(
 }
 
 /// `RULE#SUBJECT`.
-fn key(item: &StateItem) -> String {
+pub(super) fn key(item: &StateItem) -> String {
     format!("{}#{}", item.kind, item.subject)
 }
 
@@ -82,6 +83,24 @@ fn is_about(alert: &Alert, subject: &Subject) -> bool {
         Subject::Scope(id) => finding.vpc_id == *id || finding.account_id == *id,
         Subject::Everything => true,
     }
+}
+
+/// The alerts of a time that name an address: as who did it, or in the records that show it.
+pub(super) async fn about<S: AlertStore>(
+    store: &S,
+    address: Address,
+    period: Period,
+) -> Result<Vec<(StateItem, Alert)>, AskError> {
+    let (from, to) = (period.from.start(), period.to.end());
+    let mut found = alerts_of(store).await?;
+    found.retain(|(_, alert)| {
+        let finding = &alert.finding;
+        let mut rows = finding.evidence.records.iter();
+        let named = finding.source == Some(address)
+            || rows.any(|row| [row.srcaddr, row.dstaddr].contains(&Some(address)));
+        named && goes_on(alert, from, to)
+    });
+    Ok(found)
 }
 
 /// Lists alerts, the latest first.
@@ -118,7 +137,7 @@ pub async fn alerts(args: AlertsArgs) -> Result<String, AskError> {
     })
 }
 
-fn alert_json(item: &StateItem, alert: &Alert) -> Value {
+pub(super) fn alert_json(item: &StateItem, alert: &Alert) -> Value {
     json!({
         "key": key(item), "rule": item.kind, "severity": alert.severity.name(), "open": alert.open,
         "since": alert.since.start(), "last": alert.last.end(), "windows": alert.windows,
@@ -130,7 +149,7 @@ fn alert_json(item: &StateItem, alert: &Alert) -> Value {
 }
 
 /// What showed it, in a few words.
-fn evidence(alert: &Alert) -> String {
+pub(super) fn evidence(alert: &Alert) -> String {
     let why = &alert.finding.evidence;
     let source = alert.finding.source.map_or_else(String::new, |source| format!("{source}: "));
     format!("{source}{} {}, {} is the threshold", why.value, why.measure, why.threshold)

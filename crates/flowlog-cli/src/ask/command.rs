@@ -13,21 +13,24 @@ use flowlog_core::decode::Fallback;
 use flowlog_core::format::{Format, FormatError};
 use flowlog_core::record::{Address, WINDOW_SECONDS, Window};
 use flowlog_core::rollup::BlobError;
-use flowlog_core::store::{AggregateReader, LedgerReader, StoreError};
-use flowlog_core::why::{Evidence, Path};
+use flowlog_core::store::{AggregateReader, AlertStore, LedgerReader, StoreError};
+use flowlog_core::why::{Evidence, Explanation, Path};
 use serde_json::{Value, json};
 
+use super::alerts::{about, alert_json};
 use super::changes_text::{compliance_text, diff_text};
 use super::compliance::compliance;
 use super::csv::csv_of;
 use super::diff::{before, diff};
 use super::source::{AnswerFormat, AskArgs, moment};
 use super::{
-    By, Material, Period, coverage_text, footer, hours, read, rejected, rejected_text, top,
-    top_text, who, who_text, whole_period,
+    A_DAY, By, Material, Period, coverage_text, end_of_data, footer, hours, read, rejected,
+    rejected_text, top, top_text, who, who_text, whole_period, yesterday,
 };
+use crate::doctor::Cli;
 use crate::embedded::EmbeddedError;
 use crate::input::{self, Input};
+use crate::why::account::Narrowed;
 use crate::why::{self, Destination, WhyError};
 
 /// Options of `flowlog top`.
@@ -88,6 +91,10 @@ pub struct WhyArgs {
     /// The flow log's LogFormat, for files of --data without a header line.
     #[arg(long, value_name = "FORMAT", requires = "data")]
     log_format: Option<String>,
+    /// Also ask EC2, by the command `aws`, for the security groups, network ACLs, routes and peerings on the
+    /// way as they are now, and name the one that explains it. Needs to describe only.
+    #[arg(long)]
+    narrow: bool,
     #[command(flatten)]
     ask: AskArgs,
 }
@@ -109,11 +116,21 @@ impl WhyArgs {
         let from = from.transpose()?.unwrap_or(i64::MIN);
         let to = to.transpose()?.map_or(i64::MAX, |until| until - 1);
         let evidence = why::from_records(&self.data, self.path(), (from, to), &fallback, complain)?;
+        let explanations = evidence.explain();
+        let narrowed = self.narrowed(&evidence, &explanations);
+        let json = || why::to_json(&evidence, &explanations, &narrowed);
         Ok(match self.ask.format {
-            AnswerFormat::Table => why::to_text(&evidence, &evidence.explain()),
-            AnswerFormat::Json => format!("{}\n", why::to_json(&evidence, &evidence.explain())),
-            AnswerFormat::Csv => csv_of(&why::to_json(&evidence, &evidence.explain()))?,
+            AnswerFormat::Table => why::to_text(&evidence, &explanations, &narrowed),
+            AnswerFormat::Json => format!("{}\n", json()),
+            AnswerFormat::Csv => csv_of(&json())?,
         })
+    }
+
+    /// What the account says, if that was asked for.
+    fn narrowed(&self, evidence: &Evidence, explanations: &[Explanation]) -> Vec<Narrowed> {
+        let many = if self.narrow { why::AT_LENGTH } else { 0 };
+        let explanations = explanations.iter().take(many);
+        explanations.map(|one| why::account::narrow(&Cli, evidence, one)).collect()
     }
 
     /// A time; lengths of time count back from the last delivery that a file name speaks of.
@@ -226,9 +243,6 @@ pub enum AskError {
     Blob(#[from] BlobError),
 }
 
-/// Windows of a day.
-const A_DAY: i64 = 86_400 / WINDOW_SECONDS;
-
 fn parse_address(text: &str) -> Result<Address, String> {
     Address::parse(text).ok_or_else(|| "neither an IPv4 nor an IPv6 address".to_owned())
 }
@@ -245,13 +259,21 @@ pub async fn ask(question: Question, complain: &mut dyn FnMut(String)) -> Result
     answer(&opened.store, &question).await
 }
 
-async fn answer<S: AggregateReader + LedgerReader>(
+async fn answer<S: AggregateReader + LedgerReader + AlertStore>(
     store: &S,
     question: &Question,
 ) -> Result<String, AskError> {
     let args = question.args();
     let whole = whole_period(store).await?.ok_or(AskError::Empty)?;
-    let period = args.period(whole)?;
+    let period = match question {
+        // A day beside the day before, if nobody says which times.
+        Question::Diff(_) if args.times.since.is_none() && args.times.until.is_none() => {
+            let end = end_of_data(store, whole, env::now()).await?;
+            let to = Window::of(end - 1).unwrap_or(whole.to);
+            Period { from: to.back(A_DAY - 1), to }
+        }
+        _ => args.period(store, whole).await?,
+    };
     let material = read(store, &args.subject(), period).await?;
     let (value, text) = question.answer(store, &material, period, whole).await?;
     Ok(match args.format {
@@ -292,7 +314,7 @@ impl Question {
     }
 
     /// The answer for scripts and for people. `whole` is the time that the store has data of.
-    async fn answer<S: AggregateReader + LedgerReader>(
+    async fn answer<S: AggregateReader + LedgerReader + AlertStore>(
         &self,
         store: &S,
         material: &Material,
@@ -320,22 +342,30 @@ impl Question {
             Self::Why(args) => {
                 let evidence: Evidence = why::from_rollups(material, args.path());
                 let explanations = evidence.explain();
-                let text = why::to_text(&evidence, &explanations) + &footer(material);
-                (why::to_json(&evidence, &explanations), text)
+                let narrowed = args.narrowed(&evidence, &explanations);
+                let text = why::to_text(&evidence, &explanations, &narrowed) + &footer(material);
+                (why::to_json(&evidence, &explanations, &narrowed), text)
             }
             Self::Top(args) => {
                 let top = top(material, args.by, args.most);
                 (top.to_json(), top_text(&top, material))
             }
             Self::Rejected(args) => {
-                let day = Period { from: period.from.back(A_DAY), to: period.from.back(1) };
-                let before = read(store, &subject, day).await?;
-                let rejected = rejected(material, Some(&before), args.most);
+                let (new, earlier) = yesterday(material, period);
+                let before = match earlier {
+                    None => Material::default(),
+                    Some(earlier) => read(store, &subject, earlier).await?,
+                };
+                let rejected = rejected(material, Some((new, &before)), args.most);
                 (rejected.to_json(), rejected_text(&rejected, material))
             }
             Self::Who(args) => {
                 let who = who(material, args.address);
-                (who.to_json(), who_text(&who, material))
+                let about = about(store, args.address, period).await?;
+                let mut value = who.to_json();
+                value["alerts"] =
+                    about.iter().map(|(item, alert)| alert_json(item, alert)).collect();
+                (value, who_text(&who, &about, material))
             }
             Self::Coverage(_) => {
                 let hours = hours(material);

@@ -7,6 +7,7 @@ use flowlog_core::rollup::{PortKey, Ranked, RejectedSource, Tally};
 use serde_json::{Value, json};
 
 use super::{Material, Period};
+use crate::report::unlisted_bytes;
 use flowlog_core::rollup::{ActionTotals, Weigh as _};
 
 /// What two times differ in.
@@ -54,7 +55,7 @@ impl Lists {
             let folded = answer.fold();
             lists.interfaces.insert(id.clone());
             lists.totals.add(&answer.totals().totals);
-            lists.talkers_error = lists.talkers_error.saturating_add(folded.talkers.error());
+            lists.talkers_error = lists.talkers_error.saturating_add(unlisted_bytes(&folded));
             for (key, talker) in folded.talkers.iter() {
                 let bytes = lists.talkers.entry(key.remote).or_default();
                 *bytes = bytes.saturating_add(talker.bytes());

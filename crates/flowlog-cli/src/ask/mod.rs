@@ -28,7 +28,7 @@ pub use command::{
 pub use compliance::{Compliance, Exposure, Recorded, compliance};
 pub use coverage::{Hour, hours};
 pub use diff::{Diff, before, diff};
-pub use rejected::{New, Rejected, rejected};
+pub use rejected::{New, Rejected, rejected, yesterday};
 pub use report::{ReportArgs, report};
 pub use serve::{ServeArgs, serve};
 pub use source::{AskArgs, StoreArgs};
@@ -40,10 +40,11 @@ pub use who::{Seen, Who, who};
 
 use std::collections::BTreeMap;
 
-use flowlog_core::record::Window;
+use flowlog_core::record::{WINDOW_SECONDS, Window};
 use flowlog_core::store::authority::{self, SeenBy, Spoken};
 use flowlog_core::store::reader::{Answer, Coverage, Deliveries};
-use flowlog_core::store::{AggregateReader, LedgerReader, StoreError, View};
+use flowlog_core::store::{AggregateReader, LedgerReader, Series, SeriesItems, StoreError, View};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
 /// What is asked about.
@@ -116,6 +117,47 @@ pub async fn whole_period<S: AggregateReader>(store: &S) -> Result<Option<Period
     Ok(ends.map(|(from, last)| Period { from, to: last.forward(287) }))
 }
 
+/// The end of the last window that a store has anything of, in epoch seconds. It looks back from the
+/// end of its last day, or from `now` if that is earlier: an hour, then twice as far, and so on.
+pub async fn end_of_data<S: AggregateReader>(
+    store: &S,
+    whole: Period,
+    now: i64,
+) -> Result<i64, StoreError> {
+    let day = whole.to.day();
+    let mut series: Vec<Series> = Vec::new();
+    for (_, source) in store.sources(&day, &day).await? {
+        for subject in store.subjects(&source, View::Interface, &day).await? {
+            series.push(Series::interface(source.clone(), subject));
+        }
+    }
+    let first = whole.to.back(A_DAY - 1);
+    let mut to = Window::of(now).map_or(whole.to, |now| whole.to.min(now).max(first));
+    let mut windows = 12;
+    loop {
+        let from = to.back(windows - 1).max(first);
+        let mut last: Option<Window> = None;
+        for series in &series {
+            let SeriesItems { partials, summaries } = store.items(series, from, to).await?;
+            let folded =
+                summaries.iter().flat_map(|summary| summary.windows.iter().map(|(w, _)| w));
+            last = last.max(folded.chain(partials.iter().map(|p| &p.window)).max().copied());
+        }
+        if let Some(last) = last {
+            return Ok(last.end());
+        }
+        if from == first {
+            return Ok(whole.to.end());
+        }
+        (to, windows) = (from.back(1), windows * 2);
+    }
+}
+
+/// Subjects that are read at once.
+const AT_ONCE: usize = 4;
+/// Windows of a day.
+const A_DAY: i64 = 86_400 / WINDOW_SECONDS;
+
 /// Reads what the store has on a subject in a period.
 pub async fn read<S: AggregateReader + LedgerReader>(
     store: &S,
@@ -133,7 +175,7 @@ pub async fn read<S: AggregateReader + LedgerReader>(
     Ok(material)
 }
 
-/// The same, one interface (or VPC, or account) after the other, sorted by id: no more than one is held.
+/// The same, one interface (or VPC, or account) after the other, sorted by id: no more than a few are held.
 pub async fn read_each<S: AggregateReader + LedgerReader>(
     store: &S,
     subject: &Subject,
@@ -156,10 +198,25 @@ pub async fn read_each<S: AggregateReader + LedgerReader>(
             }
         }
     }
+    let within = (period.from, period.to);
+    let mut subjects = seen.into_iter();
     let mut ledger = Deliveries::default();
-    for (id, seen) in seen {
-        let within = (period.from, period.to);
+    if let Some((id, seen)) = subjects.next() {
         let spoken = authority::read(store, &mut ledger, (view, &id), &seen, within).await?;
+        take(id, spoken);
+    }
+    // Most deliveries are of every interface: what the ledger said for the first one is known to the others,
+    // which are read some at once, so that the store works while this works.
+    let mut others = stream::iter(subjects)
+        .map(|(id, seen)| {
+            let mut ledger = ledger.clone();
+            async move {
+                let spoken = authority::read(store, &mut ledger, (view, &id), &seen, within).await;
+                spoken.map(|spoken| (id, spoken))
+            }
+        })
+        .buffered(AT_ONCE);
+    while let Some((id, spoken)) = others.try_next().await? {
         take(id, spoken);
     }
     Ok(())

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flowlog_core::record::Address;
+use flowlog_core::record::{Address, Window};
 use flowlog_core::rollup::{PortKey, Ranked, RejectedSource, Sums, Tally};
 use serde_json::{Value, json};
 
-use super::Material;
+use super::{A_DAY, Material, Period};
 
 /// The answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -25,11 +25,11 @@ pub struct Rejected {
     pub ports_error: u64,
     /// Records by reject-reason, where the format has it.
     pub reasons: BTreeMap<String, u64>,
-    /// What was not refused the day before; `None` if nothing is known of that day.
+    /// What was not refused before the last day ([`yesterday`]); `None` if nothing is known of that time.
     pub new: Option<New>,
 }
 
-/// What of an answer is new since the day before it. Lists of that day are cut at the heaviest too, so
+/// What of an answer is new since yesterday. Lists of the time before are cut at the heaviest too, so
 /// somebody who was refused very little then may be called new.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct New {
@@ -39,8 +39,19 @@ pub struct New {
     pub ports: BTreeSet<PortKey>,
 }
 
-/// What was refused, and what of it is new since the time before.
-pub fn rejected(material: &Material, before: Option<&Material>, most: usize) -> Rejected {
+/// From which window on what was not refused before is new: the last day of what was read. And the time
+/// before what was read that has to be read, too, for a day to compare with.
+pub fn yesterday(material: &Material, period: Period) -> (Window, Option<Period>) {
+    let ends = material.answers.iter().filter_map(|(_, answer)| answer.windows.keys().next_back());
+    let last = ends.max().copied().unwrap_or(period.to);
+    let new = period.from.max(last.back(A_DAY - 1));
+    let (from, to) = (new.back(A_DAY), period.from.back(1));
+    (new, (from <= to).then_some(Period { from, to }))
+}
+
+/// What was refused. What of it is new is told if it is given since when, and what there was before
+/// `material` (nothing, if that goes back far enough).
+pub fn rejected(material: &Material, new: Option<(Window, &Material)>, most: usize) -> Rejected {
     let mut answer = Rejected::default();
     for (id, part) in &material.answers {
         let sums = part.totals().totals.reject;
@@ -54,15 +65,22 @@ pub fn rejected(material: &Material, before: Option<&Material>, most: usize) -> 
     }
     answer.by_subject.sort_by(|a, b| b.1.records.cmp(&a.1.records).then(a.0.cmp(&b.0)));
     answer.by_subject.truncate(most);
-    let (sources, ports) = lists(material);
+    let (sources, ports) = lists(material, None);
     answer.sources_error = sources.error();
     answer.ports_error = ports.error();
     let heaviest = sources.heaviest().into_iter().take(most);
     answer.sources = heaviest.map(|(address, source)| (*address, source.clone())).collect();
     let heaviest = ports.heaviest().into_iter().take(most);
     answer.ports = heaviest.map(|(key, tally)| (*key, tally.0)).collect();
-    if let Some(before) = before.filter(|material| !material.answers.is_empty()) {
-        let (sources, ports) = lists(before);
+    let known = |(since, before): &(Window, &Material)| {
+        let mut windows = material.answers.iter().flat_map(|(_, answer)| answer.windows.keys());
+        !before.answers.is_empty() || windows.any(|window| window < since)
+    };
+    if let Some((since, before)) = new.filter(known) {
+        let (mut sources, mut ports) = lists(before, None);
+        let earlier = lists(material, Some(since));
+        sources.merge(&earlier.0);
+        ports.merge(&earlier.1);
         let new = |address: &&Address| sources.get(address).is_none();
         answer.new = Some(New {
             sources: answer
@@ -85,12 +103,19 @@ pub fn rejected(material: &Material, before: Option<&Material>, most: usize) -> 
 
 type Lists = (Ranked<Address, RejectedSource>, Ranked<PortKey, Tally>);
 
-fn lists(material: &Material) -> Lists {
+/// The lists of all of it, or of what was before a window.
+fn lists(material: &Material, before: Option<Window>) -> Lists {
     let mut lists = Lists::default();
     for (_, part) in &material.answers {
-        let folded = part.fold();
-        lists.0.merge(&folded.rejected_sources);
-        lists.1.merge(&folded.rejected_ports);
+        let is_in = |window: &Window| before.is_none_or(|before| *window < before);
+        let parts = part.hours.iter().chain(&part.detailed).filter(|(window, _)| is_in(window));
+        let mut folded = Lists::default();
+        for (_, rollup) in parts {
+            folded.0.merge(&rollup.rejected_sources);
+            folded.1.merge(&rollup.rejected_ports);
+        }
+        lists.0.merge(&folded.0);
+        lists.1.merge(&folded.1);
     }
     lists
 }
@@ -119,5 +144,79 @@ impl Rejected {
                 "sources_records": self.sources_error, "ports_records": self.ports_error,
             },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flowlog_core::decode::{Fallback, Limits, ObjectDecoder};
+    use flowlog_core::rollup::{Accumulator, Budget};
+    use flowlog_core::store::reader::Answer;
+
+    use super::*;
+
+    const MIDNIGHT: i64 = 1_793_491_200;
+
+    /// What was refused by `eni-1`: source, port and when, in hours after midnight.
+    fn refused(records: &[(&str, u16, i64)]) -> Material {
+        let lines: Vec<String> = records
+            .iter()
+            .map(|(source, port, hour)| {
+                let at = MIDNIGHT + hour * 3600;
+                format!(
+                    "2 1 eni-1 {source} 10.0.0.5 50000 {port} 6 1 40 {at} {} REJECT OK\n",
+                    at + 5
+                )
+            })
+            .collect();
+        let sink = Accumulator::new(Budget::default(), None);
+        let mut decoder = ObjectDecoder::new(Limits::default(), Fallback::Default, None, sink);
+        decoder.push(lines.concat().as_bytes()).unwrap();
+        let mut answer = Answer::default();
+        for (_, window, rollup) in decoder.finish().unwrap().sink.finish().into_iter().flatten() {
+            answer.windows.entry(window).or_default().totals.add(&rollup.totals());
+            answer.detailed.entry(window).or_default().merge(&rollup);
+        }
+        Material { answers: vec![("eni-1".to_owned(), answer)], notes: Vec::new() }
+    }
+
+    fn period(from: i64, to: i64) -> Period {
+        let at = |hour| Window::of(MIDNIGHT + hour * 3600).unwrap();
+        Period { from: at(from), to: at(to).back(1) }
+    }
+
+    #[test]
+    fn what_was_not_refused_before_the_last_day_is_new() {
+        let records = [
+            ("203.0.113.1", 22, 1),
+            ("203.0.113.1", 22, 40),
+            ("203.0.113.2", 23, 41),
+            ("203.0.113.3", 24, 2),
+        ];
+        let two_days = refused(&records);
+        let (since, before) = yesterday(&two_days, period(0, 48));
+        assert_eq!(
+            since.start(),
+            MIDNIGHT + 41 * 3600 + 300 - 86_400,
+            "a day up to the last record"
+        );
+        // Before the two days there may have been something within a day of that, too.
+        assert_eq!(before.map(|before| before.to), Some(period(0, 1).from.back(1)));
+        let nothing = Material::default();
+        let found = rejected(&two_days, Some((since, &nothing)), 10).new.unwrap();
+        let addresses = |new: &New| new.sources.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(addresses(&found), ["203.0.113.2"]);
+        assert_eq!(found.ports.iter().map(|key| key.port).collect::<Vec<_>>(), [23]);
+
+        // The last hours only: what to compare with is read apart.
+        let last = refused(&records[1..3]);
+        let (since, before) = yesterday(&last, period(40, 48));
+        assert_eq!(since, period(40, 48).from);
+        assert_eq!(before, Some(period(16, 40)));
+        assert_eq!(rejected(&last, Some((since, &nothing)), 10).new, None, "nothing is known");
+        let earlier = refused(&[("203.0.113.1", 9, 20)]);
+        let found = rejected(&last, Some((since, &earlier)), 10).new.unwrap();
+        assert_eq!(addresses(&found), ["203.0.113.2"]);
+        assert_eq!(found.ports.len(), 2, "22 and 23");
     }
 }

@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use flowlog_core::store::summary::WINDOWS_PER_HOUR;
 use flowlog_core::store::{AggregateReader, AlertStore, LedgerReader};
 use indicatif::HumanBytes;
 
@@ -15,7 +16,7 @@ use super::alerts::marks;
 use super::command::AskError;
 use super::csv::csv_of;
 use super::source::{AnswerFormat, AskArgs};
-use super::{read, whole_period};
+use super::{Material, Period, read, whole_period};
 use crate::page::{self, Page};
 
 /// Options of `flowlog report`.
@@ -46,14 +47,27 @@ pub async fn report(args: ReportArgs) -> Result<String, AskError> {
     Ok(format!("{}: {} interfaces, {size}\n", path.display(), page.interfaces.len()))
 }
 
+/// The hours that have data: a day that has just begun, or begins in the middle, is not shown as a gap. What
+/// somebody asked for stays.
+fn shown(material: &Material, ask: &AskArgs, period: Period) -> Period {
+    let windows = || material.answers.iter().flat_map(|(_, answer)| answer.windows.keys());
+    let (Some(first), Some(last)) = (windows().min(), windows().max()) else { return period };
+    let last = last.hour().forward(WINDOWS_PER_HOUR - 1);
+    Period {
+        from: if ask.times.since.is_none() { first.hour().max(period.from) } else { period.from },
+        to: if ask.times.until.is_none() { last.min(period.to) } else { period.to },
+    }
+}
+
 /// The page's numbers.
 pub(super) async fn page_of<S: AggregateReader + LedgerReader + AlertStore>(
     store: &S,
     ask: &AskArgs,
 ) -> Result<Page, AskError> {
     let whole = whole_period(store).await?.ok_or(AskError::Empty)?;
-    let period = ask.period(whole)?;
+    let period = ask.period(store, whole).await?;
     let material = read(store, &ask.subject(), period).await?;
+    let period = shown(&material, ask, period);
     let alerts = marks(store, period.from.start(), period.to.end()).await?;
     Ok(Page::new(&material, period, alerts))
 }

@@ -10,10 +10,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use flowlog_aws::{DynamoDbStore, Tables, env, schema, sdk};
 use flowlog_core::record::Window;
+use flowlog_core::store::AggregateReader;
 use jiff::Timestamp;
 
 use super::command::AskError;
-use super::{Period, Subject};
+use super::{Period, Subject, end_of_data};
 use crate::embedded::{EmbeddedDb, Location};
 
 /// Which store.
@@ -46,9 +47,20 @@ impl Times {
         Ok((at(&self.since)?.unwrap_or(i64::MIN), at(&self.until)?.unwrap_or(i64::MAX)))
     }
 
-    /// That part of what there is.
-    pub(crate) fn period(&self, whole: Period) -> Result<Period, AskError> {
-        let (from, until) = self.ends(whole.to.end())?;
+    /// That part of what there is. Lengths of time count back from the end of the data, which is looked
+    /// for only if it is needed.
+    pub(crate) async fn period<S: AggregateReader>(
+        &self,
+        store: &S,
+        whole: Period,
+    ) -> Result<Period, AskError> {
+        let times = [&self.since, &self.until];
+        let end = if times.into_iter().flatten().any(|text| is_length(text)) {
+            end_of_data(store, whole, env::now()).await?
+        } else {
+            whole.to.end()
+        };
+        let (from, until) = self.ends(end)?;
         let window = |epoch: i64| Window::of(epoch.max(0));
         Ok(Period {
             from: window(from).unwrap_or(whole.from).max(whole.from),
@@ -128,9 +140,18 @@ impl AskArgs {
     }
 
     /// The asked part of what there is.
-    pub(super) fn period(&self, whole: Period) -> Result<Period, AskError> {
-        self.times.period(whole)
+    pub(super) async fn period<S: AggregateReader>(
+        &self,
+        store: &S,
+        whole: Period,
+    ) -> Result<Period, AskError> {
+        self.times.period(store, whole).await
     }
+}
+
+/// Whether a time is a length of time: `24h`, not a date.
+fn is_length(text: &str) -> bool {
+    moment(text, 0).is_ok_and(|at| at <= 0)
 }
 
 /// A time as epoch seconds; lengths of time count back from `end`.

@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use flowlog_core::alert::Alert;
 use flowlog_core::record::Window;
 use flowlog_core::rollup::Sums;
+use flowlog_core::store::StateItem;
 use indicatif::{HumanBytes, HumanCount};
 
+use super::alerts::{evidence, key};
 use super::{Hour, Material, Rejected, Top, Who};
 use crate::report::{protocol_name, table, time};
 
@@ -68,7 +71,7 @@ pub fn rejected_text(rejected: &Rejected, material: &Material) -> String {
             new(rejected.new.as_ref().is_some_and(|new| new.sources.contains(address))),
         ]
     });
-    let header = ["source", "records", "hosts and ports", "first", "last", "since the day before"];
+    let header = ["source", "records", "hosts and ports", "first", "last", "since yesterday"];
     out += &table(&header, &[1, 2], rows.collect());
     let rows = rejected.ports.iter().map(|(key, records)| {
         vec![
@@ -77,9 +80,11 @@ pub fn rejected_text(rejected: &Rejected, material: &Material) -> String {
             new(rejected.new.as_ref().is_some_and(|new| new.ports.contains(key))),
         ]
     });
-    out += &table(&["port", "records", "since the day before"], &[1], rows.collect());
+    out += &table(&["port", "records", "since yesterday"], &[1], rows.collect());
     if rejected.new.is_none() {
-        out.push_str("What is new cannot be told: nothing is known of the day before.\n");
+        out.push_str(
+            "What is new cannot be told: nothing is known of the time before the last day.\n",
+        );
     }
     for (reason, records) in &rejected.reasons {
         let _ = writeln!(out, "refused because of {reason}: {}", count(*records));
@@ -96,11 +101,23 @@ pub fn rejected_text(rejected: &Rejected, material: &Material) -> String {
 }
 
 /// What is known of one address.
-pub fn who_text(who: &Who, material: &Material) -> String {
-    if who.seen.is_empty() {
-        return format!("{} shows nowhere.\n{}", who.address, footer(material));
-    }
+pub fn who_text(who: &Who, alerts: &[(StateItem, Alert)], material: &Material) -> String {
     let mut out = String::new();
+    for (item, alert) in alerts {
+        let _ = writeln!(
+            out,
+            "Alert {} ({}, {}), {} to {}: {}",
+            key(item),
+            alert.severity.name(),
+            if alert.open { "open" } else { "over" },
+            time(alert.since.start()),
+            time(alert.last.end()),
+            evidence(alert)
+        );
+    }
+    if who.seen.is_empty() {
+        return out + &format!("{} shows nowhere.\n{}", who.address, footer(material));
+    }
     for seen in &who.seen {
         let _ = write!(out, "{}", seen.subject);
         if let Some((first, last)) = seen.windows {

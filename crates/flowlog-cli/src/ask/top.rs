@@ -8,6 +8,7 @@ use flowlog_core::rollup::{Talker, Weigh as _};
 use serde_json::{Value, json};
 
 use super::Material;
+use crate::report::unlisted_bytes;
 
 /// What talkers are ranked by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -48,7 +49,7 @@ pub fn top(material: &Material, by: By, most: usize) -> Top {
     let mut error_bytes = 0_u64;
     for (_, answer) in &material.answers {
         let folded = answer.fold();
-        error_bytes = error_bytes.saturating_add(folded.talkers.error());
+        error_bytes = error_bytes.saturating_add(unlisted_bytes(&folded));
         let mut here: BTreeMap<Address, Talker> = BTreeMap::new();
         for (key, talker) in folded.talkers.iter() {
             here.entry(key.remote).or_default().absorb(talker);

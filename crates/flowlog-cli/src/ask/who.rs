@@ -5,6 +5,7 @@ use flowlog_core::rollup::{RejectedSource, Talker, TalkerKey, Tuple, Verdicts};
 use serde_json::{Value, json};
 
 use super::Material;
+use crate::report::unlisted_bytes;
 
 /// What one interface (or scope) knows of the address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub fn who(material: &Material, address: Address) -> Who {
     let mut error_bytes = 0_u64;
     for (id, answer) in &material.answers {
         let folded = answer.fold();
-        error_bytes = error_bytes.saturating_add(folded.talkers.error());
+        error_bytes = error_bytes.saturating_add(unlisted_bytes(&folded));
         let talkers = folded.talkers.iter().filter(|(key, _)| key.remote == address);
         let tuples = folded.rejected_tuples.iter();
         let tuples = tuples.filter(|(tuple, _)| tuple.client == address || tuple.server == address);

@@ -147,12 +147,12 @@ impl Account<'_> {
 }
 
 /// A text, empty if it is none.
-pub(super) fn text(value: &Value) -> &str {
+pub(crate) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
 /// A list, empty if it is none.
-pub(super) fn list_of(value: &Value) -> &[Value] {
+pub(crate) fn list_of(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
 

@@ -50,13 +50,13 @@ impl Refused {
 }
 
 /// What answers.
-pub(super) trait Aws: Sync {
+pub(crate) trait Aws: Sync {
     /// The JSON that `aws <words>` prints; null if it prints nothing.
     fn ask(&self, words: &[&str]) -> Result<Value, Refused>;
 }
 
 /// The command `aws`.
-pub(super) struct Cli;
+pub(crate) struct Cli;
 
 impl Aws for Cli {
     fn ask(&self, words: &[&str]) -> Result<Value, Refused> {
@@ -117,13 +117,13 @@ fn refusal(call: String, text: &str) -> Refused {
 type Answer = Arc<OnceLock<Result<Value, Refused>>>;
 
 /// Asks every question once: what several checks want to know is one call.
-pub(super) struct Once<'a> {
+pub(crate) struct Once<'a> {
     aws: &'a dyn Aws,
     known: Mutex<BTreeMap<String, Answer>>,
 }
 
 impl<'a> Once<'a> {
-    pub(super) fn new(aws: &'a dyn Aws) -> Self {
+    pub(crate) fn new(aws: &'a dyn Aws) -> Self {
         Self { aws, known: Mutex::default() }
     }
 }
@@ -139,7 +139,7 @@ impl Aws for Once<'_> {
 }
 
 /// A command line that a shell takes as these words.
-pub(super) fn command(words: &[&str]) -> String {
+pub(crate) fn command(words: &[&str]) -> String {
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }
 

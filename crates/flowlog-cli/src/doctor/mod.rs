@@ -14,7 +14,7 @@ mod finding;
 mod policy;
 #[cfg(test)]
 mod tests;
-mod text;
+mod words;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -27,12 +27,13 @@ use serde::Serialize;
 use crate::output::Output;
 pub use account::NoStack;
 use account::{Account, Stack};
+pub(crate) use account::{list_of, text};
 use checks::{CHECKS, Check};
 pub use cli::Refused;
-use cli::{Aws, Cli, Once};
+pub(crate) use cli::{Aws, Cli, Once, command};
 use finding::Findings;
 pub use finding::{Finding, Verdict};
-pub use text::to_text;
+pub use words::to_text;
 
 /// Checks at work at once; each has one process of `aws` at most.
 const AT_ONCE: usize = 8;

@@ -1,4 +1,4 @@
-//! What the engine's own table of stream records lacks: one index, and forgetting.
+//! What the engine's own table of stream records lacks: two indexes, and forgetting.
 //!
 //! The engine finds the next sequence number by `MAX(CAST(sequence_number AS INTEGER))` over all
 //! records of a table, once per write, and pages of a stream by the same expression. Without an
@@ -10,8 +10,12 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+/// The second is for forgetting: without it each opening reads every record that there is.
 const CREATE: &str = "CREATE INDEX IF NOT EXISTS flowlog_seq \
-     ON _stream_records(table_name, CAST(sequence_number AS INTEGER))";
+     ON _stream_records(table_name, CAST(sequence_number AS INTEGER)); \
+     CREATE INDEX IF NOT EXISTS flowlog_age ON _stream_records(created_at)";
+/// What DynamoDB would have forgotten.
+pub(super) const FORGET: &str = "DELETE FROM _stream_records WHERE created_at < ?1";
 
 /// What DynamoDB keeps of a stream, in seconds.
 const KEPT: i64 = 86_400;
@@ -20,7 +24,7 @@ const KEPT: i64 = 86_400;
 pub(super) fn prepare(path: &Path, now: i64) -> rusqlite::Result<()> {
     let connection = Connection::open(path)?;
     connection.execute_batch(CREATE)?;
-    connection.execute("DELETE FROM _stream_records WHERE created_at < ?1", [now - KEPT])?;
+    connection.execute(FORGET, [now - KEPT])?;
     Ok(())
 }
 

@@ -117,6 +117,8 @@ async fn the_stream_of_yesterday_is_forgotten() {
     db.store().put_partials(&put).await.unwrap();
     let path = db.path().to_owned();
     drop(db);
+    let plan = index::plan(&path, &index::FORGET.replace("?1", "1")).unwrap();
+    assert!(plan.iter().any(|step| step.contains("flowlog_age")), "{plan:?}");
     let now = flowlog_aws::env::now();
     for (then, kept) in [(now + 86_000, 40), (now + 87_000, 0)] {
         index::prepare(&path, then).unwrap();

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::ask::{Material, Period};
+use crate::report::unlisted_bytes;
 
 /// How many interfaces are shown by themselves; what the others have is summed in one row.
 pub const INTERFACES: usize = 300;
@@ -289,7 +290,7 @@ impl Page {
     fn list_talkers(&mut self, folded: &[Rollup], index: &BTreeMap<usize, usize>) {
         let mut by: BTreeMap<Address, BTreeMap<usize, [u64; 3]>> = BTreeMap::new();
         for (nth, rollup) in folded.iter().enumerate() {
-            self.talkers_error = self.talkers_error.saturating_add(rollup.talkers.error());
+            self.talkers_error = self.talkers_error.saturating_add(unlisted_bytes(rollup));
             for (key, talker) in rollup.talkers.iter() {
                 let cell = by.entry(key.remote).or_default().entry(index[&nth]).or_default();
                 let values = [talker.records, talker.bytes_out, talker.bytes_in];

@@ -12,7 +12,9 @@ use flowlog_core::rollup::{
 };
 
 use super::held::{Held, is_silent};
-use super::{Coverage, FileReport, InterfaceWindow, PortRow, Report, SourceRow, TalkerRow};
+use super::{
+    Coverage, FileReport, InterfaceWindow, PortRow, Report, SourceRow, TalkerRow, unlisted_bytes,
+};
 
 /// How many rows a list of the report has.
 const ROWS: usize = 20;
@@ -68,7 +70,7 @@ impl Builder {
         for (key, talker) in rollup.talkers.iter() {
             self.talkers.add(key.remote, talker);
         }
-        self.talkers.error = self.talkers.error.saturating_add(rollup.talkers.error());
+        self.talkers.error = self.talkers.error.saturating_add(unlisted_bytes(rollup));
         for (address, source) in rollup.rejected_sources.iter() {
             // The report says how many contacts there were in one interface and window, not which.
             self.sources.add(*address, &RejectedSource { contacts: Vec::new(), ..source.clone() });

@@ -15,7 +15,7 @@ pub(crate) use table::{protocol as protocol_name, table, time};
 use flowlog_core::decode::Counts;
 use flowlog_core::detect::Finding;
 use flowlog_core::record::{Address, Window};
-use flowlog_core::rollup::{ActionTotals, PortKey};
+use flowlog_core::rollup::{ActionTotals, PortKey, Rollup};
 
 /// What became of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,4 +143,13 @@ impl Report {
         }
         sum
     }
+}
+
+/// Accepted bytes (and those of no action) that no listed talker has: what an address may have more than its
+/// listed ports say. The list's own bound is of one port of an address, of which it may lack several.
+pub(crate) fn unlisted_bytes(rollup: &Rollup) -> u64 {
+    let totals = rollup.totals();
+    let all = totals.accept.bytes.saturating_add(totals.other.bytes);
+    let listed = rollup.talkers.iter().fold(0_u64, |sum, (_, one)| sum.saturating_add(one.bytes()));
+    all.saturating_sub(listed)
 }

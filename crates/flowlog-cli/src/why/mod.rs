@@ -1,12 +1,13 @@
 //! `flowlog why`: can A reach B? Over records, or over the roll-ups of a store.
 
+pub mod account;
 mod records;
 mod rollups;
 mod text;
 
 pub use records::{WhyError, from_records};
 pub use rollups::from_rollups;
-pub use text::{to_json, to_text};
+pub use text::{AT_LENGTH, to_json, to_text};
 
 use flowlog_core::record::Address;
 

@@ -8,18 +8,19 @@ use flowlog_core::why::{Basis, End, Evidence, Explanation, Leg, Seen};
 use indicatif::HumanCount;
 use serde_json::{Value, json};
 
+use super::account::Narrowed;
 use crate::report::{printable, protocol_name, time};
 
 /// How many services are explained at length; the rest in a line each.
-const AT_LENGTH: usize = 3;
+pub const AT_LENGTH: usize = 3;
 /// How many services are named at all.
 const NAMED: usize = 20;
 
-/// For people.
-pub fn to_text(evidence: &Evidence, explanations: &[Explanation]) -> String {
+/// For people. `narrowed` is what the account says of the first explanations.
+pub fn to_text(evidence: &Evidence, explanations: &[Explanation], narrowed: &[Narrowed]) -> String {
     let mut out = String::new();
-    for explanation in explanations.iter().take(AT_LENGTH) {
-        one(explanation, evidence.basis, &mut out);
+    for (n, explanation) in explanations.iter().take(AT_LENGTH).enumerate() {
+        one(explanation, narrowed.get(n), evidence.basis, &mut out);
     }
     for explanation in explanations.iter().skip(AT_LENGTH).take(NAMED) {
         let _ = writeln!(out, "{} ({})", explanation.verdict, explanation.sureness.name());
@@ -70,7 +71,7 @@ fn describe(end: &End) -> String {
     text
 }
 
-fn one(explanation: &Explanation, basis: Basis, out: &mut String) {
+fn one(explanation: &Explanation, narrowed: Option<&Narrowed>, basis: Basis, out: &mut String) {
     // Roll-ups keep the packets of what was accepted, not its records.
     let unit = if basis == Basis::RollUps { "packets" } else { "records" };
     if !out.is_empty() {
@@ -86,6 +87,9 @@ fn one(explanation: &Explanation, basis: Basis, out: &mut String) {
             let title = if n == 0 { format!("{title}:") } else { String::new() };
             let _ = writeln!(out, "  {title:<11} {line}");
         }
+    }
+    for (title, line) in narrowed.map(Narrowed::lines).into_iter().flatten() {
+        let _ = writeln!(out, "  {title:<11} {line}");
     }
     for (name, leg) in legs(explanation) {
         for (unit, verdict, seen) in
@@ -145,14 +149,22 @@ fn action(action: Action) -> &'static str {
 }
 
 /// For scripts.
-pub fn to_json(evidence: &Evidence, explanations: &[Explanation]) -> Value {
+pub fn to_json(evidence: &Evidence, explanations: &[Explanation], narrowed: &[Narrowed]) -> Value {
+    let narrowed = narrowed.iter().map(Some).chain(std::iter::repeat(None));
+    let explained = explanations.iter().zip(narrowed).map(|(explanation, narrowed)| {
+        let mut value = explanation_json(explanation);
+        if let Some(narrowed) = narrowed {
+            value["account"] = narrowed.to_json();
+        }
+        value
+    });
     json!({
         "src": evidence.path.src.to_string(),
         "dst": evidence.path.dst.to_string(),
         "basis": match evidence.basis { Basis::Records => "records", Basis::RollUps => "rollups" },
         "ends": { "src": end_json(&evidence.src), "dst": end_json(&evidence.dst) },
         "reverse_records": evidence.reverse,
-        "explanations": explanations.iter().map(explanation_json).collect::<Vec<_>>(),
+        "explanations": explained.collect::<Vec<_>>(),
     })
 }
 

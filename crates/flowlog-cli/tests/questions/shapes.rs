@@ -1,0 +1,177 @@
+//! The JSON Schemas of answers in `docs/reference/answers`: made from answers, and every answer fits.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use super::{command, day, printed};
+
+/// Objects whose keys are data: a reason, an interface, a status, a path.
+const MAPS: [&str; 6] =
+    ["reasons", "encryption_status", "unencrypted", "paths", "rejected", "reject_reasons"];
+
+/// The schema that one value asks for.
+fn schema(value: &Value, name: &str) -> Value {
+    match value {
+        Value::Null => json!({ "type": ["null"] }),
+        Value::Bool(_) => json!({ "type": ["boolean"] }),
+        Value::Number(n) if n.is_f64() => json!({ "type": ["number"] }),
+        Value::Number(_) => json!({ "type": ["integer"] }),
+        Value::String(_) => json!({ "type": ["string"] }),
+        Value::Array(list) => {
+            let items = list.iter().map(|item| schema(item, "")).reduce(|a, b| merge(&a, &b));
+            let mut found = json!({ "type": ["array"] });
+            if let Some(items) = items {
+                found["items"] = items;
+            }
+            found
+        }
+        // A key that is sometimes sums and sometimes reasons: those of reasons are all numbers.
+        Value::Object(fields) if MAPS.contains(&name) && !fields.contains_key("records") => {
+            let values = fields.values().map(|value| schema(value, ""));
+            let mut found = json!({ "type": ["object"] });
+            if let Some(values) = values.reduce(|a, b| merge(&a, &b)) {
+                found["additionalProperties"] = values;
+            }
+            found
+        }
+        Value::Object(fields) => {
+            let of = |(key, value): (&String, &Value)| (key.clone(), schema(value, key));
+            let properties: Map<String, Value> = fields.iter().map(of).collect();
+            let required: Vec<&String> = fields.keys().collect();
+            json!({ "type": ["object"], "properties": properties, "required": required })
+        }
+    }
+}
+
+/// The schema that admits what either admits.
+fn merge(a: &Value, b: &Value) -> Value {
+    let texts = |value: &Value| -> Vec<String> {
+        let list = value.as_array().map_or(&[][..], Vec::as_slice);
+        list.iter().filter_map(|text| text.as_str().map(str::to_owned)).collect()
+    };
+    let mut types = texts(&a["type"]);
+    types.extend(texts(&b["type"]));
+    types.sort();
+    types.dedup();
+    let mut merged = json!({ "type": types });
+    for key in ["items", "additionalProperties"] {
+        match (a.get(key), b.get(key)) {
+            (Some(a), Some(b)) => merged[key] = merge(a, b),
+            (Some(one), None) | (None, Some(one)) => merged[key] = one.clone(),
+            (None, None) => {}
+        }
+    }
+    match (a["properties"].as_object(), b["properties"].as_object()) {
+        (Some(left), Some(right)) => {
+            let mut properties: BTreeMap<String, Value> = BTreeMap::new();
+            for (key, value) in left.iter().chain(right) {
+                let known = properties.get(key).map_or_else(|| value.clone(), |v| merge(v, value));
+                properties.insert(key.clone(), known);
+            }
+            let theirs = texts(&b["required"]);
+            let both: Vec<String> =
+                texts(&a["required"]).into_iter().filter(|key| theirs.contains(key)).collect();
+            merged["properties"] = json!(properties);
+            merged["required"] = json!(both);
+        }
+        (Some(_), None) => copy(a, &mut merged),
+        (None, Some(_)) => copy(b, &mut merged),
+        (None, None) => {}
+    }
+    merged
+}
+
+fn copy(from: &Value, to: &mut Value) {
+    to["properties"] = from["properties"].clone();
+    to["required"] = from["required"].clone();
+}
+
+/// What is asked, by the name of the answer's schema.
+const ASKED: [(&str, &[&str]); 18] = [
+    ("analyze", &["analyze", "day"]),
+    ("top", &["top", "--store", "s.db"]),
+    ("top", &["top", "--store", "s.db", "--by", "peers", "--interface", "eni-none"]),
+    ("rejected", &["rejected", "--store", "s.db"]),
+    ("rejected", &["rejected", "--store", "s.db", "--since", "30m"]),
+    ("who", &["who", "10.1.0.31", "--store", "s.db"]),
+    ("who", &["who", "192.0.2.1", "--store", "s.db"]),
+    ("coverage", &["coverage", "--store", "s.db"]),
+    ("diff", &["diff", "--store", "s.db", "--since", "45m"]),
+    ("compliance", &["compliance", "--store", "s.db"]),
+    ("why", &["why", "10.1.0.31", "10.0.16.51:6379", "--store", "s.db"]),
+    ("why", &["why", "10.1.0.31", "10.0.16.51:6379", "--data", "day"]),
+    ("why", &["why", "10.0.17.42", "10.1.0.31:9999", "--data", "day"]),
+    ("alerts", &["alerts", "--store", "s.db"]),
+    ("report", &["report", "--store", "s.db"]),
+    ("cost", &["cost", "--gb-per-day", "5", "--interfaces", "50"]),
+    ("nat-cost", &["nat-cost", "day"]),
+    ("backfill", &["backfill", "day/AWSLogs", "--store", "b.db"]),
+];
+
+fn path(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/answers");
+    folder.join(format!("{name}.schema.json"))
+}
+
+#[test]
+fn the_schemas_of_answers_are_current() {
+    let folder = day();
+    let mut found: BTreeMap<&str, Value> = BTreeMap::new();
+    for (name, words) in ASKED {
+        let args = [words, &["--format", "json"][..]].concat();
+        let text = printed(&mut command(folder.path(), &args));
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        let one = schema(&answer, "");
+        let all = found.get(name).map_or_else(|| one.clone(), |known| merge(known, &one));
+        found.insert(name, all);
+    }
+    for (name, found) in found {
+        let title = format!("flowlog {name} --format json");
+        let head =
+            json!({ "$schema": "https://json-schema.org/draft/2020-12/schema", "title": title });
+        let with_head = |schema: &Value| {
+            let mut whole = head.clone();
+            whole.as_object_mut().unwrap().extend(schema.as_object().unwrap().clone());
+            whole
+        };
+        let text = std::fs::read_to_string(path(name)).unwrap_or_else(|_| "{}".to_owned());
+        let mut kept: Value = serde_json::from_str(&text).unwrap();
+        if std::env::var_os("UPDATE_REFERENCE").is_some() {
+            kept = with_head(&found);
+            let text = serde_json::to_string_pretty(&kept).unwrap() + "\n";
+            std::fs::create_dir_all(path(name).parent().unwrap()).unwrap();
+            std::fs::write(path(name), text).unwrap();
+        }
+        // A schema that the answer would widen does not admit it.
+        let widened = with_head(&merge(&kept, &found));
+        assert!(
+            sorted(&widened) == sorted(&kept),
+            "{name}: the schema is not current: make reference"
+        );
+    }
+}
+
+/// With every list of names in order.
+fn sorted(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    match &mut schema {
+        Value::Array(list) => list.sort_by_key(ToString::to_string),
+        Value::Object(fields) => fields.values_mut().for_each(|value| *value = sorted(value)),
+        _ => {}
+    }
+    schema
+}
+
+#[test]
+fn a_schema_tells_one_answer_from_another() {
+    let a = schema(&json!({ "n": 1, "list": [{ "x": null }], "reasons": { "BPA": 2 } }), "");
+    let b = schema(&json!({ "n": 1.5, "list": [{ "x": "y", "z": true }], "reasons": {} }), "");
+    let both = merge(&a, &b);
+    assert_eq!(both["properties"]["n"]["type"], json!(["integer", "number"]));
+    assert_eq!(both["properties"]["list"]["items"]["required"], json!(["x"]));
+    assert_eq!(both["properties"]["reasons"]["additionalProperties"]["type"], json!(["integer"]));
+    assert_eq!(merge(&both, &a), both);
+    assert_ne!(merge(&a, &b), a);
+}
