@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::support::{START, event, generate, ingested, no_metrics};
 
-fn alerter(store: MemoryStore) -> App<MemoryStore, Inbox> {
+pub(crate) fn alerter<S>(store: S) -> App<S, Inbox> {
     App {
         store,
         notifier: Inbox::default(),

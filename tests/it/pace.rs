@@ -1,13 +1,9 @@
 //! How fast the alerter's three kinds of work go where every call of a table takes its time: what one
 //! function instance keeps up with. `docs/scale.md` adds it up. Ignored: it measures, and waits.
 
-use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-use flowlog_anomaly_alerter::{App, Bell, Clock, handle, ring};
-use flowlog_cli::local::Inbox;
-use flowlog_core::alert::Policy;
-use flowlog_core::detect::RuleSet;
+use flowlog_anomaly_alerter::{Bell, handle, ring};
 use flowlog_core::record::{BatchId, Source, Window};
 use flowlog_core::store::memory::MemoryStore;
 use flowlog_core::store::{
@@ -16,8 +12,8 @@ use flowlog_core::store::{
 };
 use serde_json::Value;
 
-use crate::alerting::bells;
-use crate::support::{START, event, generate, ingested, no_metrics};
+use crate::alerting::{alerter, bells};
+use crate::support::{START, event, generate, ingested};
 
 /// What a call of DynamoDB takes here; single-digit milliseconds is what AWS says of it.
 const CALL: Duration = Duration::from_millis(10);
@@ -120,16 +116,7 @@ async fn pace() {
     let day = generate(51, 240, 60, &[]);
     let store = ingested(&day).await;
     let mut all = bells(&store).await;
-    let app = App {
-        store: Slow(store),
-        notifier: Inbox::default(),
-        directory: None,
-        rules: RefCell::new(RuleSet::default()),
-        rules_text: None,
-        policy: Policy { stale_after: None, ..Policy::default() },
-        clock: Clock::Event(Cell::new(0)),
-        metrics: no_metrics,
-    };
+    let app = alerter(Slow(store));
     println!("| work | of | seconds | a second |\n|---|--:|--:|--:|");
     // As an object brings them: two windows of an interface at once.
     all.retain(|bell| bell.window.start() < START + 2 * 3600);
