@@ -3,7 +3,7 @@
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use flowlog_aws::deadline::Deadline;
 use flowlog_aws::telemetry::Metric;
-use flowlog_core::event::{Notification, Notifications, parse_notifications};
+use flowlog_core::event::{Notification, Notifications, json_error, parse_notifications};
 use flowlog_core::ingest::{Begun, Delivery, IngestError, Lateness, Outcome};
 use flowlog_core::object::{Listing, ObjectError, ObjectRef, Objects};
 use flowlog_core::record::{BatchId, Source};
@@ -43,7 +43,7 @@ where
         return Ok(json!({ "objects": reports.len() }));
     }
     let batch: SqsEvent = serde_json::from_value(payload)
-        .map_err(|error| flowlog_core::event::EventError::Json(error.to_string()))?;
+        .map_err(|error| flowlog_core::event::EventError::Json(json_error(&error)))?;
     let mut response = SqsBatchResponse::default();
     for message in batch.records {
         let body = message.body.as_deref().unwrap_or_default();

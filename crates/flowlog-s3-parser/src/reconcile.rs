@@ -6,7 +6,7 @@
 
 use flowlog_aws::deadline::Deadline;
 use flowlog_aws::telemetry::Metric;
-use flowlog_core::event::{EventError, Notification};
+use flowlog_core::event::{EventError, Notification, json_error};
 use flowlog_core::object::{Listed, Listing, Objects};
 use flowlog_core::record::{BatchId, Window};
 use flowlog_core::store::{AggregateWriter, Ledger, LedgerEntry, LedgerReader, LedgerState};
@@ -79,7 +79,7 @@ impl Request {
             None => Ok(None),
             Some(Some("reconcile")) => {
                 let request = Self::deserialize(event);
-                request.map(Some).map_err(|error| EventError::Json(error.to_string()))
+                request.map(Some).map_err(|error| EventError::Json(json_error(&error)))
             }
             Some(_) => Err(EventError::Unknown),
         }

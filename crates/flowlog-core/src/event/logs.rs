@@ -65,6 +65,9 @@ pub enum LogsError {
     MessageType(String),
 }
 
+/// Characters of an unknown message type that are shown: each may be ten long when it is escaped.
+const TYPE_SHOWN: usize = 24;
+
 impl LogsError {
     /// A stable code in snake case.
     pub fn code(&self) -> &'static str {
@@ -88,12 +91,12 @@ struct Envelope {
 pub fn decode_logs(data: &str, limit: usize) -> Result<Message, LogsError> {
     let compressed = STANDARD.decode(data).map_err(|e| LogsError::Base64(e.to_string()))?;
     let json = inflate(&compressed, limit)?;
-    let json_error = |e: serde_json::Error| LogsError::Json(e.to_string());
+    let json_error = |e: serde_json::Error| LogsError::Json(super::json_error(&e));
     let envelope: Envelope = serde_json::from_slice(&json).map_err(json_error)?;
     match envelope.message_type.as_str() {
         "CONTROL_MESSAGE" => Ok(Message::Control),
         "DATA_MESSAGE" => serde_json::from_slice(&json).map(Message::Data).map_err(json_error),
-        other => Err(LogsError::MessageType(other.chars().take(64).collect())),
+        other => Err(LogsError::MessageType(other.chars().take(TYPE_SHOWN).collect())),
     }
 }
 
@@ -170,6 +173,11 @@ mod tests {
         assert_eq!(code(&whole, 100), "decompression_bomb");
         assert_eq!(code(&encode("[]", 1), 100), "bad_json");
         assert_eq!(code(&encode(r#"{"messageType":"X"}"#, 1), 100), "unknown_message_type");
+        let said = |json: &str| decode_logs(&encode(json, 1), 1 << 20).unwrap_err().to_string();
+        let anything = format!("\"{}\"", "a stranger's, expected by nobody".repeat(999));
+        let words = said(&anything);
+        assert!(words.ends_with(": expected struct Envelope at line 1 column 31970"), "{words}");
+        assert!(said(r#"{"owner":"1"}"#).contains("missing field `messageType` at line 1"));
         let bytes = STANDARD.decode(&whole).unwrap();
         for cut in 0..bytes.len() {
             let data = STANDARD.encode(&bytes[..cut]);
