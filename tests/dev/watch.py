@@ -88,7 +88,7 @@ def function_environment(aws, topic):
         # The most they accept. The parser judges lateness by the notification's own time; the subscriber has only the
         # clock, so that its sample, of November 2026, is counted as late from December on.
         "HORIZON_DAYS": "30",
-        "ALERT_COOLDOWN_SECONDS": "900",
+        "ALERT_COOLDOWN_SECONDS": "3600",
         "ALERT_BUDGET_PER_HOUR": "20",
     }
 
