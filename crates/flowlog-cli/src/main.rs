@@ -209,6 +209,7 @@ enum Command {
     /// Examples:
     ///   flowlog replay ./AWSLogs --rules rules.toml
     ///   flowlog replay ./AWSLogs --rules old.toml --against new.toml
+    ///   flowlog replay --stack flowlog --since 7d --against new.toml
     #[command(verbatim_doc_comment)]
     Replay(ReplayArgs),
     /// Check, store or show rules files.

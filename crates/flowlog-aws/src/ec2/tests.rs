@@ -25,7 +25,7 @@ fn interfaces(items: &str) -> Canned {
 }
 
 fn tags(items: &[(&str, &str, &str)]) -> Canned {
-    let items: String = items
+    let items: Vec<String> = items
         .iter()
         .map(|(resource, key, value)| {
             format!("<item><resourceId>{resource}</resourceId><resourceType>instance</resourceType><key>{key}</key><value>{value}</value></item>")
@@ -34,7 +34,7 @@ fn tags(items: &[(&str, &str, &str)]) -> Canned {
     (
         200,
         Vec::new(),
-        format!("<DescribeTagsResponse><tagSet>{items}</tagSet></DescribeTagsResponse>"),
+        format!("<DescribeTagsResponse><tagSet>{}</tagSet></DescribeTagsResponse>", items.concat()),
     )
 }
 
