@@ -22,10 +22,15 @@ const POLL: Duration = Duration::from_millis(200);
 pub async fn create_tables(store: &DynamoDbStore) -> Result<(), StoreError> {
     let tables = store.tables();
     for (name, has_stream) in [(&tables.aggregates, true), (&tables.control, false)] {
-        if status(store.client(), name).await?.is_none() {
-            create(store.client(), name, has_stream).await?;
+        // Asked once where all is well: an embedded engine counts the items for its answer.
+        match status(store.client(), name).await? {
+            Some(TableStatus::Active) => {}
+            Some(_) => wait_until_active(store.client(), name).await?,
+            None => {
+                create(store.client(), name, has_stream).await?;
+                wait_until_active(store.client(), name).await?;
+            }
         }
-        wait_until_active(store.client(), name).await?;
         expire_by_ttl(store.client(), name).await?;
     }
     Ok(())
@@ -164,7 +169,6 @@ mod tests {
             ttl("DISABLED"),
             replay::json(200, json!({})),
             status("ACTIVE"),
-            status("ACTIVE"),
             ttl("ENABLED"),
         ]);
         let store = DynamoDbStore::new(&wire.config(), Tables::default());
@@ -178,7 +182,6 @@ mod tests {
             "DescribeTable",
             "DescribeTimeToLive",
             "UpdateTimeToLive",
-            "DescribeTable",
             "DescribeTable",
             "DescribeTimeToLive",
         ];
