@@ -61,11 +61,11 @@ pub async fn schedule<S: AggregateReader + AlertStore, N: Notifier>(
     days.rotate_left(first.unwrap_or(0));
     let mut rest = days.as_slice();
     while !rest.is_empty() {
-        let (now, later) = rest.split_at(AT_ONCE.min(rest.len()));
-        let reads = now.iter().map(|(id, source)| day(&app.store, id, source, at));
+        let (some, later) = rest.split_at(AT_ONCE.min(rest.len()));
+        let reads = some.iter().map(|(id, source)| day(&app.store, id, source, at));
         let work = deadline.sooner(FOR_ALERTS).within(app.clock.now(), try_join_all(reads));
         let Some(read) = work.await else { break };
-        for ((interface_id, _), day) in now.iter().zip(read?) {
+        for ((interface_id, _), day) in some.iter().zip(read?) {
             let usual = everyone.get(*interface_id).map_or_else(Baseline::default, |k| k.baseline);
             findings.extend(app.rules.borrow().evaluate_day(&day, &usual, at));
         }

@@ -6,9 +6,6 @@
 //! | `CONTROL_TABLE` | – | name of the table FlowControl |
 //! | `LOG_FORMAT` | the default (version 2) format | the flow log's `LogFormat`; several are separated by `;` |
 //! | `HORIZON_DAYS` | 30 | rows older than this are counted as late and not written; 1 to 30 |
-//! | `MAX_OUTPUT_BYTES` | 4294967296 | most bytes that one delivery may inflate to |
-//! | `MAX_OUTPUT_RATIO` | 200 | most bytes that one compressed byte may inflate to, 1 MiB aside |
-//! | `MAX_ROW_GROUP_BYTES` | 150994944 | most bytes of memory for a Parquet row group |
 
 use flowlog_aws::Tables;
 use flowlog_aws::env::{self, NumberError};
@@ -65,9 +62,7 @@ impl Config {
             },
             formats,
             horizon_seconds: i64::try_from(days).unwrap_or(30) * 86_400,
-            limits: Limits::configured(|name, default, range| {
-                env::number(lookup, name, default, range)
-            })?,
+            limits: Limits::default(),
         })
     }
 }
@@ -79,9 +74,7 @@ mod tests {
     fn with(log_format: &'static str) -> Result<Config, ConfigError> {
         Config::from_lookup(&|name| match name {
             "LOG_FORMAT" => (!log_format.is_empty()).then(|| log_format.to_owned()),
-            "HORIZON_DAYS" | "MAX_OUTPUT_BYTES" | "MAX_OUTPUT_RATIO" | "MAX_ROW_GROUP_BYTES" => {
-                None
-            }
+            "HORIZON_DAYS" => None,
             table => Some(table.to_owned()),
         })
     }

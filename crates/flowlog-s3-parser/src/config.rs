@@ -5,7 +5,7 @@
 //! | `AGGREGATES_TABLE` | – | name of the table FlowAggregates |
 //! | `CONTROL_TABLE` | – | name of the table FlowControl |
 //! | `HORIZON_DAYS` | 30 | rows older than this are counted as late and not written; 1 to 30 |
-//! | `MAX_OUTPUT_BYTES` | 4294967296 | most bytes that one delivery may inflate to |
+//! | `MAX_OUTPUT_BYTES` | 4294967296 | most bytes that one object may inflate to |
 //! | `MAX_OUTPUT_RATIO` | 200 | most bytes that one compressed byte may inflate to, 1 MiB aside |
 //! | `MAX_ROW_GROUP_BYTES` | 150994944 | most bytes of memory for a Parquet row group |
 
