@@ -123,6 +123,11 @@ e2e: functions $(if $(RELEASE),build) $(SAM)/.installed $(EMULATOR)/.installed #
 	$(STEP) "functions under faults" --limit 600 -- $(EMULATOR)/bin/python tests/e2e/runtime.py \
 		--flowlog $(FLOWLOG) --database $(DATABASE) --functions $(E2E_FUNCTIONS)
 
+.PHONY: latency
+latency: functions $(SAM)/.installed $(EMULATOR)/.installed ## Seconds from a put object, or log event, to the message in an inbox, on a local AWS (SAMPLES=20)
+	$(EMULATOR)/bin/python tests/e2e/latency.py --sam $(CURDIR)/$(SAM)/bin/sam --functions $(E2E_FUNCTIONS) \
+		--samples $(or $(SAMPLES),20)
+
 # The last commit that knew mapping version 1 only. Built once, where clones share it; most of what it depends on is there.
 EARLIER := 0f7ef530d2c484c6d0825bb66f26c719ab89d602
 EARLIER_FUNCTIONS := $(TOOLS)/functions-$(EARLIER)

@@ -16,6 +16,7 @@ import statistics
 import tempfile
 
 import evaluate_days
+import evaluate_times
 from evaluate_days import replay
 
 W = 300
@@ -136,29 +137,6 @@ def exposed(flowlog, data):
         print()
 
 
-def latency(data):
-    print("### Event time until a fast scan is seen (strato_002_nmap)\n")
-    per_source, times = collections.defaultdict(list), []
-    for row in rows(data / "strato_002_nmap.v5.log.gz"):
-        if row["action"] == "REJECT" and not is_reply(row):
-            per_source[row["srcaddr"]].append((int(row["start"]), int(row["end"]), (row["dstaddr"], row["dstport"])))
-    for contacts in per_source.values():
-        contacts, first = sorted(contacts), 0
-        for at, (start, end, _) in enumerate(contacts):
-            while start - contacts[first][0] > 900:
-                first += 1
-            if len({contact for _, _, contact in contacts[first : at + 1]}) >= 25:
-                # Knocks before it are not part of the scan that is seen.
-                while len({contact for _, _, contact in contacts[first + 1 : at + 1]}) >= 25:
-                    first += 1
-                times.append(end - contacts[first][0])
-                break
-    if times:
-        print(f"{len(times)} source(s) reach 25 (host, port) in 15 minutes; from the first of these packets to the end of the "
-              f"record with the 25th: median {statistics.median(times):.0f} s. The rule is judged whenever a delivery arrives, so AWS's own "
-              "delivery (about 5 min to CloudWatch Logs, 10 min to S3) comes on top, and the alerter's stream window of 5 s.\n")
-
-
 def bursts(flowlog, data, seed):
     print("### Injected bursts: 20 rejected records from 20 sources in one window of the benign capture\n")
     path, draw = data / "strato_benign_20230220.v5.log.gz", random.Random(seed)
@@ -200,16 +178,17 @@ def main():
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     args = parser.parse_args()
     data = os.environ.get("EVAL_DATA")
-    if data and pathlib.Path(data).is_dir():
-        data = pathlib.Path(data)
+    data = pathlib.Path(data) if data and pathlib.Path(data).is_dir() else None
+    if data:
         benign(args.flowlog, data)
         exposed(args.flowlog, data)
-        latency(data)
         bursts(args.flowlog, data, 1)
     else:
         print("SKIPPED: captures (EVAL_DATA names no folder with them)\n")
     if args.seeds:
-        evaluate_days.evaluate(args.flowlog, range(args.first, args.first + args.seeds), args.jobs)
+        seeds = range(args.first, args.first + args.seeds)
+        evaluate_times.evaluate(args.flowlog, seeds, args.jobs, data)
+        evaluate_days.evaluate(args.flowlog, seeds, args.jobs)
 
 
 if __name__ == "__main__":

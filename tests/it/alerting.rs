@@ -4,7 +4,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use flowlog_anomaly_alerter::{App, Bell, Clock, handle, put_rules, ring};
+use flowlog_anomaly_alerter::{
+    App, Bell, Clock, handle, put_rules, ring, starved as starved_rules,
+};
 use flowlog_cli::generate::Attack;
 use flowlog_cli::local::Inbox;
 use flowlog_core::alert::{Directory, LookUp, Notification, Policy, Subject};
@@ -12,7 +14,8 @@ use flowlog_core::detect::{Identity, Known, Rule, RuleSet};
 use flowlog_core::record::{Source, Window};
 use flowlog_core::store::memory::MemoryStore;
 use flowlog_core::store::{
-    AggregateReader as _, AggregateWriter as _, AlertStore as _, DirectoryEntry, Series, View,
+    AggregateReader as _, AggregateWriter as _, AlertStore as _, DirectoryEntry, Series, StateItem,
+    View,
 };
 
 use serde_json::Value;
@@ -235,6 +238,64 @@ async fn a_schedule_that_is_short_of_time_leaves_days_and_says_so() {
         }
     }
     assert!(left >= 14, "{left} in an hour");
+}
+
+#[tokio::test]
+async fn rules_that_a_flow_log_cannot_feed_are_said_once() {
+    let day = generate(31, 120, 60, &[]);
+    let mut app = alerter(ingested(&day).await);
+    let starved = |app: &App<MemoryStore, Inbox>| -> Vec<Notification> {
+        let sent = app.notifier.take().into_iter();
+        sent.filter(|n| n.attributes.contains(&("rule", "starved".to_owned()))).collect()
+    };
+    let tick = async |app: &App<MemoryStore, Inbox>, at| {
+        app.clock.at(START + at);
+        handle(app, event("anomaly-alerter/sweep.json")).await.unwrap()
+    };
+    // The hour's budget is spent: it waits.
+    app.policy.budget_per_hour = 0;
+    tick(&app, 3_600).await;
+    assert_eq!(starved(&app), []);
+    app.policy.budget_per_hour = 20;
+    let mut told = Vec::new();
+    for at in [3_900, 4_200, 7_200] {
+        tick(&app, at).await;
+        told.extend(starved(&app));
+    }
+    assert_eq!(told.len(), 1, "once, not every five minutes");
+    let Notification { subject, text, dedupe_id, .. } = &told[0];
+    assert_eq!(subject, "flowlog: 1 rule(s) lack what they need of a flow log");
+    assert!(
+        text.contains("block-public-access: the flow log's format lacks reject-reason"),
+        "{text}"
+    );
+    assert!(text.contains("fl-") && dedupe_id == "starved#1", "{text}");
+    let known = starved_rules(&app.store).await.unwrap();
+    assert!(known.values().all(|rules| rules.iter().eq([&Rule::BlockPublicAccess])), "{known:?}");
+    assert_eq!(known.len(), 2, "a flow log of each VPC");
+    // Another rule, as soon as it is switched on.
+    put_rules(&app.store, "[rules.unencrypted]\nenabled = true\n").await.unwrap();
+    for at in [7_500, 7_800] {
+        tick(&app, at).await;
+    }
+    let told = starved(&app);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].text.contains("unencrypted: the flow log's format lacks encryption-status"));
+    assert!(!told[0].text.contains("block-public-access: "), "{}", told[0].text);
+    // A crash before it was remembered: the same again, with the same id.
+    let again = app.store.state("feeds", "sources").await.unwrap().unwrap();
+    let forgotten = StateItem {
+        version: again.version + 1,
+        body: again.body.replace("\"unencrypted\"", "").replace(",]", "]").replace("[,", "["),
+        ..again.clone()
+    };
+    let forgotten =
+        StateItem { body: forgotten.body.replace("\"number\":2", "\"number\":1"), ..forgotten };
+    assert_ne!(forgotten.body, again.body);
+    assert!(app.store.swap_state(&forgotten, Some(again.version)).await.unwrap());
+    tick(&app, 8_100).await;
+    let copies = starved(&app);
+    assert_eq!((copies.len(), &copies[0].dedupe_id), (1, &told[0].dedupe_id));
 }
 
 #[tokio::test]

@@ -8,12 +8,14 @@
 mod compact;
 mod config;
 mod error;
+mod feeds;
 mod handler;
 mod rules;
 mod schedule;
 
 pub use config::{Config, ConfigError};
 pub use error::HandlerError;
+pub use feeds::starved;
 pub use handler::{Bell, Sent, handle, ring};
 pub use rules::{Refused, put_rules};
 pub use schedule::{schedule, tidy};

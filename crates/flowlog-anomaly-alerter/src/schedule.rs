@@ -1,7 +1,7 @@
 //! What no stream record rings for, every five minutes.
 //!
 //! 1. The rules in force.
-//! 2. Silence, and sweeps over many hosts.
+//! 2. Silence, and sweeps over many hosts; which rules a source cannot feed.
 //! 3. Once an hour for each interface, what takes a day to show.
 //! 4. Alerts that were left unpublished or are over, and the digest.
 
@@ -45,13 +45,17 @@ pub async fn schedule<S: AggregateReader + AlertStore, N: Notifier>(
     let silence: Vec<Known> = everyone.values().cloned().collect();
     let mut findings = app.rules.borrow().evaluate_silence(&silence, now);
     let seen = seen(&app.store, at).await?;
+    let mut heard: Vec<(Source, History)> = Vec::new();
     for (account, series) in scopes(&app.store, &seen, at).await? {
         let mut scope = Vec::with_capacity(series.len());
         for one in series {
-            scope.push(history(&app.store, &one, at.back(Rules::LOOKBACK - 1), at).await?.0);
+            let last = history(&app.store, &one, at.back(Rules::LOOKBACK - 1), at).await?.0;
+            heard.push((one.source, last.clone()));
+            scope.push(last);
         }
         findings.extend(app.rules.borrow().evaluate_scope(&scope, &account, at));
     }
+    app.hear(&heard, now).await?;
     let mut days: Vec<(&String, &Source)> = seen
         .iter()
         .filter(|(id, _)| turn(id) == (at.start() / WINDOW_SECONDS).rem_euclid(TURNS))

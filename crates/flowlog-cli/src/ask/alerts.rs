@@ -20,7 +20,7 @@ use super::csv::csv_of;
 use super::source::{AnswerFormat, AskArgs, StoreArgs};
 use super::{Period, Subject};
 use crate::page::Mark;
-use crate::report::{table, time};
+use crate::report::{printable, table, time};
 
 /// Options of `flowlog alerts`.
 #[derive(Debug, Args)]
@@ -132,7 +132,14 @@ pub async fn alerts(args: AlertsArgs) -> Result<String, AskError> {
                 ]
             });
             let header = ["alert", "severity", "", "since", "last", "told", "what showed it"];
-            table(&header, &[5], rows.collect())
+            let mut text = table(&header, &[5], rows.collect());
+            // What cannot be in the list, whatever happens.
+            for (source, rules) in flowlog_anomaly_alerter::starved(&opened.store).await? {
+                let rules: Vec<&str> = rules.into_iter().map(Rule::name).collect();
+                let (source, rules) = (printable(&source), rules.join(", "));
+                let _ = writeln!(text, "note: {source} cannot feed {rules}");
+            }
+            text
         }
     })
 }

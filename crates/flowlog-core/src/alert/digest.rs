@@ -2,7 +2,8 @@
 //!
 //! It lists every alert that was noted since the last digest (external scans, anomalies, late
 //! findings) and every one that the budget held back, the loudest first; what does not fit is
-//! counted. One state item remembers up to when the last digest looked; it is claimed, published
+//! counted. An hour in which everything that was noted is known from an earlier digest, and not due again,
+//! sends none: what was noted waits for the next one. One state item remembers up to when the last digest looked; it is claimed, published
 //! and marked like an alert.
 
 use std::collections::BTreeMap;
@@ -51,6 +52,9 @@ pub struct Digest {
     pub to: i64,
     /// When it was claimed, while it has not been published.
     pub claimed_at: Option<i64>,
+    /// Whether it says anything that none has said lately; else it is not sent.
+    #[serde(default)]
+    pub due: bool,
     /// How many alerts were noted.
     pub noted: u64,
     /// How many the budget held back.
@@ -75,6 +79,7 @@ impl Digest {
             return;
         }
         let finding = &alert.finding;
+        self.due |= alert.is_reason(self.from, self.to);
         self.noted += 1;
         self.held += u64::from(alert.held);
         *self.by_rule.entry(finding.rule.name().to_owned()).or_default() += 1;

@@ -28,7 +28,7 @@ pub use digest::{Digest, Line};
 pub use directory::{Directory, LookUp, Subject, identify};
 pub use key::AlertKey;
 pub use policy::Policy;
-pub use render::{render, render_digest, render_refused_rules, render_test};
+pub use render::{render, render_digest, render_refused_rules, render_starved, render_test};
 pub use silence::entry as silence_entry;
 pub use state::{Alert, Decision, decide};
 pub use sweep::{Swept, sweep};

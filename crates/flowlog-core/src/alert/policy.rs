@@ -21,15 +21,30 @@ impl Policy {
     pub const QUIET: i64 = 3;
     /// What was claimed so many seconds ago and not published is published by the sweeper.
     pub const REPAIR_AFTER: i64 = 30;
-    /// Seconds between two digests.
+    /// Seconds between two digests, at least.
     pub const DIGEST_EVERY: i64 = 3_600;
+    /// What was not noted for so many seconds is news when it comes again.
+    pub const FORGOTTEN: i64 = 2 * 3_600;
 
     /// How many of an hour's notifications this severity may use.
-    pub(super) fn limit(&self, high: bool) -> u32 {
+    pub fn limit(&self, high: bool) -> u32 {
         if high {
             self.budget_per_hour
         } else {
             self.budget_per_hour.saturating_sub(self.reserved_for_high)
+        }
+    }
+
+    /// How often something that is noted again and again was due in a digest, so many seconds after it
+    /// was news: after 1, 2, 4 and 8 more hours, then once a day.
+    pub(super) fn reminders(seconds: i64) -> i64 {
+        const HOUR: i64 = 3_600;
+        match seconds / HOUR {
+            ..1 => 0,
+            1..3 => 1,
+            3..7 => 2,
+            7..15 => 3,
+            _ => 4 + (seconds - 15 * HOUR) / Self::LONGEST,
         }
     }
 
@@ -48,5 +63,18 @@ impl Default for Policy {
             reserved_for_high: 5,
             stale_after: Some(3_600),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_on_is_due_ever_less_often() {
+        let due =
+            (1..96).filter(|h| Policy::reminders(h * 3_600) > Policy::reminders((h - 1) * 3_600));
+        assert_eq!(due.collect::<Vec<_>>(), [1, 3, 7, 15, 39, 63, 87]);
+        assert_eq!(Policy::reminders(-5), 0);
     }
 }

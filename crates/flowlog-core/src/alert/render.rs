@@ -5,16 +5,19 @@
 //! a table, though, so ids are made printable here once more; and names (tags) are free text, which
 //! never gets into a subject or an attribute.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use percent_encoding::percent_decode_str;
 
 use super::{Alert, AlertKey, Digest, Notification, document, text};
-use crate::detect::{Finding, RulesError, Why};
+use crate::detect::{Finding, Rule, RulesError, Why};
 use crate::rollup::About;
 
 /// Longest subject that SNS takes, less one.
 const SUBJECT: usize = 99;
+/// Most flow logs that one message names.
+const SOURCES: usize = 20;
 /// Longest id that is shown.
 pub(super) const ID: usize = 128;
 
@@ -96,6 +99,43 @@ pub fn render_refused_rules(error: &RulesError, now: i64) -> Notification {
         subject,
         text,
         attributes: vec![("severity", "notify".to_owned()), ("rule", "rules".to_owned())],
+        dedupe_id,
+    }
+}
+
+/// Says once which rules sources (by name) cannot feed, and why. `number` counts these messages; `now` in
+/// epoch seconds.
+pub fn render_starved(
+    news: &BTreeMap<String, BTreeMap<Rule, String>>,
+    number: u64,
+    now: i64,
+) -> Notification {
+    let dedupe_id = format!("starved#{number}");
+    let rules: BTreeSet<Rule> = news.values().flat_map(BTreeMap::keys).copied().collect();
+    let subject = format!("flowlog: {} rule(s) lack what they need of a flow log", rules.len());
+    let mut text = String::from(
+        "These rules are in force, and cannot find anything in what these flow logs record:\n\n",
+    );
+    for (source, starved) in news.iter().take(SOURCES) {
+        let _ = writeln!(text, "{}", printable(source, ID));
+        for (rule, why) in starved {
+            let _ = writeln!(text, "  {rule}: {}", printable(why, ID));
+        }
+    }
+    if news.len() > SOURCES {
+        let _ = writeln!(text, "and {} more flow logs", news.len() - SOURCES);
+    }
+    let _ = write!(
+        text,
+        "\nA flow log cannot be changed: to feed a rule, make another one that records ALL traffic in a format with the\nfields named above (`flowlog doctor` has the command), and delete the old one. A rule that is not wanted is\nswitched off in the rules file:\n\n  [rules.block-public-access]\n  enabled = false\n\nThis is said once for each flow log and rule; the other rules work.\n\nid {dedupe_id}\n"
+    );
+    let digest = Digest { seq: 0, to: now, ..Digest::default() };
+    Notification {
+        json: document::ocsf_digest(&digest, &dedupe_id).to_string(),
+        chat: document::chat(&subject, &text, "digest", "starved", &dedupe_id).to_string(),
+        subject: printable(&subject, SUBJECT),
+        text,
+        attributes: vec![("severity", "digest".to_owned()), ("rule", "starved".to_owned())],
         dedupe_id,
     }
 }

@@ -14,11 +14,13 @@
 //!     └── 3 quiet windows: resolved ── a later finding: a new episode (the cooldown still holds)
 //! ```
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::Policy;
 use crate::detect::{Finding, OPEN, Severity};
-use crate::record::Window;
+use crate::record::{Address, Window};
 
 /// Everything that is remembered of one alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +49,12 @@ pub struct Alert {
     pub claimed_at: Option<i64>,
     /// When it was last noted for the digest.
     pub noted_at: Option<i64>,
+    /// When what is noted was news: the first time, louder, or of somebody who was not named before.
+    #[serde(default)]
+    pub news_at: Option<i64>,
+    /// Who was named in what was noted lately, at most [`REMEMBERED`].
+    #[serde(default)]
+    pub named: BTreeSet<Address>,
     /// The budget held its latest claim back.
     pub held: bool,
     /// The finding that is told: of the latest claim, or the latest that was noted.
@@ -90,12 +98,16 @@ pub fn decide(old: Option<&Alert>, finding: &Finding, policy: &Policy, now: i64)
         return Decision::Nothing;
     }
     if severity >= Severity::Digest && alert.told_times == 0 {
+        alert.learn_news(finding, severity, now);
         alert.severity = alert.severity.max(severity);
         alert.noted_at = Some(now);
         alert.finding = Finding { severity, ..finding.clone() };
     }
     Decision::Note(Box::new(alert))
 }
+
+/// How many of the addresses that were named are remembered.
+const REMEMBERED: usize = 64;
 
 /// The alert with this window in it: a new one, the same episode, or a new episode of it. `None` if
 /// there is nothing to remember.
@@ -120,6 +132,8 @@ fn episode(
             next: 0,
             claimed_at: None,
             noted_at: None,
+            news_at: None,
+            named: BTreeSet::new(),
             held: false,
             finding: finding.clone(),
         });
@@ -144,6 +158,21 @@ fn episode(
 }
 
 impl Alert {
+    /// Remembers whether a digest would say something by this that none has said of the alert lately.
+    fn learn_news(&mut self, finding: &Finding, severity: Severity, now: i64) {
+        let forgotten = self.noted_at.is_none_or(|at| now - at > Policy::FORGOTTEN);
+        let others: Vec<Address> =
+            finding.source.iter().chain(&finding.evidence.named).copied().collect();
+        if forgotten || self.named.len() > REMEMBERED {
+            self.named.clear();
+        }
+        let louder = severity > self.finding.severity;
+        if forgotten || louder || others.iter().any(|source| !self.named.contains(source)) {
+            self.news_at = Some(now);
+        }
+        self.named.extend(others);
+    }
+
     /// The claim was published.
     #[must_use]
     pub fn marked(mut self, seq: u64) -> Self {
@@ -161,11 +190,24 @@ impl Alert {
         if self.seq == seq {
             self.held = true;
             self.noted_at = Some(now);
+            self.news_at = Some(now);
             self.told = None;
             self.told_times = self.told_times.saturating_sub(1);
             self.next = (now.div_euclid(3600) + 1) * 3600;
         }
         self
+    }
+
+    /// Whether it is a reason for a digest about `from` (not included) to `to`: what is noted there is
+    /// news, or was held back, or goes on and is due again, like an update.
+    pub(super) fn is_reason(&self, from: i64, to: i64) -> bool {
+        let Some(noted_at) = self.noted_at.filter(|at| from < *at && *at <= to) else {
+            return false;
+        };
+        let news_at = self.news_at.unwrap_or(noted_at);
+        self.held
+            || from < news_at
+            || Policy::reminders(noted_at - news_at) > Policy::reminders(from - news_at)
     }
 
     /// Whether it has been quiet long enough to be over at `now`.

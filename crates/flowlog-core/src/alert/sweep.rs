@@ -58,7 +58,7 @@ pub async fn sweep<S: AlertStore, N: Notifier>(
         }
     }
     match digest {
-        Some(mut digest) if digest.noted > 0 => {
+        Some(mut digest) if digest.due => {
             digest.shorten();
             if swap_digest(store, before, &digest, now).await? {
                 (swept.digested, swept.held) = (digest.noted, digest.held);

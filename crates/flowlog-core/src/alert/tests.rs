@@ -226,6 +226,41 @@ fn a_digest_lists_what_was_noted_once() {
 }
 
 #[test]
+fn an_hour_that_tells_nothing_new_sends_no_digest() {
+    let desk = Desk::new();
+    let from = |n: u8, at| Finding {
+        source: Address::parse(&format!("203.0.113.{n}")),
+        ..finding(Rule::SlowScan, Severity::Digest, "eni-1", at)
+    };
+    let mut sent = Vec::new();
+    // The same stranger every hour, for two days; another one in the twelfth hour.
+    for hour in 0..48 {
+        let at = window(12 * hour).end();
+        desk.raise_at(&from(1, 12 * hour), at);
+        if hour == 12 {
+            desk.raise_at(&from(2, 12 * hour + 1), at + 300);
+        }
+        for minute in (5..60).step_by(5) {
+            if desk.sweep(at + minute * 60).digested > 0 {
+                sent.push(hour);
+            }
+        }
+    }
+    assert_eq!(sent, [0, 1, 3, 7, 12, 14, 16, 20, 28]);
+    // What was noted in the hours without one is in the next, and what is over in none.
+    let noted = Desk::new();
+    for (interface, hour) in [("eni-1", 0), ("eni-1", 1), ("eni-1", 2), ("eni-2", 3)] {
+        let found = finding(Rule::SlowScan, Severity::Digest, interface, 12 * hour);
+        noted.raise_at(&found, window(12 * hour).end());
+        noted.sweep(window(12 * hour).end() + 61);
+    }
+    let inbox = noted.inbox.0.borrow();
+    let subjects: Vec<&str> = inbox.iter().map(|n| n.subject.as_str()).collect();
+    assert_eq!(subjects.len(), 3, "{subjects:?}");
+    assert_eq!(subjects[2], "flowlog digest: 2 alerts noted, 0 held back");
+}
+
+#[test]
 fn no_key_holds_an_address_and_two_flow_logs_make_one_alert() {
     let mut scan = finding(Rule::PortScan, Severity::Notify, "eni-1", 0);
     scan.source = Address::parse("10.1.0.9");

@@ -17,6 +17,7 @@ mod brute_force;
 mod data_gap;
 mod east_west_reject;
 mod egress_volume;
+mod explained;
 mod finding;
 mod history;
 mod host_sweep;
@@ -41,7 +42,7 @@ pub use finding::{
     Target, Why,
 };
 pub use history::History;
-pub use needs::Traffic;
+pub use needs::{Feed, Traffic};
 pub use rules_file::{RuleSet, RulesError};
 pub use thresholds::{
     AsymmetricPath, Beacon, BlockPublicAccess, BruteForce, DataGap, EastWestReject, EgressVolume,
@@ -51,7 +52,8 @@ pub use thresholds::{
 pub use walk::Walk;
 
 use crate::record::{Address, Window};
-use crate::rollup::{Evidence, Rollup, TalkerKey};
+use crate::rollup::{Evidence, Rollup, Service, Talker, TalkerKey};
+use explained::Explained;
 
 impl Rules {
     /// How many windows, the one in question included, the rules look at when a window changes.
@@ -77,22 +79,18 @@ impl Rules {
             return Vec::new();
         }
         let mut findings = self.port_scan.evaluate(history, at);
-        // What a scan explains is no burst, no anomaly and no forgotten rule of its own; allowed
-        // scanners explain as much as others.
-        let scanners: Vec<Address> = findings
-            .iter()
-            .filter(|f| f.severity > Severity::Recorded)
-            .filter_map(|f| f.source)
-            .collect();
-        let burst = self.reject_burst.evaluate(history, baseline, at, &scanners);
+        findings.extend(self.asymmetric_path.evaluate(history, at));
+        // What a scan or refused answers explain is no burst, no anomaly and no forgotten rule of its
+        // own; allowed scanners explain as much as others.
+        let explained = Explained::by(&findings);
+        let burst = self.reject_burst.evaluate(history, baseline, at, &explained);
         if burst.as_ref().is_none_or(|burst| burst.severity == Severity::Recorded) {
-            findings.extend(self.reject_anomaly.evaluate(history, baseline, at, &scanners));
+            findings.extend(self.reject_anomaly.evaluate(history, baseline, at, &explained));
         }
         findings.extend(burst);
         findings.extend(self.brute_force.evaluate(history, at));
         findings.extend(self.rejected_then_accepted.evaluate(history, at));
-        findings.extend(self.east_west_reject.evaluate(history, at, &scanners));
-        findings.extend(self.asymmetric_path.evaluate(history, at));
+        findings.extend(self.east_west_reject.evaluate(history, at, &explained.scanners));
         findings.extend(self.sensitive_port_exposed.evaluate(history, at, &|source, port| {
             allowed(Rule::SensitivePortExposed, source, port)
         }));
@@ -189,8 +187,22 @@ fn sort(findings: &mut [Finding]) {
 /// Whether a service is the interface's own. Below 1024 none of our connections begins. Above, the
 /// port may be the one that ours was given (of a NAT gateway any); but then the talker's port, the
 /// lower one, is the remote's. One that the list of talkers has no room for is not judged.
-fn is_own_service(rollup: &Rollup, key: &TalkerKey) -> bool {
-    key.port < 1024 || rollup.talkers.get(key).is_some()
+fn is_own_service(rollup: &Rollup, key: &TalkerKey, service: &Service) -> bool {
+    match rollup.talkers.get(key) {
+        Some(talker) => rollup.talkers.error() > 0 || !is_copied(service, talker),
+        None => key.port < 1024,
+    }
+}
+
+/// Whether a service says no more than the talker: roll-ups copy it for sources that were refused as
+/// well, whoever opened the connection. Of a service of our own the short records are counted, and only
+/// those that come in; its bytes are the talker's, each way.
+fn is_copied(service: &Service, talker: &Talker) -> bool {
+    let (served, talked) =
+        ((service.bytes_in, service.bytes_out), (talker.bytes_in, talker.bytes_out));
+    let part = served.0 <= talked.0 && served.1 <= talked.1 && served.1 > 0;
+    let whole = served == talked && service.flows < talker.records;
+    service.short_flows == 0 && part && !whole
 }
 
 /// Whole records that show it, the ones that `wanted` picks.
@@ -217,12 +229,6 @@ fn ports(rollup: &Rollup) -> Vec<u16> {
     heaviest.take(PORTS_SHOWN).map(|(key, _)| key.port).collect()
 }
 
-/// Who was refused most, scanners left out.
-fn named(rollup: &Rollup, scanners: &[Address]) -> Vec<Address> {
-    let heaviest = rollup.rejected_sources.heaviest().into_iter().map(|(source, _)| *source);
-    heaviest.filter(|source| !scanners.contains(source)).take(SOURCES_SHOWN).collect()
-}
-
 /// A figure for people.
 #[expect(
     clippy::cast_possible_truncation,
@@ -238,13 +244,13 @@ mod tests {
     use super::*;
     use crate::decode::RecordSink as _;
     use crate::record::{Action, Direction, Record};
-    use crate::rollup::{Accumulator, Budget, Ranked, Service, Talker, Tuple, Verdicts};
+    use crate::rollup::{Accumulator, Budget, Ranked, Tuple, Verdicts};
 
     pub(super) fn window(n: i64) -> Window {
         Window::of(1_793_491_200).unwrap().forward(n)
     }
 
-    fn roll_up(records: &[Record<'_>]) -> Rollup {
+    pub(super) fn roll_up(records: &[Record<'_>]) -> Rollup {
         let mut accumulator = Accumulator::new(Budget::default(), None);
         for record in records {
             accumulator.record(record);
@@ -252,7 +258,13 @@ mod tests {
         accumulator.finish().pop().unwrap().pop().unwrap().2
     }
 
-    fn record<'a>(source: &str, srcport: u16, host: &str, port: u16, action: Action) -> Record<'a> {
+    pub(super) fn record<'a>(
+        source: &str,
+        srcport: u16,
+        host: &str,
+        port: u16,
+        action: Action,
+    ) -> Record<'a> {
         Record {
             interface_id: Some("eni-1"),
             srcaddr: Address::parse(source),
@@ -313,7 +325,8 @@ mod tests {
             };
         let services = Ranked::new(rows.iter().map(of).collect(), 0);
         let talkers = services.iter().map(|(key, s): (&TalkerKey, &Service)| {
-            let (records, bytes_in, bytes_out) = (s.flows, s.bytes_in, s.bytes_out);
+            // Records of both directions.
+            let (records, bytes_in, bytes_out) = (2 * s.flows, s.bytes_in, s.bytes_out);
             (*key, Talker { records, bytes_in, bytes_out, ..Talker::default() })
         });
         let talkers = Ranked::new(talkers.collect(), 0);

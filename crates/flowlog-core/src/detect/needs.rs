@@ -1,8 +1,12 @@
 //! What a rule needs of a flow log, and why one that lacks it cannot feed the rule.
 
-use super::Rule;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Rule, RuleSet};
 use crate::record::Field;
-use crate::rollup::Lacking;
+use crate::rollup::{Lacking, Rollup};
 
 /// The traffic that a flow log must record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +77,45 @@ impl Rule {
     }
 }
 
+/// What is known of a source (a flow log, or a log group): what its records lack, and which traffic they
+/// are of.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Feed {
+    /// When it was first heard (epoch seconds).
+    pub since: i64,
+    /// What its format lacks.
+    pub lacking: Lacking,
+    /// Whether it ever had an ACCEPT record.
+    pub accepted: bool,
+    /// Whether it ever had a REJECT record.
+    pub rejected: bool,
+}
+
+/// Traffic that a source has had none of for so many seconds is taken for traffic that it does not record.
+const PATIENCE: i64 = 86_400;
+
+impl Feed {
+    /// Takes in a window.
+    pub fn hear(&mut self, rollup: &Rollup) {
+        let totals = rollup.totals();
+        self.lacking = rollup.lacking;
+        self.accepted |= totals.accept.records > 0;
+        self.rejected |= totals.reject.records > 0;
+    }
+
+    /// The rules in force that it cannot feed, and why, as far as that can be told at `now` (epoch seconds):
+    /// what a format lacks at once, traffic of one kind after a day of the other.
+    pub fn starved(&self, rules: &RuleSet, now: i64) -> BTreeMap<Rule, String> {
+        if !self.accepted && !self.rejected {
+            return BTreeMap::new();
+        }
+        let early = now - self.since < PATIENCE;
+        let (accepted, rejected) = (self.accepted || early, self.rejected || early);
+        let why = |rule: Rule| Some((rule, rule.starved(self.lacking, accepted, rejected)?));
+        Rule::ALL.into_iter().filter(|rule| rules.is_enabled(*rule)).filter_map(why).collect()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,5 +141,32 @@ mod tests {
         assert!(!only_rejects.contains(&"port-scan") && !only_rejects.contains(&"data-gap"));
         let why = Rule::BlockPublicAccess.starved(default, true, true).unwrap();
         assert_eq!(why, "the flow log's format lacks reject-reason");
+    }
+
+    #[test]
+    fn a_feed_is_judged_by_its_format_at_once_and_by_its_traffic_after_a_day() {
+        use super::super::tests::{accepts, rejects};
+        let of = |rollups: &[Rollup]| {
+            let mut feed = Feed { since: 1_000, ..Feed::default() };
+            rollups.iter().for_each(|rollup| feed.hear(rollup));
+            feed
+        };
+        let names = |feed: &Feed, rules: &RuleSet, now| -> Vec<&str> {
+            feed.starved(rules, now).into_keys().map(Rule::name).collect()
+        };
+        let one = || std::iter::once(("203.0.113.9".to_owned(), 22));
+        let refused = Rollup { lacking: Lacking::of(&Format::default_v2()), ..rejects(one()) };
+        let (rules, day) = (RuleSet::default(), 1_000 + PATIENCE);
+        assert_eq!(names(&of(&[]), &rules, day), [""; 0], "NODATA only: nothing is known");
+        let only_rejects = of(&[refused.clone()]);
+        assert_eq!(names(&only_rejects, &rules, day - 1), ["block-public-access"]);
+        let lasting = names(&only_rejects, &rules, day);
+        assert!(lasting.contains(&"brute-force") && lasting.contains(&"asymmetric-path"));
+        assert!(!lasting.contains(&"port-scan") && !lasting.contains(&"beacon"), "beacon is off");
+        let both = of(&[refused, Rollup { lacking: only_rejects.lacking, ..accepts(one()) }]);
+        assert_eq!(names(&both, &rules, day), ["block-public-access"]);
+        let policy = "[[override]]\nvpc = \"vpc-1\"\nrules.unencrypted.enabled = true\n";
+        let policy = RuleSet::parse(policy).unwrap();
+        assert_eq!(names(&both, &policy, day), ["unencrypted", "block-public-access"]);
     }
 }

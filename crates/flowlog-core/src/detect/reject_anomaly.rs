@@ -8,10 +8,11 @@
 
 use super::baseline::{ALARM, ALARM_HOUR, KNOWN, KNOWN_HOURS, rejected};
 use super::{
-    Baseline, Cause, Finding, History, RejectAnomaly, Rule, Severity, Why, named, ports, shown,
+    Baseline, Cause, Finding, History, RejectAnomaly, Rule, Severity, Why, explained::Explained,
+    ports, shown,
 };
 use crate::detect::finding::is_internal;
-use crate::record::{Address, WINDOW_SECONDS, Window};
+use crate::record::{WINDOW_SECONDS, Window};
 use crate::rollup::Rollup;
 
 /// Windows in an hour.
@@ -23,14 +24,14 @@ impl RejectAnomaly {
         history: &History,
         baseline: &Baseline,
         at: Window,
-        scanners: &[Address],
+        explained: &Explained,
     ) -> Option<Finding> {
         let now = history.windows.get(&at)?;
-        let here = unexplained(now, scanners);
+        let here = unexplained(now, explained);
         if !self.enabled || here == 0 {
             return None;
         }
-        let hour: u64 = history.last(at, HOUR).map(|(_, r)| unexplained(r, scanners)).sum();
+        let hour: u64 = history.last(at, HOUR).map(|(_, r)| unexplained(r, explained)).sum();
         let known = baseline.rejects.n >= KNOWN;
         let known_hours = baseline.hourly.n >= KNOWN_HOURS;
         let (value, counts, windows) =
@@ -41,12 +42,9 @@ impl RejectAnomaly {
             } else {
                 return None;
             };
-        let inside: u64 = now
-            .rejected_sources
-            .iter()
-            .filter(|(source, _)| is_internal(source) && !scanners.contains(source))
-            .map(|(_, totals)| totals.records)
-            .sum();
+        let left = explained.left(now);
+        let inside: u64 =
+            left.iter().filter(|(source, _)| is_internal(source)).map(|(_, records)| records).sum();
         let severity = self.loudness(inside * 2 > here, windows);
         let cause = Cause::FloodOrChangedRule;
         let deviation = counts.variance.max(1.05 * counts.mean).max(1.0).sqrt();
@@ -63,7 +61,7 @@ impl RejectAnomaly {
                 rejected: now.totals().reject.records,
                 skipdata: history.skipdata(at, windows),
                 records: shown(now, |_| true),
-                named: named(now, scanners),
+                named: explained.named(now),
             },
             ..Finding::new(Rule::RejectAnomaly, severity, cause, &history.interface_id, at)
         })
@@ -75,11 +73,9 @@ impl RejectAnomaly {
     }
 }
 
-/// Rejected records that neither a scanner nor block-public-access explains.
-fn unexplained(rollup: &Rollup, scanners: &[Address]) -> u64 {
-    let of_scanners: u64 =
-        scanners.iter().filter_map(|s| rollup.rejected_sources.get(s)).map(|s| s.records).sum();
-    rejected(rollup).saturating_sub(of_scanners)
+/// Rejected records that neither another finding nor block-public-access explains.
+fn unexplained(rollup: &Rollup, explained: &Explained) -> u64 {
+    rejected(rollup).saturating_sub(explained.records(rollup))
 }
 
 #[cfg(test)]
@@ -91,7 +87,7 @@ mod tests {
         let mut history = History::default();
         history.add(window(0), &rejects((0..records).map(|n| (source.to_owned(), 20 + n % 5))));
         let rule = RejectAnomaly::default();
-        rule.evaluate(&history, baseline, window(0), &[]).map(|f| f.severity)
+        rule.evaluate(&history, baseline, window(0), &Explained::default()).map(|f| f.severity)
     }
 
     #[test]
@@ -108,11 +104,11 @@ mod tests {
     fn what_a_scanner_explains_is_left_out() {
         let mut history = History::default();
         history.add(window(0), &rejects((1..=40).map(|n| ("10.0.3.4".to_owned(), n))));
-        let scanner = Address::parse("10.0.3.4").unwrap();
+        let explained = Explained::by_scans_of("10.0.3.4");
         let quiet = known(&[0, 0, 1]);
         let rule = RejectAnomaly::default();
-        assert_eq!(rule.evaluate(&history, &quiet, window(0), &[scanner]), None);
-        assert!(rule.evaluate(&history, &quiet, window(0), &[]).is_some());
+        assert_eq!(rule.evaluate(&history, &quiet, window(0), &explained), None);
+        assert!(rule.evaluate(&history, &quiet, window(0), &Explained::default()).is_some());
     }
 
     #[test]
@@ -125,8 +121,9 @@ mod tests {
         for _ in 0..KNOWN_HOURS {
             baseline.hourly.learn(2, KNOWN_HOURS, ALARM_HOUR);
         }
-        let found =
-            RejectAnomaly::default().evaluate(&history, &baseline, window(11), &[]).unwrap();
+        let found = RejectAnomaly::default()
+            .evaluate(&history, &baseline, window(11), &Explained::default())
+            .unwrap();
         assert_eq!((found.evidence.value, found.evidence.seconds), (72, 3_600));
         assert_eq!(found.severity, Severity::Digest);
     }

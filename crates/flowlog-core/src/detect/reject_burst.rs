@@ -2,15 +2,16 @@
 //!
 //! A burst comes from several sources (a flood, a botnet, a changed security group that refuses
 //! what it used to accept) or from one that makes nearly all of it. Two noisy sources are neither.
-//! What port scans explain is left to them. An interface that is not known yet needs a large
+//! What port scans and asymmetric paths explain is left to them. An interface that is not known yet needs a large
 //! burst; a known one is compared with what is usual there. Half of a burst is recorded: it keeps
 //! an open alert open. ATT&CK T1498, T1046; modelled on Elastic's `ml_high_count_network_denies`.
 
 use super::baseline::{KNOWN, rejected};
 use super::{
-    Baseline, Cause, Finding, History, RejectBurst, Rule, Severity, Why, named, ports, shown,
+    Baseline, Cause, Finding, History, RejectBurst, Rule, Severity, Why, explained::Explained,
+    ports, shown,
 };
-use crate::record::{Address, WINDOW_SECONDS, Window};
+use crate::record::{WINDOW_SECONDS, Window};
 
 impl RejectBurst {
     pub(super) fn evaluate(
@@ -18,27 +19,20 @@ impl RejectBurst {
         history: &History,
         baseline: &Baseline,
         at: Window,
-        scanners: &[Address],
+        explained: &Explained,
     ) -> Option<Finding> {
         let now = history.windows.get(&at)?;
         if !self.enabled {
             return None;
         }
-        let of_scanners: u64 =
-            scanners.iter().filter_map(|s| now.rejected_sources.get(s)).map(|s| s.records).sum();
-        let value = rejected(now).saturating_sub(of_scanners);
+        let value = rejected(now).saturating_sub(explained.records(now));
         let (threshold, usual) = self.threshold(baseline);
         if value < threshold.div_ceil(2) {
             return None;
         }
         let sources = now.rejected_sources_seen().estimate().map_or(0, |d| d.estimate);
-        let heaviest = now
-            .rejected_sources
-            .heaviest()
-            .into_iter()
-            .find(|(address, _)| !scanners.contains(address));
-        let alone = heaviest.filter(|(_, s)| {
-            s.records.saturating_mul(100) >= value.saturating_mul(self.one_source_percent)
+        let alone = explained.left(now).first().copied().filter(|(_, records)| {
+            records.saturating_mul(100) >= value.saturating_mul(self.one_source_percent)
         });
         if alone.is_none() && sources < self.sources {
             return None;
@@ -58,7 +52,7 @@ impl RejectBurst {
                 rejected: now.totals().reject.records,
                 skipdata: now.skipdata,
                 records: shown(now, |_| true),
-                named: named(now, scanners),
+                named: explained.named(now),
             },
             ..Finding::new(Rule::RejectBurst, severity, cause, &history.interface_id, at)
         })
@@ -84,7 +78,7 @@ mod tests {
         let rows = (0..sources)
             .flat_map(|s| (0..each).map(move |_| (format!("203.0.113.{s}"), 23 + s % 3)));
         history.add(window(0), &rejects(rows));
-        RejectBurst::default().evaluate(&history, baseline, window(0), &[])
+        RejectBurst::default().evaluate(&history, baseline, window(0), &Explained::default())
     }
 
     #[test]
@@ -114,8 +108,8 @@ mod tests {
         let mut history = History::default();
         let rows = (1..=250u16).map(|port| ("203.0.113.1".to_owned(), port));
         history.add(window(0), &rejects(rows));
-        let scanner = Address::parse("203.0.113.1").unwrap();
+        let explained = Explained::by_scans_of("203.0.113.1");
         let cold = Baseline::default();
-        assert_eq!(RejectBurst::default().evaluate(&history, &cold, window(0), &[scanner]), None);
+        assert_eq!(RejectBurst::default().evaluate(&history, &cold, window(0), &explained), None);
     }
 }

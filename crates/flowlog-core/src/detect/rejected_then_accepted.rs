@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::port_scan::Seen;
 use super::slow_scan;
 use super::{Cause, Finding, History, RejectedThenAccepted, Rule, Rules, Severity, Target, Why};
-use super::{finding::is_internal, shown};
+use super::{finding::is_internal, is_copied, shown};
 use crate::record::{Address, WINDOW_SECONDS, Window};
 use crate::rollup::{Rollup, is_watched};
 
@@ -104,14 +104,18 @@ impl RejectedThenAccepted {
 }
 
 /// What each remote exchanged on each port: bytes in and out. Of a watched port the services say that
-/// it is the interface's own; a talker's may be the one that a connection of ours goes to.
+/// it is the interface's own, unless they only repeat the talker; a talker's may be the one that a
+/// connection of ours goes to.
 fn exchanged(rollup: &Rollup) -> BTreeMap<(Address, u16), (u64, u64)> {
     let mut exchanged = BTreeMap::new();
     for (key, talker) in rollup.talkers.iter().filter(|(key, _)| !is_watched(key.port)) {
         exchanged.insert((key.remote, key.port), (talker.bytes_in, talker.bytes_out));
     }
     for (key, service) in rollup.services.iter() {
-        exchanged.insert((key.remote, key.port), (service.bytes_in, service.bytes_out));
+        let copied = rollup.talkers.get(key).is_some_and(|talker| is_copied(service, talker));
+        if !(is_watched(key.port) && copied && rollup.talkers.error() == 0) {
+            exchanged.insert((key.remote, key.port), (service.bytes_in, service.bytes_out));
+        }
     }
     exchanged
 }
@@ -139,8 +143,9 @@ fn evidence(history: &History, at: Window, source: &Address) -> Vec<crate::rollu
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{rejects, services, window};
+    use super::super::tests::{record, rejects, roll_up, services, window};
     use super::*;
+    use crate::record::{Action, Direction, Record};
 
     const STRANGER: &str = "203.0.113.9";
 
@@ -210,6 +215,48 @@ mod tests {
         history.windows.remove(&window(1));
         history.add(window(1), &ours);
         assert_eq!(rule.evaluate(&history, window(1)), [], "we went to it");
+    }
+
+    /// A window in which a host is refused at twenty ports of ours, and has a session with us: to our
+    /// port 22 or to its own.
+    fn probed_and(session_is_theirs: bool, packets: u64) -> Rollup {
+        let (host, own) = ("10.1.0.9", "10.0.0.5");
+        let (sport, dport) = if session_is_theirs { (50_000, 22) } else { (22, 50_000) };
+        let session = [
+            (host, sport, own, dport, Direction::Ingress),
+            (own, dport, host, sport, Direction::Egress),
+        ];
+        let probes = (100..120).map(|port| record(host, 50_000, own, port, Action::Reject));
+        let rows = session.map(|(from, srcport, to, dstport, flow_direction)| Record {
+            packets,
+            bytes: 50_000,
+            flow_direction: Some(flow_direction),
+            ..record(from, srcport, to, dstport, Action::Accept)
+        });
+        roll_up(&probes.chain(rows).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn nor_is_one_to_a_host_that_probes_us_meanwhile() {
+        let found = |parts: &[Rollup]| {
+            let mut history = History::default();
+            parts.iter().for_each(|part| history.add(window(0), part));
+            RejectedThenAccepted::default().evaluate(&history, window(0)).len()
+        };
+        for packets in [3, 500] {
+            assert_eq!(found(&[probed_and(true, packets)]), 1, "it came to us");
+            assert_eq!(found(&[probed_and(false, packets)]), 0, "we went to it");
+        }
+        // The same session in a delivery without refusals: it is not copied there.
+        let mut rest = probed_and(false, 500);
+        rest.services = crate::rollup::Ranked::default();
+        rest.rejected_sources = crate::rollup::Ranked::default();
+        assert_eq!(found(&[probed_and(false, 500), rest]), 0);
+        // Where the list of talkers is cut, nobody can tell.
+        let mut cut = probed_and(false, 500);
+        let talkers = cut.talkers.iter().map(|(key, talker)| (*key, *talker)).collect();
+        cut.talkers = crate::rollup::Ranked::new(talkers, 1);
+        assert_eq!(found(&[cut]), 1);
     }
 
     #[test]

@@ -219,6 +219,17 @@ impl RuleSet {
         rules
     }
 
+    /// Whether a rule runs anywhere.
+    pub fn is_enabled(&self, rule: Rule) -> bool {
+        let mut everywhere = vec![self.rules];
+        for one in &self.overrides {
+            let mut there = self.rules;
+            one.rules.apply(&mut there);
+            everywhere.push(there);
+        }
+        everywhere.iter().any(|rules| rules.is_enabled(rule))
+    }
+
     /// [`Rules::evaluate`] by the thresholds of the place, less what is allowed; what is suppressed
     /// is only recorded.
     pub fn evaluate(&self, history: &History, baseline: &Baseline, at: Window) -> Vec<Finding> {

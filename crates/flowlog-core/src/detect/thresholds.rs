@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Severity;
+use super::{Rule, Severity};
 
 /// Declares the thresholds of every rule, their defaults, and the patches a rules file may carry.
 macro_rules! thresholds {
@@ -53,6 +53,16 @@ macro_rules! thresholds {
         #[serde(deny_unknown_fields)]
         pub(super) struct RulesPatch {
             $( #[serde(rename = $name, default)] $rule: Option<$Patch>, )*
+        }
+
+        impl Rules {
+            /// Whether a rule runs.
+            pub fn is_enabled(&self, rule: Rule) -> bool {
+                match rule.name() {
+                    $( $name => self.$rule.enabled, )*
+                    _ => false,
+                }
+            }
         }
 
         impl RulesPatch {

@@ -326,7 +326,7 @@ pub enum Completed {
 ///
 /// | attribute | type | meaning |
 /// |---|---|---|
-/// | `pk` | S | `A#<kind>`: a rule's name, `baseline`, `digest`, `rules` |
+/// | `pk` | S | `A#<kind>`: a rule's name, `baseline`, `digest`, `feeds`, `rules` |
 /// | `sk` | S | the subject: an interface or VPC, and what tells one alert there from another |
 /// | `v` | N | version: what the next writer must have read |
 /// | `b` | S | the state as JSON |
