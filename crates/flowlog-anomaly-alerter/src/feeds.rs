@@ -65,7 +65,9 @@ impl Feeds {
             feed: Feed { since: now, ..Feed::default() },
             ..Known::default()
         });
-        history.windows.values().for_each(|rollup| known.feed.hear(rollup));
+        for rollup in history.windows.values() {
+            known.feed.hear(rollup);
+        }
         if now - known.last >= REFRESH {
             known.last = now;
         }

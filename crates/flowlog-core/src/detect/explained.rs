@@ -109,7 +109,7 @@ mod tests {
             assert_eq!(found(&answers(300, 300), &baseline), [Rule::AsymmetricPath]);
         }
         assert!(!found(&answers(0, 300), &quiet).contains(&Rule::AsymmetricPath), "nobody asked");
-        assert!(found(&answers(0, 300), &quiet).len() > 0);
+        assert!(!found(&answers(0, 300), &quiet).is_empty());
     }
 
     #[test]

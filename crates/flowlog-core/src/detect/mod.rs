@@ -198,10 +198,10 @@ fn is_own_service(rollup: &Rollup, key: &TalkerKey, service: &Service) -> bool {
 /// well, whoever opened the connection. Of a service of our own the short records are counted, and only
 /// those that come in; its bytes are the talker's, each way.
 fn is_copied(service: &Service, talker: &Talker) -> bool {
-    let (served, talked) =
+    let (ours, whole_of) =
         ((service.bytes_in, service.bytes_out), (talker.bytes_in, talker.bytes_out));
-    let part = served.0 <= talked.0 && served.1 <= talked.1 && served.1 > 0;
-    let whole = served == talked && service.flows < talker.records;
+    let part = ours.0 <= whole_of.0 && ours.1 <= whole_of.1 && ours.1 > 0;
+    let whole = ours == whole_of && service.flows < talker.records;
     service.short_flows == 0 && part && !whole
 }
 

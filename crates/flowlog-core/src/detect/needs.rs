@@ -148,7 +148,9 @@ mod tests {
         use super::super::tests::{accepts, rejects};
         let of = |rollups: &[Rollup]| {
             let mut feed = Feed { since: 1_000, ..Feed::default() };
-            rollups.iter().for_each(|rollup| feed.hear(rollup));
+            for rollup in rollups {
+                feed.hear(rollup);
+            }
             feed
         };
         let names = |feed: &Feed, rules: &RuleSet, now| -> Vec<&str> {
@@ -158,7 +160,7 @@ mod tests {
         let refused = Rollup { lacking: Lacking::of(&Format::default_v2()), ..rejects(one()) };
         let (rules, day) = (RuleSet::default(), 1_000 + PATIENCE);
         assert_eq!(names(&of(&[]), &rules, day), [""; 0], "NODATA only: nothing is known");
-        let only_rejects = of(&[refused.clone()]);
+        let only_rejects = of(std::slice::from_ref(&refused));
         assert_eq!(names(&only_rejects, &rules, day - 1), ["block-public-access"]);
         let lasting = names(&only_rejects, &rules, day);
         assert!(lasting.contains(&"brute-force") && lasting.contains(&"asymmetric-path"));

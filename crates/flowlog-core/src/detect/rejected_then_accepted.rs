@@ -240,7 +240,9 @@ mod tests {
     fn nor_is_one_to_a_host_that_probes_us_meanwhile() {
         let found = |parts: &[Rollup]| {
             let mut history = History::default();
-            parts.iter().for_each(|part| history.add(window(0), part));
+            for part in parts {
+                history.add(window(0), part);
+            }
             RejectedThenAccepted::default().evaluate(&history, window(0)).len()
         };
         for packets in [3, 500] {
