@@ -15,13 +15,13 @@ use flowlog_s3_parser::handle;
 use crate::support::{Day, generate, parser, sqs};
 
 /// One record: column name to value.
-type Row = BTreeMap<String, String>;
+pub(crate) type Row = BTreeMap<String, String>;
 
 #[expect(
     clippy::disallowed_types,
     reason = "a reader of the test's own; no object is hostile here"
 )]
-fn rows(day: &Day) -> Vec<Row> {
+pub(crate) fn rows(day: &Day) -> Vec<Row> {
     let mut rows = Vec::new();
     for object in &day.truth.objects {
         let file = std::fs::File::open(day.path().join(&object.key)).unwrap();

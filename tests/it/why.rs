@@ -1,6 +1,8 @@
 //! `flowlog why` finds what the generator planted, from the records of both interfaces and, as far
 //! as they go, from the roll-ups of the same days.
 
+use std::collections::BTreeMap;
+
 use flowlog_cli::ask::{Subject, read, whole_period};
 use flowlog_cli::generate::{self, Attack, FileFormat, Layout, Plan, Truth, USUAL};
 use flowlog_cli::why::{from_records, from_rollups};
@@ -10,6 +12,7 @@ use flowlog_core::store::memory::MemoryStore;
 use flowlog_core::why::{Explanation, Outcome, Path, Sureness};
 use flowlog_s3_parser::handle;
 
+use crate::answers::{Row, rows};
 use crate::support::{Day, START, parser, sqs};
 
 const BASTION: &str = "10.0.0.20";
@@ -126,7 +129,7 @@ fn records_show_every_planted_cause() {
 
 /// What is no fault of the network's set-up: `records_show_what_attackers_met` asks about these, or there is
 /// nothing between two hosts to ask about.
-const NO_FAULT: [&str; 13] = [
+const NO_FAULT: [&str; 10] = [
     "port-scan",
     "reject-burst",
     "host-sweep",
@@ -137,16 +140,95 @@ const NO_FAULT: [&str; 13] = [
     "egress-volume",
     "lateral-movement",
     "sensitive-port-exposed",
-    "silence",
-    "silent-vpc",
-    "block-public-access",
 ];
+
+/// Faults that have a test of their own below: whom they hit, the truth says.
+const APART: [&str; 3] = ["silence", "silent-vpc", "block-public-access"];
 
 #[test]
 fn every_fault_that_can_be_generated_is_asked_about() {
     for attack in Attack::ALL {
         let asked = CASES.iter().any(|case| case.0 == attack);
-        assert!(asked != NO_FAULT.contains(&attack.name()), "{attack}: in one of the two lists");
+        let elsewhere = NO_FAULT.iter().chain(&APART).any(|name| *name == attack.name());
+        assert!(asked != elsewhere, "{attack}: in one of the lists");
+    }
+}
+
+/// The address of an interface, by its first record that goes out.
+fn address_of(rows: &[Row], interface: &str) -> Option<String> {
+    let out = |row: &&Row| row["interface-id"] == interface && row["flow-direction"] == "egress";
+    rows.iter().find(out).map(|row| row["srcaddr"].clone())
+}
+
+/// A path that nobody uses, from an interface of which nothing was delivered for two hours, not even
+/// NODATA: nobody knows. From one that was heard of all the time: nothing was sent.
+#[tokio::test]
+async fn silence_is_no_proof() {
+    for (seed, attack) in (1..=10).flat_map(|n| [(n, Attack::Silence), (n, Attack::SilentVpc)]) {
+        let day = day(seed, 300, Layout::V5, &[attack]);
+        let rows = rows(&day);
+        let silenced = &day.truth.attacks[0].interface_ids;
+        let app = parser(day.objects(), MemoryStore::default());
+        let objects: Vec<_> = day.objects().objects().map(|(object, _)| object.clone()).collect();
+        handle(&app, sqs(&objects)).await.unwrap();
+        let period = whole_period(&app.store).await.unwrap().unwrap();
+        let material = read(&app.store, &Subject::Everything, period).await.unwrap();
+        for name in &day.truth.names {
+            let id = &name.interface_id;
+            // A standby has NODATA only, which names no address.
+            let Some(own) = address_of(&rows, id) else { continue };
+            let place = format!("{attack}, seed {seed}, {} {own}", name.name);
+            let found = by_records(&day, path(&own, "203.0.113.99", 9999));
+            let undelivered = found.causes.iter().any(|cause| cause.contains("not even NODATA"));
+            let noted = found.notes.iter().any(|note| note.contains("Nothing was delivered of"));
+            assert_eq!(undelivered, silenced.contains(id), "{place}: {found:?}");
+            assert_eq!(noted, silenced.contains(id), "{place}: {found:?}");
+            if silenced.contains(id) {
+                assert_eq!(
+                    (found.outcome, found.sureness),
+                    (Outcome::Gap, Sureness::Likely),
+                    "{place}"
+                );
+            } else {
+                assert!(matches!(found.outcome, Outcome::NoTraffic | Outcome::Gap), "{place}");
+            }
+            // The roll-ups know an interface's address only where it refused somebody.
+            let evidence = from_rollups(&material, path(&own, "203.0.113.99", 9999));
+            let heard = evidence.src.interfaces.contains_key(id);
+            assert!(!heard || evidence.src.silent.is_empty() != silenced.contains(id), "{place}");
+        }
+    }
+}
+
+/// Whom VPC Block Public Access refused is told so, with as many records as the objects have of them; whom it did
+/// not refuse is not.
+#[test]
+fn block_public_access_is_named() {
+    for seed in 1..=10 {
+        let day = day(seed, 180, Layout::V8, &[Attack::BlockPublicAccess]);
+        let rows = rows(&day);
+        let mut refused: BTreeMap<[&str; 3], (u64, bool)> = BTreeMap::new();
+        for row in rows
+            .iter()
+            .filter(|row| row["action"] == "REJECT" && row["flow-direction"] == "ingress")
+        {
+            let key = ["pkt-srcaddr", "dstaddr", "dstport"].map(|column| row[column].as_str());
+            let (records, blocked) = refused.entry(key).or_default();
+            *records += 1;
+            *blocked |= row["reject-reason"] == "BPA";
+        }
+        for blocked in [true, false] {
+            let some: Vec<_> = refused.iter().filter(|(_, (_, b))| *b == blocked).take(5).collect();
+            assert!(!some.is_empty(), "seed {seed}: {blocked}");
+            for ([src, dst, port], (records, _)) in some {
+                let found = by_records(&day, path(src, dst, port.parse().unwrap()));
+                let place = format!("seed {seed}, {src} to {dst}:{port}: {found:?}");
+                assert_eq!(found.outcome, ARRIVING, "{place}");
+                assert_eq!(found.verdict.contains("VPC Block Public Access"), blocked, "{place}");
+                assert_eq!(found.causes[0].contains("blocks public access"), blocked, "{place}");
+                assert_eq!(found.legs.arrived.refused.records, *records, "{place}");
+            }
+        }
     }
 }
 

@@ -18,6 +18,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 
+from axe_playwright_python.sync_playwright import Axe
+
 from checks import Checks
 
 BROWSERS = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome"]
@@ -120,6 +122,10 @@ def check_day(checks, browser, path, data, shots):
         checks.that(f"{name}: nothing is wider than the window", width <= size[0], f"{width} pixels")
         empty = [c for c in CHARTS if page.locator(f"#{c}-chart canvas").count() == 0]
         checks.equal(f"{name}: every chart is drawn", empty, [])
+        page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+        audit = Axe().run(page).response
+        wrong = [f"{v['id']} ({v['impact']}): {v['nodes'][0]['html'][:120]}" for v in audit["violations"]]
+        checks.that(f"{name}: axe finds nothing wrong for assistive technology", not wrong and len(audit["passes"]) > 30, "; ".join(wrong))
         silent = [c for c in CHARTS if not page.locator(f"#{c}-chart").get_attribute("aria-label")]
         checks.equal(f"{name}: every chart says what it shows", silent, [])
         context.close()
@@ -210,11 +216,14 @@ def check_large(checks, browser, flowlog, folder):
     size = path.stat().st_size
     records = sum(data["totals"][k]["records"] for k in ("accepted", "rejected", "other"))
     checks.that("a day of a million flows is below 5 MB", records >= 1_000_000 and size < 5_000_000, f"{records} flows, {size} bytes")
-    context = browser.new_context(offline=True)
-    _, seconds = open_page(context, path, [], [])
+    took = []
+    for _ in range(7):
+        context = browser.new_context(offline=True)
+        took.append(open_page(context, path, [], [])[1])
+        context.close()
     # Speed is a figure, not a check: the machine may be busy.
-    print(f"{records} flows: {size / 1e6:.2f} MB, ready after {seconds:.2f} s", flush=True)
-    context.close()
+    took.sort()
+    print(f"{records} flows: {size / 1e6:.2f} MB, ready after {took[3]:.2f} s ({took[0]:.2f} to {took[-1]:.2f}, seven loads)", flush=True)
 
 
 def main():

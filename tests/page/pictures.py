@@ -8,6 +8,8 @@ The e-mail is the snapshot that the tests keep (crates/flowlog-core/src/alert/sn
 
 import argparse
 import base64
+import hashlib
+import json
 import pathlib
 import subprocess
 import tempfile
@@ -16,6 +18,9 @@ from playwright.sync_api import sync_playwright
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SNAPSHOT = ROOT / "crates/flowlog-core/src/alert/snapshots/flowlog_core__alert__snapshots__the_email_about_a_misconfiguration.snap"
+ASSETS = [ROOT / "crates/flowlog-cli/assets" / name for name in ("page.html", "page.css", "page.js", "charts.js", "echarts/echarts.min.js")]
+# What each picture is made from, beside this file. `cargo test --bin flowlog` holds the hashes in docs/pictures.json against it.
+MADE_FROM = {"report-page.webp": ASSETS, "alert-email.webp": [SNAPSHOT]}
 MAIL = """<!doctype html><meta charset="utf-8"><style>
 body { margin: 0; padding: 1.5rem; background: #eef1f4; font: 15px/1.45 system-ui, sans-serif; color: #17212b; }
 article { background: #fff; border: 1px solid #d5dbe1; border-radius: .6rem; max-width: 62rem; padding: 1.2rem 1.5rem; }
@@ -72,6 +77,16 @@ def main():
         shot = page.screenshot(full_page=True)
         (ROOT / "docs/alert-email.webp").write_bytes(webp(browser, shot, 1060))
         browser.close()
+    record()
+
+
+def record():
+    """What the pictures are, and what they were made from: SHA-256."""
+    def of(*paths):
+        return hashlib.sha256(b"".join(path.read_bytes() for path in paths)).hexdigest()
+
+    pictures = {name: {"is": of(ROOT / "docs" / name), "from": of(pathlib.Path(__file__), *sources)} for name, sources in MADE_FROM.items()}
+    (ROOT / "docs/pictures.json").write_text(json.dumps(pictures, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -19,7 +19,10 @@ const charts = (() => {
     if (!chart) {
       chart = echarts.init(element, null, { renderer: 'canvas' });
       drawn.set(id, chart);
-      new ResizeObserver(() => chart.resize()).observe(element);
+      // It is told once at the beginning, too, when nothing has changed: drawing again costs as much as drawing.
+      new ResizeObserver(() => {
+        if (element.clientWidth !== chart.getWidth() || element.clientHeight !== chart.getHeight()) chart.resize();
+      }).observe(element);
     }
     const t = tones();
     const axis = { axisLine: { lineStyle: { color: t.line } }, axisLabel: { color: t.soft },
@@ -38,6 +41,9 @@ const charts = (() => {
     if (onClick) chart.on('click', onClick);
   }
 
+  /** The distance of marks on an axis of bytes, so that there are a few, at round numbers: 64, 128, 256 KiB. */
+  const step = (most, marks) => 2 ** Math.max(0, Math.ceil(Math.log2(Math.max(1, most) / marks)));
+
   /** Time series: accepted bytes above, refusals below, with lines where alerts were. */
   function time(id, points, marks, format) {
     const t = tones();
@@ -54,7 +60,7 @@ const charts = (() => {
         { type: 'slider', xAxisIndex: [0, 1], height: 18, bottom: 6, borderColor: t.line, textStyle: { color: t.soft }, showDataShadow: false }],
       xAxis: [{ ...x, gridIndex: 0, axisLabel: { show: false } }, { ...x, gridIndex: 1 }],
       yAxis: [
-        { type: 'value', gridIndex: 0, axisLabel: { formatter: format.bytes, color: t.soft }, splitNumber: 3 },
+        { type: 'value', gridIndex: 0, axisLabel: { formatter: format.bytes, color: t.soft }, interval: step(Math.max(0, ...points.map(p => p.bytes)), 4) },
         { type: 'value', gridIndex: 1, axisLabel: { formatter: format.short, color: t.soft }, splitNumber: 2, minInterval: 1 },
       ],
       series: [
@@ -69,11 +75,13 @@ const charts = (() => {
   /** Horizontal bars, the heaviest on top. */
   function bars(id, rows, series, formatter, onClick) {
     const t = tones();
+    const most = Math.max(0, ...rows.map(row => series.reduce((sum, s) => sum + row[s.key], 0)));
+    const interval = series.some(s => s.bytes) ? step(most, 5) : undefined;
     draw(id, {
       legend: series.length > 1 ? { textStyle: { color: t.ink }, top: 0 } : { show: false },
       grid: { left: 132, right: 24, top: series.length > 1 ? 32 : 8, bottom: 28 },
       tooltip: { trigger: 'axis', axisPointer: { type: 'shadow' } },
-      xAxis: { type: 'value', axisLabel: { formatter, color: t.soft, hideOverlap: true } },
+      xAxis: { type: 'value', axisLabel: { formatter, color: t.soft, hideOverlap: true }, interval },
       yAxis: { type: 'category', inverse: true, data: rows.map(r => r.name), axisLabel: { color: t.ink, width: 120, overflow: 'truncate' } },
       series: series.map(s => ({ name: s.name, type: 'bar', stack: 'all', barMaxWidth: 18, itemStyle: { color: t[s.tone] },
         data: rows.map(r => r[s.key]), tooltip: { valueFormatter: formatter } })),
@@ -87,10 +95,10 @@ const charts = (() => {
     draw(id, {
       tooltip: { trigger: 'item', valueFormatter: formatter },
       color: [t.accepted, t.gap, t.other, t.rejected, t.silent],
-      series: [{ type: 'sankey', left: 8, right: 8, top: 8, bottom: 8, nodeWidth: 14, nodeGap: narrow ? 18 : 14, data: nodes, links, labelLayout: { hideOverlap: true },
+      series: [{ type: 'sankey', left: 8, right: narrow ? 8 : 168, top: 8, bottom: 8, nodeWidth: 14, nodeGap: narrow ? 18 : 14, data: nodes, links, labelLayout: { hideOverlap: true },
         emphasis: { focus: 'adjacency' }, lineStyle: { color: 'gradient', opacity: .35 },
         label: { color: t.ink, fontSize: narrow ? 9 : 11, formatter: p => short(p.name), textBorderColor: t.card, textBorderWidth: 2 },
-        levels: [0, 1, 2, 3].map(depth => ({ depth, label: { position: depth === 3 ? 'left' : 'right' } })) }],
+        levels: [0, 1, 2, 3].map(depth => ({ depth, label: { position: narrow && depth === 3 ? 'left' : 'right' } })) }],
     }, onClick);
   }
 

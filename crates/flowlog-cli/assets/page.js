@@ -16,7 +16,7 @@ const format = (() => {
   const bytes = n => {
     let unit = 0, value = n;
     while (value >= 1024 && unit < units.length - 1) { value /= 1024; unit += 1; }
-    return (unit === 0 ? whole.format(value) : value.toFixed(value < 10 ? 2 : 1)) + ' ' + units[unit];
+    return (Number.isInteger(value) ? whole.format(value) : value.toFixed(value < 10 ? 2 : 1)) + ' ' + units[unit];
   };
   const iso = s => new Date(s * 1000).toISOString();
   return { from: page.from * 1000, to: page.to * 1000, count: n => whole.format(n), short: n => compact.format(n), bytes, time: s => iso(s).slice(0, 16).replace('T', ' '),
@@ -129,12 +129,12 @@ function time({ points, alerts }) {
 function lists({ talkers, sources }) {
   const pick = rows => event => choose({ address: rows[event.dataIndex].name });
   const top = talkers.slice(0, SHOWN), refused = sources.slice(0, SHOWN);
-  charts.bars('talkers-chart', top, [{ name: 'sent to it', key: 'to', tone: 'accepted' }, { name: 'received from it', key: 'from', tone: 'gap' }], format.bytes, pick(top));
+  charts.bars('talkers-chart', top, [{ name: 'sent to it', key: 'to', tone: 'accepted', bytes: true }, { name: 'received from it', key: 'from', tone: 'gap', bytes: true }], format.bytes, pick(top));
   charts.bars('sources-chart', refused, [{ name: 'refused records', key: 'records', tone: 'rejected' }], format.short, pick(refused));
   const name = row => ({ text: row.name, choose: { address: row.name } });
-  table('talkers-table', ['address', '', 'records', 'bytes to it', 'bytes from it', 'interfaces'],
+  table('talkers-table', ['address', 'kind', 'records', 'bytes to it', 'bytes from it', 'interfaces'],
     talkers.map(t => [name(t), t.public ? 'public' : 'private', t.records, t.to, t.from, t.peers]));
-  table('sources-table', ['source', '', 'records', 'hosts and ports', 'interfaces', 'first (UTC)', 'last (UTC)'],
+  table('sources-table', ['source', 'kind', 'records', 'hosts and ports', 'interfaces', 'first (UTC)', 'last (UTC)'],
     sources.map(s => [name(s), s.public ? 'public' : 'private', s.records, s.pairs, s.peers, format.time(s.first), format.time(s.last)]));
 }
 

@@ -1,7 +1,7 @@
 //! How long questions take on a store of a month: `month DIR [INTERFACES] [DAYS]`. A bench, no test.
 //!
 //! Makes `DIR/month.db` if it is not there — a partial for each interface and five minutes, of the records
-//! of a busy web server — and then puts questions to it as the command does, each three times.
+//! of a busy web server, deliveries that are done, and the summary of each hour — and then puts questions to it as the command does, each three times.
 
 #![allow(
     clippy::disallowed_methods,
@@ -13,12 +13,16 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use flowlog_aws::DynamoDbStore;
 use flowlog_cli::ask::{By, Period, Subject, read, rejected, top};
 use flowlog_cli::embedded::{EmbeddedDb, Location};
-use flowlog_core::decode::{Fallback, Limits, ObjectDecoder};
+use flowlog_core::compact::compact_hour;
+use flowlog_core::decode::{Counts, Fallback, Limits, ObjectDecoder};
 use flowlog_core::record::{BatchId, Source, Window};
 use flowlog_core::rollup::{Accumulator, Budget, Rollup};
-use flowlog_core::store::{AggregateWriter, DirectoryEntry, PartialItem, Series};
+use flowlog_core::store::{
+    AggregateWriter as _, Claim, Completion, DirectoryEntry, Ledger as _, PartialItem, Series,
+};
 
 const START: i64 = 1_793_491_200;
 type Fallible<T> = Result<T, Box<dyn std::error::Error>>;
@@ -71,7 +75,7 @@ fn id(n: i64) -> String {
     format!("eni-{n:017x}")
 }
 
-async fn fill(store: &impl AggregateWriter, interfaces: i64, days: i64) -> Fallible<()> {
+async fn fill(store: &DynamoDbStore, interfaces: i64, days: i64) -> Fallible<()> {
     let source = Source::parse("fl-0123456789abcdef0").ok_or("source")?;
     let rollup = rollup()?;
     let (totals, blob) = (rollup.totals(), rollup.encode());
@@ -84,7 +88,7 @@ async fn fill(store: &impl AggregateWriter, interfaces: i64, days: i64) -> Falli
                 .map(|window| PartialItem {
                     series: series.clone(),
                     window: first.forward(window),
-                    batch: BatchId::of_object("month", &format!("{day} {window}")),
+                    batch: batch(day, window),
                     chunk: 0,
                     mapping: 2,
                     totals,
@@ -95,7 +99,30 @@ async fn fill(store: &impl AggregateWriter, interfaces: i64, days: i64) -> Falli
             entries.push(DirectoryEntry::Series { day: first.day(), series });
         }
         store.put_directory(&entries).await?;
+        for window in 0..288 {
+            deliver(store, batch(day, window), first.forward(window)).await?;
+        }
+        for n in 0..interfaces {
+            let series = Series::interface(source.clone(), id(n));
+            for hour in 0..24 {
+                compact_hour(store, &series, first.forward(12 * hour)).await?;
+            }
+        }
     }
+    Ok(())
+}
+
+fn batch(day: i64, window: i64) -> BatchId {
+    BatchId::of_object("month", &format!("{day} {window}"))
+}
+
+/// What the ledger has of a delivery that is done.
+async fn deliver(store: &DynamoDbStore, batch: BatchId, window: Window) -> Fallible<()> {
+    let etag = "e".to_owned();
+    let (origin, ttl) = (format!("s3://month/{window}"), window.end() + 400 * 86_400);
+    store.claim(&Claim { batch, mapping: 2, etag, origin, horizon: None, ttl }).await?;
+    let done = Completion { counts: Counts::default(), partials: 50, digest: String::new() };
+    store.complete(batch, "e", &done).await?;
     Ok(())
 }
 

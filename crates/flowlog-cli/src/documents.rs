@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Command, CommandFactory as _, Parser as _};
+use sha2::{Digest as _, Sha256};
 
 use super::Cli;
 
@@ -29,6 +30,38 @@ fn documents() -> Vec<(String, String)> {
     }
     let text = |path: &str| std::fs::read_to_string(project(path)).expect("a document");
     paths.into_iter().map(|path| (path.clone(), text(&path))).collect()
+}
+
+/// The README's pictures are those that are recorded, made from what they would be made from now.
+#[test]
+fn pictures_are_not_old() {
+    let sha = |paths: &[&str]| {
+        let mut hash = Sha256::new();
+        for path in paths {
+            hash.update(std::fs::read(project(path)).expect(path));
+        }
+        hex::encode(hash.finalize())
+    };
+    let page = [
+        "tests/page/pictures.py",
+        "crates/flowlog-cli/assets/page.html",
+        "crates/flowlog-cli/assets/page.css",
+        "crates/flowlog-cli/assets/page.js",
+        "crates/flowlog-cli/assets/charts.js",
+        "crates/flowlog-cli/assets/echarts/echarts.min.js",
+    ];
+    let mail = [
+        "tests/page/pictures.py",
+        "crates/flowlog-core/src/alert/snapshots/flowlog_core__alert__snapshots__the_email_about_a_misconfiguration.snap",
+    ];
+    let text = std::fs::read_to_string(project("docs/pictures.json")).expect("the record");
+    let kept: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    for (picture, from) in [("report-page.webp", &page[..]), ("alert-email.webp", &mail)] {
+        let is = sha(&[&format!("docs/{picture}")]);
+        let found = serde_json::json!({ "is": is, "from": sha(from) });
+        assert_eq!(found, kept[picture], "docs/{picture} is old: make pictures");
+        assert!(documents()[0].1.contains(picture), "the README shows {picture}");
+    }
 }
 
 /// The lines of a document's blocks, each with its block's tag; continued lines are joined.

@@ -8,6 +8,7 @@ pub mod alerting;
 pub mod analyze;
 pub mod ask;
 pub mod backfill;
+pub mod colour;
 pub mod cost;
 pub mod doctor;
 pub mod embedded;

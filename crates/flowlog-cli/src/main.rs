@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use clap::{Args, ColorChoice, CommandFactory as _, Parser, Subcommand};
 use flowlog_cli::alerting::{ReplayArgs, RulesCommand, Said, TestAlertArgs};
 use flowlog_cli::ask::{
     self, AlertsArgs, ComplianceArgs, CoverageArgs, DiffArgs, Question, RejectedArgs, ReportArgs,
@@ -27,7 +27,7 @@ use flowlog_cli::nat_cost::{self, NatCostArgs};
 use flowlog_cli::output::{Output, OutputFormat, print, print_json};
 use flowlog_cli::report::{self, Report};
 use flowlog_cli::requeue::{self, RequeueArgs};
-use flowlog_cli::{alerting, analyze, local, shell};
+use flowlog_cli::{alerting, analyze, colour, local, shell};
 use flowlog_core::decode::{Fallback, Limits};
 use flowlog_core::format::Format;
 
@@ -38,6 +38,9 @@ use flowlog_core::format::Format;
 #[derive(Debug, Parser)]
 #[command(name = "flowlog", version, max_term_width = 100)]
 struct Cli {
+    /// Colours: in a terminal and unless NO_COLOR is set, always, or never.
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t = ColorChoice::Auto, global = true)]
+    color: ColorChoice,
     #[command(subcommand)]
     command: Command,
 }
@@ -356,7 +359,9 @@ struct GenerateArgs {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let Cli { color, command } = Cli::parse();
+    colour::decide(color);
+    let result = match command {
         Command::Analyze(args) => run_analyze(&args),
         Command::Local(args) => run_local(args).await,
         Command::Top(args) => done(ask::ask(Question::Top(args), &mut complain).await),
@@ -428,7 +433,7 @@ async fn run_local(args: LocalArgs) -> Fallible {
             text.push_str(&report::to_text(&run.report));
             let _ = writeln!(text, "\nAlerts sent: {}", run.alerts.len());
             for alert in &run.alerts {
-                let _ = write!(text, "\n── {}\n{}", alert.subject, alert.text);
+                let _ = write!(text, "\n── {}\n{}", colour::title(&alert.subject), alert.text);
             }
             print(&text)?;
         }

@@ -104,6 +104,62 @@ fn unknown_columns_are_carried_past_aloud() {
     assert_eq!((status, &json["totals"]["parsed"]), (0, &Value::from(3)));
 }
 
+/// What is printed without our own colours: whatever else begins with an escape is left.
+fn plain(text: &str) -> String {
+    let mut parts = text.split("\u{1b}[");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once('m') {
+            Some((code, rest)) if code.chars().all(|c| c.is_ascii_digit() || c == ';') => {
+                out += rest
+            }
+            _ => out += &format!("\u{1b}[{part}"),
+        }
+    }
+    out
+}
+
+#[test]
+fn colours_are_for_terminals_and_never_from_the_data() {
+    let folder = tempfile::tempdir().unwrap();
+    // A name that would clear the screen, and one refused record.
+    let name = "day\u{1b}[2J.log";
+    let rows = format!("{HEADER}\n{ROW}\n{}\n", ROW.replace("ACCEPT", "REJECT"));
+    std::fs::write(folder.path().join(name), format!("{rows}no record\n")).unwrap();
+    std::fs::write(folder.path().join("b\u{1b}]0;x.log"), b"Dear Sir,\n").unwrap();
+    let run = |color: &[&str], env: &[(&str, &str)]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flowlog"));
+        for variable in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "TERM"] {
+            command.env_remove(variable);
+        }
+        command.current_dir(folder.path()).args(["analyze", "."]).args(color);
+        let output = command.envs(env.iter().copied()).output().unwrap();
+        assert!(!text(&output.stderr).contains('\u{1b}'), "{:?}", text(&output.stderr));
+        text(&output.stdout)
+    };
+    let without = run(&[], &[]);
+    assert!(
+        without.contains("rejected") && !without.contains('\u{1b}'),
+        "no terminal: {without:?}"
+    );
+    let red = "\u{1b}[38;5;9m";
+    for (color, env, coloured) in [
+        (&["--color", "always"][..], &[][..], true),
+        (&[], &[("CLICOLOR_FORCE", "1"), ("TERM", "xterm")], true),
+        (&["--color", "never"], &[("CLICOLOR_FORCE", "1")], false),
+        (&[], &[("NO_COLOR", "1")], false),
+        // Who says so on the command line means it.
+        (&["--color", "always"], &[("NO_COLOR", "1")], true),
+        (&["--color", "auto"], &[], false),
+    ] {
+        let said = run(color, env);
+        assert_eq!(said.contains(red), coloured, "{color:?} {env:?}: {said:?}");
+        assert_eq!(plain(&said), without, "{color:?} {env:?}");
+    }
+    // For scripts there are none, whatever is asked.
+    assert!(!run(&["--color", "always", "--format", "json"], &[]).contains('\u{1b}'));
+}
+
 #[test]
 fn text_and_json_agree_and_standard_input_is_a_file() {
     let folder = tempfile::tempdir().unwrap();

@@ -193,6 +193,70 @@ fn what_cannot_be_asked_is_said() {
     }
 }
 
+/// A time is counted in the objects' own lines.
+#[test]
+fn a_length_of_time_counts_from_the_end_of_the_data() {
+    let folder = day();
+    let mut starts: Vec<(i64, bool)> = Vec::new();
+    for path in shapes::walk(&folder.path().join("day/AWSLogs")) {
+        let mut lines = String::new();
+        let file = std::fs::File::open(path).unwrap();
+        flate2::read::MultiGzDecoder::new(file).read_to_string(&mut lines).unwrap();
+        let mut lines = lines.lines();
+        let header: Vec<&str> = lines.next().unwrap().split(' ').collect();
+        let column = |name| header.iter().position(|field| *field == name).unwrap();
+        let (start, action) = (column("start"), column("action"));
+        for line in lines {
+            let fields: Vec<&str> = line.split(' ').collect();
+            starts.push((fields[start].parse().unwrap(), fields[action] == "REJECT"));
+        }
+    }
+    // The end of the last window that has any record, NODATA included.
+    let end = starts.iter().map(|(start, _)| start / 300 * 300 + 300).max().unwrap();
+    for (since, seconds) in
+        [("5m", 300), ("20m", 1200), ("45m", 2700), ("90m", 5400), ("7d", 604_800)]
+    {
+        let args = ["rejected", "--store", "s.db", "--since", since, "--format", "json"];
+        let answer = answer(&printed(&mut command(folder.path(), &args)));
+        let counted =
+            starts.iter().filter(|(start, rejected)| *rejected && *start >= end - seconds);
+        assert_eq!(answer["answer"]["total"]["records"], counted.count(), "{since}");
+        let from = (end - seconds).max(1_793_491_200);
+        assert_eq!(answer["from"], from, "{since}");
+    }
+}
+
+/// What `who` says of alerts, against the list of all of them and the truth about what was planted.
+#[test]
+fn who_names_the_alerts_of_an_address() {
+    let folder = day();
+    let json = |args: &[&str]| -> Value {
+        let args = [args, &["--store", "s.db", "--format", "json"]].concat();
+        serde_json::from_str(&printed(&mut command(folder.path(), &args))).unwrap()
+    };
+    let truth = std::fs::read(folder.path().join("day/truth.json")).unwrap();
+    let truth: Value = serde_json::from_slice(&truth).unwrap();
+    let all = json(&["alerts"]);
+    let all = all["alerts"].as_array().unwrap();
+    for planted in truth["attacks"].as_array().unwrap() {
+        let source = planted["source"].as_str().unwrap();
+        let who = json(&["who", source]);
+        let named = who["answer"]["alerts"].as_array().unwrap();
+        assert!(
+            named.iter().any(|alert| alert["rule"] == planted["expected"]),
+            "{source}: {named:?}"
+        );
+        assert!(named.iter().all(|alert| all.contains(alert)), "{source}: as in the list");
+        // Nothing that names it as who did it is left out.
+        let of: Vec<&Value> = all.iter().filter(|alert| alert["source"] == source).collect();
+        assert!(!of.is_empty() && of.iter().all(|alert| named.contains(alert)), "{source}");
+        // Before it happened there is none.
+        let before = json(&["who", source, "--until", "2026-11-01T00:05Z"]);
+        assert_eq!(before["answer"]["alerts"], Value::Array(Vec::new()), "{source}");
+    }
+    assert_eq!(json(&["who", "192.0.2.1"])["answer"]["alerts"], Value::Array(Vec::new()));
+}
+
 #[test]
 fn alerts_are_listed_silenced_and_resolved() {
     let folder = day();
@@ -202,6 +266,21 @@ fn alerts_are_listed_silenced_and_resolved() {
     };
     let before = list(&[]);
     let alerts = before["alerts"].as_array().unwrap();
+    // What the list rests on.
+    let truth = std::fs::read(folder.path().join("day/truth.json")).unwrap();
+    let truth: Value = serde_json::from_slice(&truth).unwrap();
+    let windows = truth["interfaces"].as_array().unwrap().iter();
+    let last = windows.map(|interface| interface["window"].as_i64().unwrap()).max().unwrap();
+    assert_eq!(before["data_until"], last + 300);
+    assert_eq!(
+        (&before["complete"], &before["quarantined_deliveries"]),
+        (&Value::from(true), &Value::from(0))
+    );
+    let text = printed(&mut command(folder.path(), &["alerts", "--store", "s.db"]));
+    assert!(
+        text.contains("Rests on the data up to 2026-11-01 01:30. 0 SKIPDATA records"),
+        "{text}"
+    );
     let exposed = alerts.iter().find(|alert| alert["rule"] == "sensitive-port-exposed").unwrap();
     let key = exposed["key"].as_str().unwrap();
     // Only what is asked about.

@@ -12,13 +12,14 @@ use flowlog_aws::env;
 use flowlog_core::alert::{Alert, STATE_TTL, silence_entry};
 use flowlog_core::detect::Rule;
 use flowlog_core::record::Address;
-use flowlog_core::store::{AlertStore, StateItem};
+use flowlog_core::store::{AggregateReader, AlertStore, Quarantine, StateItem};
 use serde_json::{Value, json};
 
 use super::command::AskError;
 use super::csv::csv_of;
 use super::source::{AnswerFormat, AskArgs, StoreArgs};
-use super::{Period, Subject};
+use super::{Period, Subject, end_of_data, whole_period};
+use crate::colour;
 use crate::page::Mark;
 use crate::report::{printable, table, time};
 
@@ -115,7 +116,9 @@ pub async fn alerts(args: AlertsArgs) -> Result<String, AskError> {
     });
     found.sort_by(|(a, left), (b, right)| right.last.cmp(&left.last).then(key(a).cmp(&key(b))));
     let list: Vec<Value> = found.iter().map(|(item, alert)| alert_json(item, alert)).collect();
-    let answer = json!({ "alerts": list });
+    let rests = Rests::on(&opened.store, &found).await?;
+    let mut answer = rests.to_json();
+    answer["alerts"] = json!(list);
     Ok(match args.ask.format {
         AnswerFormat::Json => format!("{answer}\n"),
         AnswerFormat::Csv => csv_of(&answer)?,
@@ -132,7 +135,7 @@ pub async fn alerts(args: AlertsArgs) -> Result<String, AskError> {
                 ]
             });
             let header = ["alert", "severity", "", "since", "last", "told", "what showed it"];
-            let mut text = table(&header, &[5], rows.collect());
+            let mut text = table(&header, &[5], rows.collect()) + &rests.to_text();
             // What cannot be in the list, whatever happens.
             for (source, rules) in flowlog_anomaly_alerter::starved(&opened.store).await? {
                 let rules: Vec<&str> = rules.into_iter().map(Rule::name).collect();
@@ -142,6 +145,74 @@ pub async fn alerts(args: AlertsArgs) -> Result<String, AskError> {
             text
         }
     })
+}
+
+/// What a list of alerts rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Rests {
+    /// Before when (epoch seconds) the store has data; `None` if it has none.
+    until: Option<i64>,
+    /// Deliveries that are quarantined now: no rule saw what is in them.
+    quarantined: usize,
+    /// SKIPDATA records in the windows that the listed alerts were last raised for.
+    skipdata: u64,
+    /// Alerts whose last message the hourly budget held back.
+    held: usize,
+}
+
+impl Rests {
+    async fn on<S: AggregateReader + Quarantine>(
+        store: &S,
+        listed: &[(StateItem, Alert)],
+    ) -> Result<Self, AskError> {
+        let until = match whole_period(store).await? {
+            None => None,
+            Some(whole) => Some(end_of_data(store, whole, env::now()).await?),
+        };
+        Ok(Self {
+            until,
+            quarantined: store.quarantined().await?.len(),
+            skipdata: listed.iter().map(|(_, alert)| alert.finding.evidence.skipdata).sum(),
+            held: listed.iter().filter(|(_, alert)| alert.held).count(),
+        })
+    }
+
+    fn is_complete(&self) -> bool {
+        self.quarantined == 0 && self.skipdata == 0
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "complete": self.is_complete(),
+            "data_until": self.until,
+            "remembered_seconds": STATE_TTL,
+            "quarantined_deliveries": self.quarantined,
+            "skipdata": self.skipdata,
+            "held_back": self.held,
+        })
+    }
+
+    fn to_text(&self) -> String {
+        let until = self.until.map_or_else(
+            || "There is no data.".to_owned(),
+            |until| format!("Rests on the data up to {}.", time(until)),
+        );
+        let mut out = format!(
+            "{until} {} SKIPDATA records in the windows of these alerts; {} deliveries of the store are quarantined; the messages of {} alerts were held back by the hourly budget.\n",
+            self.skipdata, self.quarantined, self.held
+        );
+        out += &format!(
+            "What an alert measured is a lower bound: lists are cut at the heaviest. Alerts are remembered for {} days after their last change, the latest episode of each.\n",
+            STATE_TTL / 86_400
+        );
+        if !self.is_complete() {
+            out += &format!(
+                "{}: no rule saw the records that AWS skipped, nor what is quarantined.\n",
+                colour::word("Incomplete")
+            );
+        }
+        out
+    }
 }
 
 pub(super) fn alert_json(item: &StateItem, alert: &Alert) -> Value {

@@ -138,10 +138,16 @@ pub async fn end_of_data<S: AggregateReader>(
         let from = to.back(windows - 1).max(first);
         let mut last: Option<Window> = None;
         for series in &series {
-            let SeriesItems { partials, summaries } = store.items(series, from, to).await?;
+            // Only what is later than what was found: for most of them that is next to nothing.
+            let after = last.map_or(from, |last| last.forward(1));
+            if after > to {
+                break;
+            }
+            let SeriesItems { partials, summaries } = store.items(series, after, to).await?;
             let folded =
                 summaries.iter().flat_map(|summary| summary.windows.iter().map(|(w, _)| w));
-            last = last.max(folded.chain(partials.iter().map(|p| &p.window)).max().copied());
+            let windows = folded.chain(partials.iter().map(|p| &p.window));
+            last = last.max(windows.filter(|window| **window <= to).max().copied());
         }
         if let Some(last) = last {
             return Ok(last.end());

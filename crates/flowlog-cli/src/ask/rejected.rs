@@ -59,8 +59,8 @@ pub fn rejected(material: &Material, new: Option<(Window, &Material)>, most: usi
         if !sums.is_zero() {
             answer.by_subject.push((id.clone(), sums));
         }
-        for (reason, n) in part.fold().reject_reasons {
-            *answer.reasons.entry(reason).or_default() += n;
+        for (reason, n) in part.rollups().flat_map(|(_, rollup)| &rollup.reject_reasons) {
+            *answer.reasons.entry(reason.clone()).or_default() += n;
         }
     }
     answer.by_subject.sort_by(|a, b| b.1.records.cmp(&a.1.records).then(a.0.cmp(&b.0)));
@@ -108,7 +108,7 @@ fn lists(material: &Material, before: Option<Window>) -> Lists {
     let mut lists = Lists::default();
     for (_, part) in &material.answers {
         let is_in = |window: &Window| before.is_none_or(|before| *window < before);
-        let parts = part.hours.iter().chain(&part.detailed).filter(|(window, _)| is_in(window));
+        let parts = part.rollups().filter(|(window, _)| is_in(window));
         let mut folded = Lists::default();
         for (_, rollup) in parts {
             folded.0.merge(&rollup.rejected_sources);

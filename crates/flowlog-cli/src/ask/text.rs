@@ -12,6 +12,7 @@ use indicatif::{HumanBytes, HumanCount};
 
 use super::alerts::{evidence, key};
 use super::{Hour, Material, Rejected, Top, Who};
+use crate::colour;
 use crate::report::{protocol_name, table, time};
 
 fn count(n: u64) -> String {
@@ -108,8 +109,8 @@ pub fn who_text(who: &Who, alerts: &[(StateItem, Alert)], material: &Material) -
             out,
             "Alert {} ({}, {}), {} to {}: {}",
             key(item),
-            alert.severity.name(),
-            if alert.open { "open" } else { "over" },
+            colour::word(alert.severity.name()),
+            colour::word(if alert.open { "open" } else { "over" }),
             time(alert.since.start()),
             time(alert.last.end()),
             evidence(alert)
@@ -119,7 +120,7 @@ pub fn who_text(who: &Who, alerts: &[(StateItem, Alert)], material: &Material) -
         return out + &format!("{} shows nowhere.\n{}", who.address, footer(material));
     }
     for seen in &who.seen {
-        let _ = write!(out, "{}", seen.subject);
+        out.push_str(&colour::title(&seen.subject));
         if let Some((first, last)) = seen.windows {
             let _ = write!(out, ", from {first} to {last}");
         }
@@ -200,8 +201,10 @@ pub(super) fn footer(material: &Material) -> String {
         count(material.skipdata())
     );
     if !coverage.is_complete() {
-        out.push_str(
-            "Incomplete: what is in progress may add to it, what is quarantined is left out.\n",
+        let _ = writeln!(
+            out,
+            "{}: what is in progress may add to it, what is quarantined is left out.",
+            colour::word("Incomplete")
         );
     }
     for note in &material.notes {

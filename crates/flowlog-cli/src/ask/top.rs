@@ -48,11 +48,12 @@ pub fn top(material: &Material, by: By, most: usize) -> Top {
     let mut rows: BTreeMap<Address, Row> = BTreeMap::new();
     let mut error_bytes = 0_u64;
     for (_, answer) in &material.answers {
-        let folded = answer.fold();
-        error_bytes = error_bytes.saturating_add(unlisted_bytes(&folded));
         let mut here: BTreeMap<Address, Talker> = BTreeMap::new();
-        for (key, talker) in folded.talkers.iter() {
-            here.entry(key.remote).or_default().absorb(talker);
+        for (_, rollup) in answer.rollups() {
+            error_bytes = error_bytes.saturating_add(unlisted_bytes(rollup));
+            for (key, talker) in rollup.talkers.iter() {
+                here.entry(key.remote).or_default().absorb(talker);
+            }
         }
         for (address, talker) in here {
             let empty = Row { address, sums: Talker::default(), peers: 0 };

@@ -1,7 +1,9 @@
 //! Everything that is known of one address.
 
+use std::collections::BTreeMap;
+
 use flowlog_core::record::{Address, Window};
-use flowlog_core::rollup::{RejectedSource, Talker, TalkerKey, Tuple, Verdicts};
+use flowlog_core::rollup::{RejectedSource, Talker, TalkerKey, Tuple, Verdicts, Weigh as _};
 use serde_json::{Value, json};
 
 use super::Material;
@@ -38,29 +40,46 @@ pub fn who(material: &Material, address: Address) -> Who {
     let mut seen = Vec::new();
     let mut error_bytes = 0_u64;
     for (id, answer) in &material.answers {
-        let folded = answer.fold();
-        error_bytes = error_bytes.saturating_add(unlisted_bytes(&folded));
-        let talkers = folded.talkers.iter().filter(|(key, _)| key.remote == address);
-        let tuples = folded.rejected_tuples.iter();
-        let tuples = tuples.filter(|(tuple, _)| tuple.client == address || tuple.server == address);
-        let one = Seen {
-            subject: id.clone(),
-            talked: talkers.map(|(key, talker)| (*key, *talker)).collect(),
-            refused: folded.rejected_sources.get(&address).cloned(),
-            tuples: tuples.map(|(tuple, verdicts)| (*tuple, *verdicts)).collect(),
-            windows: None,
-        };
-        if one.talked.is_empty() && one.refused.is_none() && one.tuples.is_empty() {
+        let mut talked: BTreeMap<TalkerKey, Talker> = BTreeMap::new();
+        let mut tuples: BTreeMap<Tuple, Verdicts> = BTreeMap::new();
+        let mut refused: Option<RejectedSource> = None;
+        let mut windows: Option<(Window, Window)> = None;
+        for (window, rollup) in answer.rollups() {
+            error_bytes = error_bytes.saturating_add(unlisted_bytes(rollup));
+            let mut shows = false;
+            for (key, talker) in rollup.talkers.iter().filter(|(key, _)| key.remote == address) {
+                talked.entry(*key).or_default().absorb(talker);
+                shows = true;
+            }
+            if let Some(source) = rollup.rejected_sources.get(&address) {
+                match &mut refused {
+                    Some(refused) => refused.absorb(source),
+                    None => refused = Some(source.clone()),
+                }
+                shows = true;
+            }
+            for (tuple, verdicts) in rollup.rejected_tuples.iter() {
+                if tuple.client == address || tuple.server == address {
+                    let known = tuples.entry(*tuple).and_modify(|known| known.absorb(verdicts));
+                    known.or_insert(*verdicts);
+                    shows = true;
+                }
+            }
+            if shows {
+                let (first, last) = windows.unwrap_or((*window, *window));
+                windows = Some((first.min(*window), last.max(*window)));
+            }
+        }
+        if talked.is_empty() && refused.is_none() && tuples.is_empty() {
             continue;
         }
-        let parts = answer.hours.iter().chain(&answer.detailed);
-        let shows = parts.filter(|(_, rollup)| {
-            rollup.rejected_sources.get(&address).is_some()
-                || rollup.talkers.iter().any(|(key, _)| key.remote == address)
+        seen.push(Seen {
+            subject: id.clone(),
+            talked: talked.into_iter().collect(),
+            refused,
+            tuples: tuples.into_iter().collect(),
+            windows,
         });
-        let windows: Vec<Window> = shows.map(|(window, _)| *window).collect();
-        let ends = windows.iter().min().zip(windows.iter().max());
-        seen.push(Seen { windows: ends.map(|(first, last)| (*first, *last)), ..one });
     }
     Who { address, seen, error_bytes }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Diagnosis, Verdict};
+use crate::colour;
 use crate::report::printable;
 
 /// The findings along the way of a record, those to mend with what mends them, and a sum at the end.
@@ -16,7 +17,8 @@ pub fn to_text(diagnosis: &Diagnosis) -> String {
             Verdict::Problem => "PROBLEM",
             Verdict::Unknown => "unknown",
         };
-        let _ = writeln!(out, "{verdict:<8} {:<14} {}", finding.check, printable(&finding.what));
+        let verdict = colour::word(&format!("{verdict:<8}"));
+        let _ = writeln!(out, "{verdict} {:<14} {}", finding.check, printable(&finding.what));
         for line in &finding.mend {
             let _ = writeln!(out, "{:<23} {}", "", printable(line));
         }

@@ -10,6 +10,7 @@ use indicatif::{HumanBytes, HumanCount};
 use jiff::Timestamp;
 
 use super::Report;
+use crate::colour;
 
 /// How many rows of each list are shown.
 const SHOWN: usize = 10;
@@ -44,9 +45,12 @@ pub(crate) fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) ->
     table
         .load_style(UTF8_NO_BORDERS.row_separator(comfy_table::LineStyle::none()))
         .set_content_arrangement(ContentArrangement::Dynamic);
-    table.set_header(header);
+    if colour::is_on() {
+        table.enforce_styling();
+    }
+    table.set_header(header.iter().map(|text| colour::header(text)));
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.into_iter().map(colour::cell));
     }
     for column in right {
         if let Some(column) = table.column_mut(*column) {
@@ -57,7 +61,7 @@ pub(crate) fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) ->
 }
 
 fn section(out: &mut String, title: &str, body: &str) {
-    let _ = write!(out, "\n{title}\n{body}");
+    let _ = write!(out, "\n{}\n{body}", colour::title(title));
 }
 
 fn totals(report: &Report, out: &mut String) {
@@ -168,7 +172,7 @@ fn ports(report: &Report, out: &mut String) {
 }
 
 fn findings(findings: &[Finding], out: &mut String) {
-    let _ = writeln!(out, "\nFindings: {}", findings.len());
+    let _ = writeln!(out, "\n{}: {}", colour::title("Findings"), findings.len());
     if findings.is_empty() {
         return;
     }
@@ -198,8 +202,12 @@ fn coverage(report: &Report, out: &mut String) {
     let complete = c.interface_windows - c.with_skipdata;
     let _ = writeln!(
         out,
-        "\nCoverage: {} of {} interface-windows complete, {} with SKIPDATA, {} silent (NODATA only)",
-        complete, c.interface_windows, c.with_skipdata, c.only_nodata
+        "\n{}: {} of {} interface-windows complete, {} with SKIPDATA, {} silent (NODATA only)",
+        colour::title("Coverage"),
+        complete,
+        c.interface_windows,
+        c.with_skipdata,
+        c.only_nodata
     );
     if let (Some(from), Some(to)) = (c.from, c.to) {
         let _ = writeln!(out, "  from {from} to {} UTC", time(to.end()));

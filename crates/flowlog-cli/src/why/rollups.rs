@@ -9,13 +9,17 @@ use std::collections::BTreeSet;
 
 use flowlog_core::record::{Address, Direction};
 use flowlog_core::rollup::{Rollup, Talker, Verdicts};
-use flowlog_core::why::{Basis, End, Evidence, Leg, Legs, Path, Place, SERVICES, Seen, Service};
+use flowlog_core::why::{
+    Basis, End, Evidence, Heard, Leg, Legs, Path, Place, SERVICES, Seen, Service,
+};
 
 use crate::ask::Material;
 
 /// What the roll-ups of every interface say.
 pub fn from_rollups(material: &Material, path: Path) -> Evidence {
     let mut evidence = Evidence::nothing(path, Basis::RollUps);
+    let windows = || material.answers.iter().flat_map(|(_, answer)| answer.windows.keys().copied());
+    let all = windows().min().zip(windows().max());
     for (id, answer) in &material.answers {
         let folded = answer.fold();
         let own = own_address(&folded, path);
@@ -28,12 +32,18 @@ pub fn from_rollups(material: &Material, path: Path) -> Evidence {
         let span = ends.map(|(first, last)| (first.start(), last.end() - 1));
         let gaps = answer.windows.iter().filter(|(_, totals)| totals.skipdata > 0);
         let gaps: Vec<_> = gaps.map(|(window, _)| (window.start(), window.end() - 1)).collect();
+        let mut heard = Heard::default();
+        for window in answer.windows.keys() {
+            heard.add(window.start(), window.end() - 1);
+        }
+        let silent = all.map(|(from, to)| heard.silences(from, to)).unwrap_or_default();
         let place =
             Place { vpc_id: folded.vpc_id.clone(), subnet_id: folded.about.subnet_id.clone() };
         let end = match side {
             Side::Source => &mut evidence.src,
             Side::Destination => &mut evidence.dst,
         };
+        end.silent.extend(silent);
         join(end, id.clone(), place, gaps, span);
         legs(&folded, side, span.unwrap_or_default(), &mut evidence);
     }

@@ -9,6 +9,7 @@ use indicatif::HumanCount;
 use serde_json::{Value, json};
 
 use super::account::Narrowed;
+use crate::colour;
 use crate::report::{printable, protocol_name, time};
 
 /// How many services are explained at length; the rest in a line each.
@@ -68,6 +69,9 @@ fn describe(end: &End) -> String {
     if !end.gaps.is_empty() {
         let _ = write!(text, ", {} gap(s)", end.gaps.len());
     }
+    for (from, to) in &end.silent {
+        let _ = write!(text, ", nothing delivered {} to {}", time(*from), time(to + 1));
+    }
     text
 }
 
@@ -77,7 +81,8 @@ fn one(explanation: &Explanation, narrowed: Option<&Narrowed>, basis: Basis, out
     if !out.is_empty() {
         out.push('\n');
     }
-    let _ = writeln!(out, "{}\n  {}", explanation.verdict, explanation.sureness.name());
+    let verdict = colour::title(&explanation.verdict);
+    let _ = writeln!(out, "{verdict}\n  {}", explanation.sureness.name());
     for (title, lines) in [
         ("Why", &explanation.causes),
         ("What to do", &explanation.advice),
@@ -100,8 +105,9 @@ fn one(explanation: &Explanation, narrowed: Option<&Narrowed>, basis: Basis, out
             }
             let _ = writeln!(
                 out,
-                "  {name}: {} {unit} {verdict}, {} to {}",
+                "  {name}: {} {unit} {}, {} to {}",
                 HumanCount(seen.records),
+                colour::word(verdict),
                 time(seen.first),
                 time(seen.last)
             );
@@ -136,7 +142,7 @@ fn row_text(row: &Row) -> String {
         protocol_name(row.protocol),
         row.packets,
         row.bytes,
-        action(row.action)
+        colour::word(action(row.action))
     )
 }
 
@@ -174,6 +180,7 @@ fn end_json(end: &End) -> Value {
             "interface_id": id, "vpc_id": place.vpc_id, "subnet_id": place.subnet_id,
         })).collect::<Vec<_>>(),
         "gaps": end.gaps,
+        "silent": end.silent,
         "from": end.span.map(|(first, _)| first),
         "to": end.span.map(|(_, last)| last),
     })

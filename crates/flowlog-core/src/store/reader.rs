@@ -99,10 +99,15 @@ impl Answer {
     /// whole, lists may name what was in the hour's other windows.
     pub fn fold(&self) -> Rollup {
         let mut folded = Rollup::default();
-        for rollup in self.hours.values().chain(self.detailed.values()) {
+        for (_, rollup) in self.rollups() {
             folded.merge(rollup);
         }
         folded
+    }
+
+    /// What [`fold`](Self::fold) folds, one by one, under the first window of each: for who needs a part of it.
+    pub fn rollups(&self) -> impl Iterator<Item = (&Window, &Rollup)> {
+        self.hours.iter().chain(&self.detailed)
     }
 
     /// How complete it is.

@@ -1,7 +1,8 @@
 //! The verdict: a pure function from what both ends recorded.
 
 use super::words::{self, Words};
-use super::{Basis, Evidence, Legs, Seen, Service, is_stranger};
+use super::{Basis, End, Evidence, Legs, Seen, Service, is_stranger};
+use crate::record::Address;
 
 /// What became of the packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,27 +243,46 @@ fn unanswered(evidence: &Evidence, legs: &Legs) -> Ruling {
 fn silence(evidence: &Evidence) -> Ruling {
     let Evidence { src, dst, path, .. } = evidence;
     if src.is_covered() {
-        return if src.gaps.is_empty() {
+        return if src.gaps.is_empty() && src.silent.is_empty() {
             Ruling::new(Outcome::NoTraffic, Sureness::Certain)
         } else {
-            let n = src.gaps.len();
-            Ruling::new(Outcome::Gap, Sureness::Likely)
-                .note(format!("AWS skipped records of {} in {n} capture windows.", path.src))
+            missing(Ruling::new(Outcome::Gap, Sureness::Likely), path.src, src)
         };
     }
     if dst.is_covered() {
-        return if dst.gaps.is_empty() {
+        return if dst.gaps.is_empty() && dst.silent.is_empty() {
             Ruling::new(Outcome::NoTraffic, Sureness::Likely).note(format!(
                 "No interface with the address {} is in the data; nothing of it reached {}.",
                 path.src, path.dst
             ))
         } else {
-            Ruling::new(Outcome::Gap, Sureness::Likely)
-                .note(format!("AWS skipped records of {}.", path.dst))
+            missing(Ruling::new(Outcome::Gap, Sureness::Likely), path.dst, dst)
         };
     }
     Ruling::new(Outcome::Gap, Sureness::Possible)
         .note("Neither address is one of an interface in the data: no flow log covers them then.")
+}
+
+/// With a note of what is missing of an end.
+fn missing(mut ruling: Ruling, address: Address, end: &End) -> Ruling {
+    if !end.gaps.is_empty() {
+        let n = end.gaps.len();
+        ruling = ruling.note(format!("AWS skipped records of {address} in {n} capture windows."));
+    }
+    match &end.silent[..] {
+        [] => ruling,
+        [(from, to)] => {
+            let minutes = (to + 1 - from) / 60;
+            ruling.note(format!("Nothing was delivered of {address} for {minutes} minutes."))
+        }
+        more => {
+            let minutes: i64 = more.iter().map(|(from, to)| (to + 1 - from) / 60).sum();
+            let n = more.len();
+            ruling.note(format!(
+                "{n} times nothing was delivered of {address}, {minutes} minutes in all."
+            ))
+        }
+    }
 }
 
 /// What takes away from the verdict, whatever it is.
@@ -272,6 +292,13 @@ fn limits(evidence: &Evidence, ruling: &mut Ruling) {
         ruling.sureness = ruling.sureness.min(Sureness::Likely);
         ruling.notes.push(
             "From roll-ups: lists are cut at the heaviest, flags and single rows are not kept; --data reads the records."
+                .to_owned(),
+        );
+    }
+    if ruling.outcome != Outcome::Gap && src.silent.len() + dst.silent.len() > 0 {
+        ruling.sureness = ruling.sureness.min(Sureness::Likely);
+        ruling.notes.push(
+            "For some of the time nothing was delivered of one of the ends, not even NODATA."
                 .to_owned(),
         );
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::heard::Heard;
 use super::{Basis, End, Evidence, GAPS, INTERFACES, Leg, Legs, Path, Place, SERVICES, Service};
 use crate::decode::{RecordSink, Verdict};
 use crate::record::{Action, Address, Direction, LogStatus, Record, Scope};
@@ -27,6 +28,8 @@ struct Interface {
     /// Own address by family: IPv4, IPv6.
     own: [Own; 2],
     gaps: Vec<(i64, i64)>,
+    heard: Heard,
+    silent: Vec<(i64, i64)>,
     span: Option<(i64, i64)>,
     /// Of each service: from A to B, and back.
     pair: BTreeMap<Service, [Leg; 2]>,
@@ -45,7 +48,8 @@ impl Gatherer {
         self.more_services = self.more_services.saturating_add(other.more_services);
         for (id, theirs) in other.interfaces {
             let Some(mine) = self.interface(&id) else { continue };
-            let Interface { place, own, gaps, span, pair } = theirs;
+            let Interface { place, own, gaps, heard, span, pair, silent: _ } = theirs;
+            mine.heard.merge(&heard);
             mine.learn(&place.vpc_id, &place.subnet_id);
             for (mine, theirs) in mine.own.iter_mut().zip(own) {
                 mine.merge(theirs);
@@ -114,7 +118,8 @@ impl Gatherer {
     }
 
     /// What all of it amounts to.
-    pub fn finish(self) -> Evidence {
+    pub fn finish(mut self) -> Evidence {
+        self.listen();
         let mut evidence = Evidence::nothing(self.path, Basis::Records);
         evidence.reverse = self.reverse;
         evidence.more_services = self.more_services;
@@ -164,6 +169,19 @@ impl Gatherer {
     }
 }
 
+impl Gatherer {
+    /// Finds the silences of each interface, as long as anything was heard of any.
+    fn listen(&mut self) {
+        let ends = || self.interfaces.values().filter_map(|interface| interface.heard.ends());
+        let (Some(from), Some(to)) = (ends().map(|e| e.0).min(), ends().map(|e| e.1).max()) else {
+            return;
+        };
+        for interface in self.interfaces.values_mut() {
+            interface.silent = interface.heard.silences(from, to);
+        }
+    }
+}
+
 impl RecordSink for Gatherer {
     fn record(&mut self, record: &Record<'_>) -> Verdict {
         let start = record.start.or(record.end).unwrap_or(0);
@@ -180,6 +198,7 @@ impl RecordSink for Gatherer {
         };
         interface.learn(record.vpc_id.unwrap_or_default(), record.subnet_id.unwrap_or_default());
         interface.lasts(start, end);
+        interface.heard.add(start, end);
         if record.log_status == LogStatus::SkipData {
             interface.gap((start, end));
         }
@@ -290,10 +309,11 @@ impl Interface {
             forward.merge(there);
             backward.merge(back);
         }
-        let End { interfaces, gaps, span } =
+        let End { interfaces, gaps, silent, span } =
             if is_src { &mut evidence.src } else { &mut evidence.dst };
         interfaces.insert(id, self.place);
         gaps.extend(self.gaps);
+        silent.extend(self.silent);
         *span = match (*span, self.span) {
             (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
             (a, b) => a.or(b),

@@ -14,12 +14,14 @@
 
 mod explain;
 mod gather;
+mod heard;
 #[cfg(test)]
 mod tests;
 mod words;
 
 pub use explain::{Explanation, Outcome, Sureness};
 pub use gather::Gatherer;
+pub use heard::Heard;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -107,6 +109,8 @@ pub struct End {
     pub interfaces: BTreeMap<String, Place>,
     /// Capture windows in which AWS skipped records of these interfaces.
     pub gaps: Vec<(i64, i64)>,
+    /// Times of which nothing was delivered of one of these interfaces, not even NODATA.
+    pub silent: Vec<(i64, i64)>,
     /// First and last second that any record of these interfaces speaks of, NODATA included.
     pub span: Option<(i64, i64)>,
 }
@@ -160,10 +164,10 @@ impl End {
         !self.interfaces.is_empty()
     }
 
-    /// Whether AWS skipped records here all the time from one moment to another, so that what belongs
-    /// there may be missing as a whole. Gaps that touch count as one.
+    /// Whether records are missing here all the time from one moment to another, skipped by AWS or not
+    /// delivered, so that what belongs there may be missing as a whole. Gaps that touch count as one.
     pub fn is_lost(&self, from: i64, to: i64) -> bool {
-        let mut gaps = self.gaps.clone();
+        let mut gaps = [&self.gaps[..], &self.silent].concat();
         gaps.sort_unstable();
         let mut known_until = from;
         for (start, end) in gaps {

@@ -273,11 +273,17 @@ fn answer_lost(evidence: &Evidence, Ends { what, dst, src, a, b }: &Ends) -> Wor
 
 fn gap(evidence: &Evidence, Ends { what, a, b, .. }: &Ends) -> Words {
     let covered = evidence.src.is_covered() || evidence.dst.is_covered();
-    let cause = if covered {
-        "SKIPDATA: AWS could not keep up and left records out, which says nothing about the traffic."
-    } else {
-        "No flow log covers either address, or not in this time."
-    };
+    let ends = [&evidence.src, &evidence.dst];
+    let mut causes = Vec::new();
+    if ends.iter().any(|end| !end.gaps.is_empty()) {
+        causes.push("SKIPDATA: AWS could not keep up and left records out, which says nothing about the traffic.".to_owned());
+    }
+    if ends.iter().any(|end| !end.silent.is_empty()) {
+        causes.push("Nothing was delivered, not even NODATA: the flow log was deleted or cannot deliver, or the interface was not there.".to_owned());
+    }
+    if causes.is_empty() {
+        causes.push("No flow log covers either address, or not in this time.".to_owned());
+    }
     let advice = if covered {
         format!(
             "Ask again about a time without gaps; `flowlog coverage` shows them. Or try {what} again now."
@@ -287,7 +293,7 @@ fn gap(evidence: &Evidence, Ends { what, a, b, .. }: &Ends) -> Words {
     };
     Words {
         verdict: format!("Whether {a} reached {b} at {what} cannot be told: records are missing."),
-        causes: list([cause.to_owned()]),
+        causes,
         advice: list([advice]),
     }
 }

@@ -1,0 +1,104 @@
+//! Of which times something was heard of an interface, and of which nothing.
+
+use crate::record::{WINDOW_SECONDS, Window};
+
+/// So many windows (15 minutes) without a record are a silence: AWS delivers NODATA where there is no
+/// traffic, every ten minutes at the latest.
+const SILENCE: i64 = 3;
+/// How many stretches of one interface are told apart; beyond that the shortest silence is forgotten.
+const STRETCHES: usize = 16;
+
+/// Stretches of windows, sorted, with at least one window between any two.
+#[derive(Debug, Clone, Default)]
+pub struct Heard(Vec<(Window, Window)>);
+
+impl Heard {
+    /// Something was heard from one second to another (epoch seconds, both included).
+    pub fn add(&mut self, from: i64, to: i64) {
+        let window = |epoch: i64| Window::of(epoch.max(0)).unwrap_or_default();
+        let (from, to) = (window(from), window(to.max(from)));
+        if self.0.last().is_some_and(|(first, last)| *first <= from && to <= *last) {
+            return;
+        }
+        // The first stretch that reaches up to it, and the first that begins behind it.
+        let first = self.0.partition_point(|(_, last)| last.forward(1) < from);
+        let behind = self.0.partition_point(|(start, _)| start.back(1) <= to);
+        let touched = self.0.get(first..behind).unwrap_or_default();
+        let from = touched.first().map_or(from, |(start, _)| from.min(*start));
+        let to = touched.last().map_or(to, |(_, last)| to.max(*last));
+        self.0.splice(first..behind.max(first), [(from, to)]);
+        if self.0.len() > STRETCHES {
+            let between = |n: &usize| self.0[n + 1].0.start() - self.0[*n].1.start();
+            let least = (0..self.0.len() - 1).min_by_key(between).unwrap_or_default();
+            let (_, last) = self.0.remove(least + 1);
+            self.0[least].1 = last;
+        }
+    }
+
+    /// Adds what another heard.
+    pub fn merge(&mut self, other: &Self) {
+        for (from, to) in &other.0 {
+            self.add(from.start(), to.end() - 1);
+        }
+    }
+
+    /// The first and the last window; `None` if nothing was heard.
+    pub fn ends(&self) -> Option<(Window, Window)> {
+        Some((self.0.first()?.0, self.0.last()?.1))
+    }
+
+    /// The silences (first and last second) between one window and another.
+    pub fn silences(&self, from: Window, to: Window) -> Vec<(i64, i64)> {
+        let starts = self.0.iter().map(|(start, _)| *start).chain([to.forward(1)]);
+        let ends = [from].into_iter().chain(self.0.iter().map(|(_, last)| last.forward(1)));
+        ends.zip(starts)
+            .map(|(end, start)| (end.start(), start.start() - 1))
+            .filter(|(from, to)| to - from >= SILENCE * WINDOW_SECONDS - 1)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(windows: &[(i64, i64)]) -> Heard {
+        let mut heard = Heard::default();
+        for (from, to) in windows {
+            heard.add(from * 300, to * 300 + 299);
+        }
+        heard
+    }
+
+    fn silences(heard: &Heard, from: i64, to: i64) -> Vec<(i64, i64)> {
+        let window = |n: i64| Window::of(n * 300).unwrap();
+        let found = heard.silences(window(from), window(to));
+        found.into_iter().map(|(from, to)| (from / 300, to / 300)).collect()
+    }
+
+    #[test]
+    fn silences_are_what_no_record_touches() {
+        // In any order, overlapping, touching.
+        for windows in [
+            [(10, 12), (20, 22), (13, 13), (21, 25), (40, 40)],
+            [(40, 40), (21, 25), (13, 13), (20, 22), (10, 12)],
+        ] {
+            let heard = heard(&windows);
+            assert_eq!(heard.0.len(), 3, "{heard:?}");
+            assert_eq!(silences(&heard, 10, 40), [(14, 19), (26, 39)]);
+            assert_eq!(silences(&heard, 8, 42), [(14, 19), (26, 39)], "two windows are none");
+            assert_eq!(silences(&heard, 7, 43), [(7, 9), (14, 19), (26, 39), (41, 43)]);
+        }
+        assert_eq!(silences(&Heard::default(), 3, 9), [(3, 9)]);
+    }
+
+    #[test]
+    fn memory_is_bounded_and_only_short_silences_are_forgotten() {
+        let mut heard = heard(&[(0, 0), (100_000, 100_000)]);
+        for n in 0..10_000 {
+            heard.add(n * 1500, n * 1500);
+        }
+        assert_eq!(heard.0.len(), STRETCHES);
+        assert!(silences(&heard, 0, 100_000).contains(&(49_996, 99_999)));
+    }
+}
