@@ -30,8 +30,8 @@ impl Heard {
         if self.0.len() > STRETCHES {
             let between = |n: &usize| self.0[n + 1].0.start() - self.0[*n].1.start();
             let least = (0..self.0.len() - 1).min_by_key(between).unwrap_or_default();
-            let (_, last) = self.0.remove(least + 1);
-            self.0[least].1 = last;
+            let (_, end) = self.0.remove(least + 1);
+            self.0[least].1 = end;
         }
     }
 
