@@ -1,7 +1,7 @@
 //! Colours, for people at a terminal.
 //!
-//! Whether there are any is decided once, by [`decide`]: `--color`, else NO_COLOR, CLICOLOR_FORCE, CLICOLOR,
-//! TERM, and whether standard output is a terminal. Until then, and in tests, there are none. What is
+//! Whether there are any is decided once, by [`decide`]: `--color`, else `NO_COLOR`, `CLICOLOR_FORCE`,
+//! `CLICOLOR`, `TERM`, and whether standard output is a terminal. Until then, and in tests, there are none. What is
 //! coloured is a word of ours, never a text from a record: an escape sequence in an answer is always our own.
 
 use std::io;
@@ -22,7 +22,7 @@ pub fn decide(choice: clap::ColorChoice) {
     };
     choice.write_global();
     let on = AutoStream::choice(&io::stdout()) != ColorChoice::Never;
-    // The library asks NO_COLOR by itself, which does not count where --color was given.
+    // The library asks `NO_COLOR` by itself, which does not count where --color was given.
     force_color_output(on);
     ON.store(on, Ordering::Relaxed);
 }

@@ -109,11 +109,14 @@ fn plain(text: &str) -> String {
     let mut parts = text.split("\u{1b}[");
     let mut out = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        match part.split_once('m') {
-            Some((code, rest)) if code.chars().all(|c| c.is_ascii_digit() || c == ';') => {
-                out += rest
-            }
-            _ => out += &format!("\u{1b}[{part}"),
+        let ours = part
+            .split_once('m')
+            .filter(|(code, _)| code.chars().all(|c| c.is_ascii_digit() || c == ';'));
+        if let Some((_, rest)) = ours {
+            out.push_str(rest);
+        } else {
+            out.push_str("\u{1b}[");
+            out.push_str(part);
         }
     }
     out

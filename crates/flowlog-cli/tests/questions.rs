@@ -195,6 +195,10 @@ fn what_cannot_be_asked_is_said() {
 
 /// A time is counted in the objects' own lines.
 #[test]
+#[expect(
+    clippy::disallowed_types,
+    reason = "a reader of the test's own; no object is hostile here"
+)]
 fn a_length_of_time_counts_from_the_end_of_the_data() {
     let folder = day();
     let mut starts: Vec<(i64, bool)> = Vec::new();
@@ -270,8 +274,8 @@ fn alerts_are_listed_silenced_and_resolved() {
     let truth = std::fs::read(folder.path().join("day/truth.json")).unwrap();
     let truth: Value = serde_json::from_slice(&truth).unwrap();
     let windows = truth["interfaces"].as_array().unwrap().iter();
-    let last = windows.map(|interface| interface["window"].as_i64().unwrap()).max().unwrap();
-    assert_eq!(before["data_until"], last + 300);
+    let newest = windows.map(|interface| interface["window"].as_i64().unwrap()).max().unwrap();
+    assert_eq!(before["data_until"], newest + 300);
     assert_eq!(
         (&before["complete"], &before["quarantined_deliveries"]),
         (&Value::from(true), &Value::from(0))

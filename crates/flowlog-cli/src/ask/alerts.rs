@@ -201,13 +201,15 @@ impl Rests {
             "{until} {} SKIPDATA records in the windows of these alerts; {} deliveries of the store are quarantined; the messages of {} alerts were held back by the hourly budget.\n",
             self.skipdata, self.quarantined, self.held
         );
-        out += &format!(
-            "What an alert measured is a lower bound: lists are cut at the heaviest. Alerts are remembered for {} days after their last change, the latest episode of each.\n",
+        let _ = writeln!(
+            out,
+            "What an alert measured is a lower bound: lists are cut at the heaviest. Alerts are remembered for {} days after their last change, the latest episode of each.",
             STATE_TTL / 86_400
         );
         if !self.is_complete() {
-            out += &format!(
-                "{}: no rule saw the records that AWS skipped, nor what is quarantined.\n",
+            let _ = writeln!(
+                out,
+                "{}: no rule saw the records that AWS skipped, nor what is quarantined.",
                 colour::word("Incomplete")
             );
         }

@@ -1,6 +1,7 @@
 //! The JSON Schemas of answers in `docs/reference/answers`: made from answers, and every answer fits.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -151,7 +152,7 @@ fn prepared() -> TempDir {
     for (n, (call, answer)) in canned.iter().rev().enumerate() {
         let file = folder.path().join(format!("answer-{n}.json"));
         std::fs::write(&file, answer.to_string()).unwrap();
-        script += &format!("'{call}'*) cat '{}';;\n", file.display());
+        writeln!(script, "'{call}'*) cat '{}';;", file.display()).unwrap();
     }
     script += "*) echo \"An error occurred (Unknown) when calling the X operation: $*\" >&2; exit 254;;\nesac\n";
     let aws = folder.path().join("bin/aws");
