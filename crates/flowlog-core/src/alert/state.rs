@@ -52,7 +52,7 @@ pub struct Alert {
     /// When what is noted was news: the first time, louder, or of somebody who was not named before.
     #[serde(default)]
     pub news_at: Option<i64>,
-    /// Who was named in what was noted lately, at most [`REMEMBERED`].
+    /// Who was named in what was noted lately, at most 64.
     #[serde(default)]
     pub named: BTreeSet<Address>,
     /// The budget held its latest claim back.
