@@ -157,7 +157,7 @@ fn read_input(
 
 fn add(builder: &mut Builder, chunks: Vec<Chunk>) -> Result<(), BlobError> {
     let rollups = chunks.into_iter().flatten();
-    rollups.into_iter().try_for_each(|(id, window, rollup)| builder.add(&id, window, &rollup))
+    rollups.into_iter().try_for_each(|(id, window, rollup)| builder.add(&id, window, rollup))
 }
 
 /// Rolls up, and remembers what to tell about the lines.

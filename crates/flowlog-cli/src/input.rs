@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{Read, stdin};
 use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
 
 use flowlog_core::decode::{DecodeError, Decoded, Fallback, Limits, ObjectDecoder, RecordSink};
 use indicatif::ProgressBar;
@@ -11,6 +12,8 @@ use jiff::tz::TimeZone;
 use walkdir::WalkDir;
 
 use crate::parquet;
+
+mod beside;
 
 /// One thing to read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,9 +53,9 @@ impl Input {
         progress: &ProgressBar,
         mut ready: impl FnMut(&mut S),
     ) -> Result<Decoded<S>, String> {
-        let reader: Box<dyn Read> = match self {
+        let reader: Box<dyn Read + Send> = match self {
             Self::Unreadable(_, why) => return Err(why.clone()),
-            Self::Stdin => Box::new(stdin().lock()),
+            Self::Stdin => Box::new(stdin()),
             Self::File(path) => Box::new(File::open(path).map_err(|e| e.to_string())?),
         };
         let mut decoder = ObjectDecoder::new(limits, fallback.clone(), self.size(), sink);
@@ -88,7 +91,21 @@ impl Input {
             if let Some(sink) = decoder.sink_mut() {
                 ready(sink);
             }
+            if self.is_worth_a_thread()
+                && let Some(inflater) = decoder.take_inflater()
+            {
+                return beside::decode(inflater, reader, decoder, progress, ready);
+            }
         }
+    }
+
+    /// Whether there is a processor to inflate it beside, and enough of it. What comes through a pipe is
+    /// as slow as whoever writes it, and may never end.
+    fn is_worth_a_thread(&self) -> bool {
+        const LARGE: u64 = 1 << 20;
+        matches!(self, Self::File(_))
+            && self.size().is_some_and(|size| size >= LARGE)
+            && available_parallelism().is_ok_and(|processors| processors.get() > 1)
     }
 }
 

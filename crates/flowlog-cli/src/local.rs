@@ -394,8 +394,8 @@ async fn report(
         let of = (View::Interface, interface_id.as_str());
         let spoken = authority::read(store, &mut ledger, of, &seen, always).await?;
         notes.extend(spoken.notes(&interface_id));
-        for (window, rollup) in &spoken.answer.detailed {
-            builder.add(&interface_id, *window, rollup)?;
+        for (window, rollup) in spoken.answer.detailed {
+            builder.add(&interface_id, window, rollup)?;
         }
     }
     let mut report = builder.finish(files, &RuleSet::default())?;

@@ -133,8 +133,8 @@ pub async fn read_store<S: AggregateReader + LedgerReader>(
         spoken.notes(&id).into_iter().for_each(&mut *complain);
         summed += spoken.answer.hours.len() as u64;
         deliveries.extend(spoken.answer.deliveries);
-        for (window, rollup) in &spoken.answer.detailed {
-            if let Err(error) = builder.add(&id, *window, rollup) {
+        for (window, rollup) in spoken.answer.detailed {
+            if let Err(error) = builder.add(&id, window, rollup) {
                 failed.get_or_insert(error);
             }
         }
@@ -169,7 +169,7 @@ impl Recording {
 
 /// Runs rules over a recording.
 pub async fn replay(recording: &Recording, rules: &RuleSet) -> Result<Outcome, ReplayError> {
-    let found = recording.builder.findings(rules)?;
+    let found = recording.builder.findings(rules, |_, _, _| {})?;
     let mut outcome = Outcome { left_out: found.notes(), ..Outcome::default() };
     let mut findings = found.findings;
     findings.sort_by_key(|f| f.window);

@@ -246,7 +246,7 @@ impl<S: Ledger + AggregateWriter> Attempt<'_, S> {
     }
 
     /// Writes one chunk. Chunks must come in order, from the first.
-    pub async fn write(&mut self, chunk: &Chunk) -> Result<(), IngestError> {
+    pub async fn write(&mut self, chunk: Chunk) -> Result<(), IngestError> {
         const MAX_CHUNKS: u16 = 999;
         if self.chunks >= MAX_CHUNKS {
             return Err(IngestError::TooManyChunks(MAX_CHUNKS));
@@ -300,33 +300,33 @@ impl<S: Ledger + AggregateWriter> Attempt<'_, S> {
 
     /// The items of a chunk: a partial for each interface and window, then one for each scope and
     /// window, sorted.
-    fn items(&self, chunk: &Chunk) -> Result<Vec<PartialItem>, IngestError> {
+    fn items(&self, chunk: Chunk) -> Result<Vec<PartialItem>, IngestError> {
         let source = &self.delivery.source;
         let mut items = Vec::with_capacity(chunk.len());
-        let mut scopes: BTreeMap<(&str, Window), Rollup> = BTreeMap::new();
+        let mut scopes: BTreeMap<(String, Window), Rollup> = BTreeMap::new();
         // A log group's delivery is of one interface: its scopes are folded by who reads them.
         let with_scopes = self.mapping.has_scopes() && !source.is_log_group();
         for (interface_id, window, rollup) in chunk {
             if self.now.is_some_and(|now| window.end() + PARTIAL_TTL <= now + MARGIN) {
-                return Err(IngestError::Expired(*window));
+                return Err(IngestError::Expired(window));
             }
-            let series = Series::interface(source.clone(), interface_id);
-            items.push(self.item(series, *window, rollup));
             for scope in [rollup.vpc_id.as_str(), rollup.account_id.as_str()] {
                 if with_scopes && !scope.is_empty() {
-                    let folded = scopes.entry((scope, *window)).or_default();
-                    folded.merge(rollup);
+                    let folded = scopes.entry((scope.to_owned(), window)).or_default();
+                    folded.merge(&rollup);
                     folded.condense(CONDENSED);
                 }
             }
+            let series = Series::interface(source.clone(), interface_id);
+            items.push(self.item(series, window, rollup));
         }
         for ((scope, window), rollup) in scopes {
-            items.push(self.item(Series::scope(source.clone(), scope), window, &rollup));
+            items.push(self.item(Series::scope(source.clone(), scope), window, rollup));
         }
         Ok(items)
     }
 
-    fn item(&self, series: Series, window: Window, rollup: &Rollup) -> PartialItem {
+    fn item(&self, series: Series, window: Window, rollup: Rollup) -> PartialItem {
         PartialItem {
             series,
             window,
@@ -334,7 +334,7 @@ impl<S: Ledger + AggregateWriter> Attempt<'_, S> {
             chunk: self.chunks,
             mapping: self.mapping.number(),
             totals: rollup.totals(),
-            blob: rollup.encode_as(self.mapping),
+            blob: rollup.into_encoded(self.mapping),
         }
     }
 

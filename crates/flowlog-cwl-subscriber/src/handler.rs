@@ -71,7 +71,7 @@ pub async fn ingest_payload<S: Ledger + AggregateWriter>(
     }
     // A payload is at most 64 MiB of text; its chunks fit into memory together.
     for chunk in sink.0.finish() {
-        attempt.write(&chunk).await?;
+        attempt.write(chunk).await?;
     }
     attempt.done(counts).await
 }

@@ -151,7 +151,7 @@ async fn attempt<O: Objects, S: Ledger + AggregateWriter>(
         let accumulator = attempt.accumulator();
         let second =
             read(&app.objects, at, &delivery.etag, app.limits, accumulator, async |chunk| {
-                attempt.write(&chunk).await
+                attempt.write(chunk).await
             });
         match second.await.map_err(ingest_error)? {
             Ok(decoded) => decoded,
@@ -166,7 +166,7 @@ async fn attempt<O: Objects, S: Ledger + AggregateWriter>(
         decoded
     };
     for chunk in decoded.sink.finish() {
-        attempt.write(&chunk).await.map_err(ingest_error)?;
+        attempt.write(chunk).await.map_err(ingest_error)?;
     }
     attempt.done(decoded.counts).await.map_err(ingest_error)
 }

@@ -3,7 +3,8 @@
 //! Interface-windows are held within a budget ([`super::held`]); the lists over everything are bounded
 //! tables.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
 
 use flowlog_core::detect::{Finding, RuleSet, review};
 use flowlog_core::record::{Address, Field, Window};
@@ -65,15 +66,15 @@ impl Builder {
         &mut self,
         interface_id: &str,
         window: Window,
-        rollup: &Rollup,
+        rollup: Rollup,
     ) -> Result<(), BlobError> {
         for (key, talker) in rollup.talkers.iter() {
             self.talkers.add(key.remote, talker);
         }
-        self.talkers.error = self.talkers.error.saturating_add(unlisted_bytes(rollup));
+        self.talkers.error = self.talkers.error.saturating_add(unlisted_bytes(&rollup));
         for (address, source) in rollup.rejected_sources.iter() {
             // The report says how many contacts there were in one interface and window, not which.
-            self.sources.add(*address, &RejectedSource { contacts: Vec::new(), ..source.clone() });
+            self.sources.add(*address, &source.without_contacts());
         }
         self.sources.error = self.sources.error.saturating_add(rollup.rejected_sources.error());
         for (key, tally) in rollup.rejected_ports.iter() {
@@ -101,11 +102,20 @@ impl Builder {
         self.held.absorb(other.held)
     }
 
-    /// Everything that the rules find in what is held.
-    pub fn findings(&self, rules: &RuleSet) -> Result<Found, BlobError> {
+    /// Everything that the rules find in what is held. `see` is shown each roll-up, in order of
+    /// interfaces and windows.
+    pub fn findings(
+        &self,
+        rules: &RuleSet,
+        mut see: impl FnMut(&str, Window, &Rollup),
+    ) -> Result<Found, BlobError> {
         let mut found = Found::default();
         for interface_id in self.held.interfaces() {
-            let windows = self.held.windows_of(interface_id);
+            let windows = self.held.windows_of(interface_id).inspect(|one| {
+                if let Ok((window, rollup)) = one {
+                    see(interface_id, *window, rollup);
+                }
+            });
             found.add(review::of_interface(rules, interface_id, windows)?);
         }
         let mut windows = self.held.by_window();
@@ -194,19 +204,17 @@ impl Builder {
             left_out,
         };
         report.notes.extend(self.note());
-        let found = self.findings(rules)?;
-        report.notes.extend(found.notes());
-        report.findings = found.findings;
-        for one in self.held.into_rollups() {
-            let (interface_id, window, rollup) = one?;
-            coverage.add(window, &rollup);
+        let found = self.findings(rules, |interface_id, window, rollup| {
+            coverage.add(window, rollup);
             report.interfaces.push(InterfaceWindow {
                 account_id: rollup.account_id.clone(),
-                interface_id,
+                interface_id: interface_id.to_owned(),
                 window,
                 totals: rollup.totals(),
             });
-        }
+        })?;
+        report.notes.extend(found.notes());
+        report.findings = found.findings;
         report.coverage = coverage;
         report.top_talkers = self.talkers.heaviest().into_iter().map(talker_row).collect();
         report.rejected_sources = self.sources.heaviest().into_iter().map(source_row).collect();
@@ -291,21 +299,21 @@ fn source_row((address, source): (Address, RejectedSource)) -> SourceRow {
 /// The heaviest entries over everything, in bounded memory.
 #[derive(Debug)]
 pub struct Tops<K, V> {
-    entries: BTreeMap<K, V>,
+    entries: HashMap<K, V>,
     /// What an entry that is not there, or listed too low, may weigh.
     error: u64,
 }
 
 impl<K, V> Default for Tops<K, V> {
     fn default() -> Self {
-        Self { entries: BTreeMap::new(), error: 0 }
+        Self { entries: HashMap::new(), error: 0 }
     }
 }
 
 /// How many entries are kept; twice as many are held before the lightest half is let go.
 const KEPT: usize = 32_768;
 
-impl<K: Ord + Copy, V: Weigh + Clone> Tops<K, V> {
+impl<K: Ord + Copy + Hash, V: Weigh + Clone> Tops<K, V> {
     fn add(&mut self, key: K, value: &V) {
         if let Some(entry) = self.entries.get_mut(&key) {
             entry.absorb(value);
@@ -319,7 +327,10 @@ impl<K: Ord + Copy, V: Weigh + Clone> Tops<K, V> {
 
     fn absorb(&mut self, other: Self) {
         self.error = self.error.saturating_add(other.error);
-        for (key, value) in other.entries {
+        // In order, since it decides what is let go when.
+        let mut entries: Vec<(K, V)> = other.entries.into_iter().collect();
+        entries.sort_unstable_by_key(|(key, _)| *key);
+        for (key, value) in entries {
             self.add(key, &value);
         }
     }
@@ -355,7 +366,7 @@ mod tests {
         rollup.breakdown.add((Action::Reject, Direction::Ingress, Scope::Public), &sums);
         let window = Window::of(1_793_491_200).unwrap();
         for n in 0..60_000 {
-            builder.add(&format!("eni-{n}"), window.forward(n % 12), &rollup).unwrap();
+            builder.add(&format!("eni-{n}"), window.forward(n % 12), rollup.clone()).unwrap();
         }
         let report = builder.finish(Vec::new(), &RuleSet::default()).unwrap();
         let left_out = report.coverage.left_out;

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use flowlog_core::record::Window;
-use flowlog_core::rollup::{ActionTotals, BlobError, Rollup};
+use flowlog_core::rollup::{ActionTotals, BlobError, Mapping, Rollup};
 
 /// About how many bytes are held of a recording.
 const BUDGET: usize = 64 << 20;
@@ -80,7 +80,7 @@ impl Held {
         &mut self,
         interface_id: &str,
         window: Window,
-        rollup: &Rollup,
+        rollup: Rollup,
     ) -> Result<(), BlobError> {
         if !self.interfaces.contains_key(interface_id) {
             self.interfaces.insert(interface_id.to_owned(), Interface::default());
@@ -88,7 +88,8 @@ impl Held {
         }
         let Some(interface) = self.interfaces.get_mut(interface_id) else { return Ok(()) };
         let before = interface.used;
-        interface.add(window, &rollup.encode(), records(rollup))?;
+        let records = records(&rollup);
+        interface.add(window, &rollup.into_encoded(Mapping::CURRENT), records)?;
         // Folding may have made it less.
         self.used = self.used + interface.used - before;
         if self.used > self.budget {
@@ -167,16 +168,6 @@ impl Held {
         windows
     }
 
-    /// Everything that is held, in order; each is let go when it has been given out.
-    pub(super) fn into_rollups(
-        self,
-    ) -> impl Iterator<Item = Result<(String, Window, Rollup), BlobError>> {
-        self.interfaces.into_iter().flat_map(|(interface_id, interface)| {
-            let windows = interface.windows.into_iter();
-            windows.map(move |(window, blobs)| Ok((interface_id.clone(), window, blobs.folded()?)))
-        })
-    }
-
     /// Lets go of what is lightest, until half of the budget is free.
     fn shed(&mut self) -> Result<(), BlobError> {
         for interface in self.interfaces.values_mut() {
@@ -240,7 +231,7 @@ impl Interface {
         blobs.push(blob);
         if blobs.0.len() > FOLDED {
             let mut folded = Blobs::default();
-            folded.push(&blobs.folded()?.encode());
+            folded.push(&blobs.folded()?.into_encoded(Mapping::CURRENT));
             *blobs = folded;
         }
         self.used = self.used - before + blobs.0.len();
@@ -282,8 +273,9 @@ impl Blobs {
 
     /// All of them as one.
     fn folded(&self) -> Result<Rollup, BlobError> {
-        let mut folded = Rollup::default();
-        for blob in self.iter() {
+        let mut blobs = self.iter();
+        let mut folded = blobs.next().map_or_else(|| Ok(Rollup::default()), Rollup::decode)?;
+        for blob in blobs {
             folded.merge(&Rollup::decode(blob)?);
         }
         Ok(folded)
@@ -341,23 +333,29 @@ mod tests {
     }
 
     /// Sums over what is held and what was let go, and how many interface-windows those are.
-    fn all(held: Held) -> (ActionTotals, u64) {
+    fn all(held: &Held) -> (ActionTotals, u64) {
         let left_out = held.left_out();
         let (mut totals, mut windows) = (left_out.totals, left_out.interface_windows);
-        for found in held.into_rollups() {
-            totals.add(&found.unwrap().2.totals());
+        for (_, _, found) in rollups(held) {
+            totals.add(&found.totals());
             windows += 1;
         }
         (totals, windows)
+    }
+
+    fn rollups(held: &Held) -> Vec<(String, Window, Rollup)> {
+        let of =
+            |id| held.windows_of(id).map(move |one| one.map(|(w, r)| (String::from(id), w, r)));
+        held.interfaces().flat_map(of).map(Result::unwrap).collect()
     }
 
     #[test]
     fn forged_interfaces_push_out_one_another_and_every_sum_stays() {
         let mut held = Held::within(256 << 10);
         for n in 0..5_000_u64 {
-            held.add(&format!("eni-{n}"), window(0), &rollup(1)).unwrap();
+            held.add(&format!("eni-{n}"), window(0), rollup(1)).unwrap();
             if n % 100 == 0 {
-                held.add("eni-real", window(n.cast_signed() / 100), &rollup(300)).unwrap();
+                held.add("eni-real", window(n.cast_signed() / 100), rollup(300)).unwrap();
             }
             assert!(held.used <= 256 << 10);
         }
@@ -369,27 +367,27 @@ mod tests {
         let left_out = held.left_out();
         assert!(left_out.most_records > 0 && left_out.totals.reject.records > 4_000);
         assert_eq!(left_out.span, Some((window(0), window(0))));
-        let (totals, windows) = all(held);
+        let (totals, windows) = all(&held);
         assert_eq!((totals.reject.records, windows), (20_000, 5_050));
     }
 
     #[test]
     fn forged_times_push_out_the_oldest_of_their_own_interface() {
         let mut held = Held::within(256 << 10);
-        held.add("eni-real", window(3), &rollup(1)).unwrap();
+        held.add("eni-real", window(3), rollup(1)).unwrap();
         for n in 0..20_000 {
-            held.add("eni-forged", window(n), &rollup(1)).unwrap();
+            held.add("eni-forged", window(n), rollup(1)).unwrap();
         }
         assert_eq!(held.rollup("eni-real", window(3)).unwrap(), rollup(1));
         assert_eq!(held.rollup("eni-forged", window(19_999)).unwrap(), rollup(1));
-        assert_eq!(all(held).0.reject.records, 20_001);
+        assert_eq!(all(&held).0.reject.records, 20_001);
     }
 
     #[test]
     fn many_parts_of_one_window_are_folded() {
         let mut held = Held::default();
         for _ in 0..5_000 {
-            held.add("eni-1", window(0), &rollup(2)).unwrap();
+            held.add("eni-1", window(0), rollup(2)).unwrap();
         }
         assert!(held.used < FOLDED + INTERFACE_COST + WINDOW_COST, "{}", held.used);
         assert_eq!(held.rollup("eni-1", window(0)).unwrap(), rollup(10_000));
@@ -401,11 +399,11 @@ mod tests {
         let (mut one, mut two, mut both) = (Held::default(), Held::default(), Held::default());
         for n in 0..200_u64 {
             let (id, at) = (format!("eni-{}", n % 7), window(n.cast_signed() % 5));
-            (if n % 2 == 0 { &mut one } else { &mut two }).add(&id, at, &rollup(n)).unwrap();
-            both.add(&id, at, &rollup(n)).unwrap();
+            (if n % 2 == 0 { &mut one } else { &mut two }).add(&id, at, rollup(n)).unwrap();
+            both.add(&id, at, rollup(n)).unwrap();
         }
         one.absorb(two).unwrap();
         assert_eq!((one.used, one.lengths()), (both.used, both.lengths()));
-        assert!(one.into_rollups().map(Result::unwrap).eq(both.into_rollups().map(Result::unwrap)));
+        assert_eq!(rollups(&one), rollups(&both));
     }
 }

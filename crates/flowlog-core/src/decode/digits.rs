@@ -57,6 +57,16 @@ pub(super) fn spaces(text: &[u8; 64]) -> u64 {
     marks(a.simd_eq(space), b.simd_eq(space), c.simd_eq(space), d.simd_eq(space))
 }
 
+/// Which of 64 bytes separate tokens, as [`u8::is_ascii_whitespace`] says: the first is the lowest bit.
+#[inline]
+pub(super) fn separators(text: &[u8; 64]) -> u64 {
+    let [a, b, c, d] = quarters(text).map(|quarter| {
+        let is = |byte: u8| quarter.simd_eq(u8x16::splat(byte));
+        is(b' ') | is(b'\t') | is(b'\n') | is(b'\x0c') | is(b'\r')
+    });
+    marks(a, b, c, d)
+}
+
 /// Whether the first `length` (at most 64) bytes of both are the same.
 #[inline]
 pub(super) fn same(a: &[u8; 64], b: &[u8; 64], length: u32) -> bool {
@@ -110,8 +120,10 @@ mod tests {
 
         #[test]
         fn marks_are_those_of_a_loop(text: [u8; 64], other: [u8; 64], cut in 0usize..64, length in 0u32..=64) {
-            let text = text.map(|b| if b < 100 { b' ' } else { b });
+            let text = text.map(|b| if b < 100 { b' ' } else if b < 130 { b % 16 } else { b });
             prop_assert_eq!(spaces(&text), spaces_plainly(&text));
+            let separating = text.iter().enumerate().map(|(at, b)| u64::from(b.is_ascii_whitespace()) << at);
+            prop_assert_eq!(separators(&text), separating.sum::<u64>());
             let mut near = text;
             near[cut..].copy_from_slice(&other[cut..]);
             let whole = text[..length as usize] == near[..length as usize];

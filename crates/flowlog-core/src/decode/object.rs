@@ -58,6 +58,8 @@ enum Stage<S: RecordSink> {
     },
     Plain(Box<Lines<S>>),
     Gzip(Box<(Inflater, Lines<S>)>),
+    /// gzip that somebody else inflates.
+    Inflated(Box<Lines<S>>),
     /// Parquet is not read from its beginning on: what has arrived is put aside.
     Parquet(Box<Lines<S>>),
     /// After an error, nothing more is taken in: the error is said again.
@@ -108,9 +110,37 @@ impl<S: RecordSink> ObjectDecoder<S> {
                 let (inflater, lines) = &mut **gzip;
                 inflate(inflater, lines, bytes)
             }
+            Stage::Inflated(lines) => lines.inflated(bytes),
             Stage::Parquet(_) => Err(AS_A_STREAM),
             Stage::Failed(error) => Err(error.clone()),
         }
+    }
+
+    /// Hands over the inflating, if the object has turned out to be gzip: from here on the caller does it
+    /// and gives what comes out to [`ObjectDecoder::push_inflated`]. `None` before four bytes have
+    /// arrived, and for everything else.
+    pub fn take_inflater(&mut self) -> Option<Inflater> {
+        if !matches!(self.stage, Stage::Gzip(_)) {
+            return None;
+        }
+        let spent = Stage::Failed(DecodeError::Empty);
+        let Stage::Gzip(gzip) = std::mem::replace(&mut self.stage, spent) else { return None };
+        let (inflater, lines) = *gzip;
+        self.stage = Stage::Inflated(Box::new(lines));
+        Some(inflater)
+    }
+
+    /// Takes in what the inflater that was handed over made of the object's first `input` bytes beyond
+    /// what it made before.
+    pub fn push_inflated(&mut self, input: u64, text: &[u8]) -> Result<(), DecodeError> {
+        if let Stage::Inflated(lines) = &mut self.stage {
+            (lines.input, self.input) = (input, input);
+        }
+        let result = self.advance(text);
+        if let Err(error) = &result {
+            self.stage = Stage::Failed(error.clone());
+        }
+        result
     }
 
     /// Leaves the sniffing stage with what has arrived.
@@ -137,7 +167,9 @@ impl<S: RecordSink> ObjectDecoder<S> {
     /// The sink, to take out what it has ready.
     pub fn sink_mut(&mut self) -> Option<&mut S> {
         match &mut self.stage {
-            Stage::Sniff { lines, .. } | Stage::Plain(lines) => Some(&mut lines.sink),
+            Stage::Sniff { lines, .. } | Stage::Plain(lines) | Stage::Inflated(lines) => {
+                Some(&mut lines.sink)
+            }
             Stage::Gzip(gzip) => Some(&mut gzip.1.sink),
             Stage::Parquet(_) | Stage::Failed(_) => None,
         }
@@ -165,6 +197,7 @@ impl<S: RecordSink> ObjectDecoder<S> {
         let input = self.input;
         let (lines, encoding) = match self.stage {
             Stage::Plain(lines) => (*lines, Encoding::Plain),
+            Stage::Inflated(lines) => (*lines, Encoding::Gzip),
             Stage::Gzip(gzip) => {
                 let (inflater, lines) = *gzip;
                 inflater.finish().map_err(|error| DecodeError::from(error).at(input))?;
@@ -211,7 +244,8 @@ impl From<GzipError> for DecodeError {
 
 impl DecodeError {
     /// Damage of the compressed bytes, with its place among them.
-    fn at(mut self, place: u64) -> Self {
+    #[must_use]
+    pub fn at(mut self, place: u64) -> Self {
         if let Self::CorruptGzip { offset, .. } | Self::TruncatedGzip { offset } = &mut self {
             *offset = place;
         }

@@ -120,26 +120,34 @@ impl Spelled {
 
 /// The text of an IPv4 address, the first byte lowest.
 fn spell(octets: [u8; 4]) -> u128 {
-    let mut text = [0; 16];
-    let mut at = 0;
-    for (place, octet) in octets.into_iter().enumerate() {
-        if place > 0 {
-            text[at] = b'.';
-            at += 1;
+    // Each octet's digits and their number.
+    static DIGITS: [(u32, u8); 256] = {
+        let mut table = [(0, 0); 256];
+        let mut octet = 0;
+        while octet < 256 {
+            let [hundreds, tens, ones] = [octet / 100, octet / 10 % 10, octet % 10];
+            let [h, t, o] = [hundreds + 0x30, tens + 0x30, ones + 0x30];
+            table[octet as usize] = match octet {
+                100.. => (h | t << 8 | o << 16, 3),
+                10.. => (t | o << 8, 2),
+                _ => (o, 1),
+            };
+            octet += 1;
         }
-        for (least, unit) in [(100, 100), (10, 10), (0, 1)] {
-            if octet >= least {
-                text[at] = b'0' + octet / unit % 10;
-                at += 1;
-            }
-        }
+        table
+    };
+    let [first, rest @ ..] = octets.map(|octet| DIGITS[usize::from(octet)]);
+    let (mut text, mut length) = (u128::from(first.0), first.1);
+    for (digits, count) in rest {
+        text |= u128::from(digits << 8 | u32::from(b'.')) << (8 * length);
+        length += 1 + count;
     }
-    u128::from_le_bytes(text)
+    text
 }
 
 /// How many rows are read before the first of them is rolled up: enough that what they need of memory
 /// can be asked for at once, few enough to stay in the fastest cache.
-const AHEAD: usize = 32;
+const AHEAD: usize = 64;
 
 /// Rows that follow one another, and their lengths with the line's end.
 #[derive(Debug)]

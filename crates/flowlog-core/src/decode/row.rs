@@ -1,6 +1,7 @@
 //! One line of text into one record, by a format.
 
 use super::Reason;
+use super::digits::separators;
 use super::values::{self, Blame, Values, decimal, is_identifier};
 use crate::format::Format;
 use crate::record::{Address, Field, Record};
@@ -41,18 +42,45 @@ fn parse_tokens<'a, const N: usize>(
     format: &Format,
 ) -> Result<Record<'a>, Rejection> {
     let mut tokens = [""; N];
+    let tokens = &mut tokens[..format.len()];
+    match split::<N>(line, tokens) {
+        Some(found) if found == tokens.len() => record_of(tokens, format),
+        Some(found) if found < tokens.len() => Err(Reason::TooFewFields.into()),
+        _ => Err(Reason::TooManyFields.into()),
+    }
+}
+
+/// Puts the tokens of a line where they belong, as [`str::split_ascii_whitespace`] finds them, and
+/// returns how many there are; `None` if there are more than `N`.
+fn split<'a, const N: usize>(line: &'a str, tokens: &mut [&'a str]) -> Option<usize> {
+    // Where each begins and ends.
+    let mut places = [[0; 2]; N];
+    let edges = places.as_flattened_mut();
     let mut found = 0;
-    for token in line.split_ascii_whitespace() {
-        if found == format.len() {
-            return Err(Reason::TooManyFields.into());
+    // Whether the byte before is a separator: the lowest bit.
+    let mut before = 1;
+    // One more block than is full, so that the last token ends.
+    for from in (0..=line.len()).step_by(64) {
+        let mut rest = [b' '; 64];
+        let text = &line.as_bytes()[from..];
+        let block = text.first_chunk().unwrap_or_else(|| {
+            rest[..text.len()].copy_from_slice(text);
+            &rest
+        });
+        let mask = separators(block);
+        // A token begins or ends wherever a byte is not of the kind of the one before it.
+        let mut changes = mask ^ (mask << 1 | before);
+        before = mask >> 63;
+        while changes != 0 {
+            *edges.get_mut(found)? = from + changes.trailing_zeros() as usize;
+            changes &= changes - 1;
+            found += 1;
         }
-        tokens[found] = token;
-        found += 1;
     }
-    if found < format.len() {
-        return Err(Reason::TooFewFields.into());
+    for (token, [begin, end]) in tokens.iter_mut().zip(&places[..found / 2]) {
+        *token = line.get(*begin..*end)?;
     }
-    record_of(&tokens[..found], format)
+    Some(found / 2)
 }
 
 /// Makes a record of the tokens of a format's columns, in their order.
@@ -84,6 +112,11 @@ impl<'a> Values<'a> for Row<'_, 'a> {
         decimal(token.as_bytes()).map(Some).ok_or(Reason::BadNumber)
     }
 
+    fn same(&self, one: Field, other: Field) -> bool {
+        let (one, other) = (self.token(one), self.token(other));
+        one.is_some() && one == other
+    }
+
     fn address(&self, field: Field) -> Result<Option<Address>, Reason> {
         let Some(token) = self.token(field) else { return Ok(None) };
         Address::parse(token).map(Some).ok_or(Reason::BadAddress)
@@ -103,6 +136,7 @@ impl<'a> Values<'a> for Row<'_, 'a> {
 mod tests {
     use super::*;
     use crate::record::{Action, LogStatus};
+    use proptest::prelude::*;
 
     const ROW: &str = "2 123456789010 eni-1235b8ca123456789 172.31.16.139 172.31.16.21 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK";
 
@@ -119,6 +153,19 @@ mod tests {
         assert_eq!(r.window().unwrap().start(), 1_418_529_900);
         assert_eq!(v2(&ROW.replace(' ', "  ")).unwrap(), r);
         assert_eq!(v2(&ROW.replace("1418530010", "1418530010123")).unwrap(), r);
+    }
+
+    proptest! {
+        #[test]
+        fn tokens_are_those_of_the_library(line in "[ \\t\\n\\x0b\\x0c\\r]{0,3}([a-z0-9é-]{1,70}[ \\t\\n\\x0b\\x0c\\r]{1,3}){0,34}[a-z]{0,3}") {
+            let expected: Vec<&str> = line.split_ascii_whitespace().collect();
+            let mut tokens = [""; 32];
+            let found = split::<32>(&line, &mut tokens);
+            prop_assert_eq!(found, Some(expected.len()).filter(|n| *n <= 32));
+            if let Some(found) = found {
+                prop_assert_eq!(&tokens[..found], expected.as_slice());
+            }
+        }
     }
 
     #[test]

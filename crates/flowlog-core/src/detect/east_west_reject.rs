@@ -143,10 +143,8 @@ impl EastWestReject {
             return Vec::new();
         }
         let mut findings = Vec::new();
-        for (source, ports) in host_sweep::swept(scope, at) {
-            if !is_internal(&source) {
-                continue;
-            }
+        let least = |source: &Address| if is_internal(source) { self.hosts } else { usize::MAX };
+        for (source, ports) in host_sweep::swept(scope, at, least) {
             let inside: BTreeMap<u16, BTreeSet<Address>> = ports
                 .into_iter()
                 .map(|(port, hosts)| (port, hosts.into_iter().filter(is_internal).collect()))

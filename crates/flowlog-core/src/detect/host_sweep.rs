@@ -7,6 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use foldhash::quality::RandomState;
+use hashbrown::HashMap;
+
 use super::{Cause, Finding, History, HostSweep, Rule, Rules, Target, Why};
 use super::{block_public_access, finding::is_internal};
 use crate::record::{Address, WINDOW_SECONDS, Window};
@@ -17,35 +20,41 @@ pub(super) type Swept = BTreeMap<u16, BTreeSet<Address>>;
 /// Every source that was refused within the hour that ends with `at`, if it was in `at` itself or the
 /// two windows before (records of a window arrive up to 15 minutes late); each is spread out only
 /// when it comes.
+///
+/// A source that has fewer contacts than `least` says of it is left out: most have one or two.
 pub(super) fn swept(
     scope: &[History],
     at: Window,
-) -> impl Iterator<Item = (Address, Swept)> + use<> {
-    let mut sources: BTreeMap<Address, Vec<(u16, Address)>> = BTreeMap::new();
-    let mut active: BTreeSet<Address> = BTreeSet::new();
-    for history in scope {
-        for (window, rollup) in history.last(at, Rules::LOOKBACK) {
-            if block_public_access::explains(rollup) {
-                continue;
-            }
-            for (source, totals) in rollup.rejected_sources.iter() {
-                let contacts = totals.contacts.iter().map(|contact| (contact.port, contact.host));
-                sources.entry(*source).or_default().extend(contacts);
-                if *window >= at.back(super::baseline::OPEN - 1) {
-                    active.insert(*source);
-                }
-            }
-        }
+    least: impl Fn(&Address) -> usize,
+) -> impl Iterator<Item = (Address, Swept)> {
+    let recent = at.back(super::baseline::OPEN - 1);
+    let refused = || {
+        let windows = scope.iter().flat_map(|history| history.last(at, Rules::LOOKBACK));
+        let windows = windows.filter(|(_, rollup)| !block_public_access::explains(rollup));
+        windows.flat_map(|(window, rollup)| {
+            rollup.rejected_sources.iter().map(move |(source, totals)| (*window, source, totals))
+        })
+    };
+    // How many contacts of a source there are at most, and whether it is still at it.
+    let mut counted: HashMap<Address, (usize, bool), RandomState> = HashMap::default();
+    for (window, source, totals) in refused() {
+        let (contacts, active) = counted.entry(*source).or_default();
+        *contacts += totals.contacts.len();
+        *active |= window >= recent;
     }
-    sources.into_iter().filter(move |(source, _)| active.contains(source)).map(
-        |(source, contacts)| {
-            let mut ports = Swept::new();
-            for (port, host) in contacts {
-                ports.entry(port).or_default().insert(host);
-            }
-            (source, ports)
-        },
-    )
+    counted.retain(|source, (contacts, active)| *active && *contacts >= least(source).max(1));
+    let mut sources: BTreeMap<Address, Vec<(u16, Address)>> = BTreeMap::new();
+    for (_, source, totals) in refused().filter(|(_, source, _)| counted.contains_key(*source)) {
+        let contacts = totals.contacts.iter().map(|contact| (contact.port, contact.host));
+        sources.entry(*source).or_default().extend(contacts);
+    }
+    sources.into_iter().map(|(source, contacts)| {
+        let mut ports = Swept::new();
+        for (port, host) in contacts {
+            ports.entry(port).or_default().insert(host);
+        }
+        (source, ports)
+    })
 }
 
 impl HostSweep {
@@ -54,12 +63,15 @@ impl HostSweep {
             return Vec::new();
         }
         let mut findings = Vec::new();
-        for (source, ports) in swept(scope, at) {
-            let inside = is_internal(&source);
-            let (needed, severity, cause) = if inside {
-                (self.interfaces, self.severity, Cause::InsideScan)
+        let needed = |source: &Address| {
+            if is_internal(source) { self.interfaces } else { self.external_interfaces }
+        };
+        for (source, ports) in swept(scope, at, needed) {
+            let (inside, needed) = (is_internal(&source), needed(&source));
+            let (severity, cause) = if inside {
+                (self.severity, Cause::InsideScan)
             } else {
-                (self.external_interfaces, self.external, Cause::InternetScan)
+                (self.external, Cause::InternetScan)
             };
             let wide: Vec<(&u16, &BTreeSet<Address>)> =
                 ports.iter().filter(|(_, hosts)| hosts.len() >= needed).collect();

@@ -68,26 +68,41 @@ impl Address {
     /// Four decimal octets without leading zeros beyond a lone `0`, as [`Ipv4Addr`]'s own parser, but
     /// several bytes at a time: nearly every address in a flow log is one of these.
     pub(crate) fn parse_v4(text: &[u8]) -> Option<Ipv4Addr> {
-        let mut word = [0; 16];
-        word.get_mut(..text.len())?.copy_from_slice(text);
-        Self::v4_of(u128::from_le_bytes(word), u32::try_from(text.len()).ok()?)
+        let word = match (text.first_chunk::<8>(), text.last_chunk::<8>()) {
+            (Some(first), Some(last)) if text.len() < 16 => {
+                let [first, last] = [first, last].map(|word| u128::from(u64::from_le_bytes(*word)));
+                // Bytes that are in both are the same in both.
+                first | last << (8 * (text.len() - 8))
+            }
+            _ => {
+                let mut word = [0; 16];
+                word.get_mut(..text.len())?.copy_from_slice(text);
+                u128::from_le_bytes(word)
+            }
+        };
+        Self::v4_of(word, u32::try_from(text.len()).ok()?)
     }
 
     /// As [`Address::parse_v4`], of a text of so many bytes, the first one lowest, then zeros.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "the low bytes are what is looked at")]
-    pub(crate) fn v4_of(mut text: u128, length: u32) -> Option<Ipv4Addr> {
-        let (mut bits, mut left) = (0, length);
+    pub(crate) fn v4_of(text: u128, length: u32) -> Option<Ipv4Addr> {
+        let (mut low, mut high) = (text as u64, (text >> 64) as u64);
+        let (mut bits, mut left, mut wrong) = (0, length, 0);
         for _ in 0..3 {
             // The first byte that is a dot, by its high bit.
-            let dots = text as u32 ^ 0x2e2e_2e2e;
+            let dots = low as u32 ^ 0x2e2e_2e2e;
             let dots = dots.wrapping_sub(0x0101_0101) & !dots & 0x8080_8080;
             let digits = dots.trailing_zeros() / 8;
-            bits = bits << 8 | octet(text as u32, digits)?;
-            text >>= 8 * digits + 8;
-            left = left.checked_sub(digits + 1)?;
+            bits = bits << 8 | octet(low as u32, digits, &mut wrong);
+            // At most forty bits; shifting both halves at once would ask whether it is more than 64.
+            let passed = 8 * digits + 8;
+            low = low >> passed | high << (64 - passed);
+            high >>= passed;
+            left = left.wrapping_sub(digits + 1);
         }
-        Some(Ipv4Addr::from_bits(bits << 8 | octet(text as u32, left)?))
+        bits = bits << 8 | octet(low as u32, left, &mut wrong);
+        (wrong == 0).then(|| Ipv4Addr::from_bits(bits))
     }
 
     /// Private or public, by the address ranges named at [`Scope`].
@@ -118,19 +133,19 @@ impl Address {
     }
 }
 
-/// The octet that so many digits are, the first one lowest.
+/// The octet that so many digits are, the first one lowest; `wrong` is not zero if they are none.
 #[inline]
-fn octet(text: u32, digits: u32) -> Option<u32> {
-    if digits.wrapping_sub(1) > 2 {
-        return None;
-    }
+fn octet(text: u32, digits: u32, wrong: &mut u32) -> u32 {
     // Behind zeros, so that the last digit is the highest byte.
-    let padded = (text ^ 0x3030_3030) << (32 - 8 * digits);
+    let padded = (text ^ 0x3030_3030) << (32u32.wrapping_sub(8u32.wrapping_mul(digits)) & 31);
     let [_, hundreds, tens, ones] = padded.to_le_bytes();
     let value = u32::from(hundreds) * 100 + u32::from(tens) * 10 + u32::from(ones);
-    let wrong = padded.wrapping_add(0x7676_7676) | padded;
-    let zero_first = digits > 1 && text & 0xff == u32::from(b'0');
-    (wrong & 0x8080_8080 == 0 && !zero_first && value < 256).then_some(value)
+    // Of a byte that is no digit the high bit is set here; the other three are no such bits.
+    *wrong |= (padded.wrapping_add(0x7676_7676) | padded) & 0x8080_8080;
+    *wrong |= u32::from(digits.wrapping_sub(1) > 2);
+    *wrong |= u32::from((digits > 1) & (text & 0xff == u32::from(b'0')));
+    *wrong |= u32::from(value > 255);
+    value & 255
 }
 
 fn parse_mac(text: &str) -> Option<[u8; 6]> {

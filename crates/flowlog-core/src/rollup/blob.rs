@@ -59,10 +59,14 @@ impl Rollup {
 
     /// Encodes as a mapping version does; version 1 leaves out what it did not know.
     pub fn encode_as(&self, mapping: Mapping) -> Vec<u8> {
-        let mut stored = self.clone();
+        self.clone().into_encoded(mapping)
+    }
+
+    /// As [`Rollup::encode_as`], without a copy of the lists.
+    pub fn into_encoded(mut self, mapping: Mapping) -> Vec<u8> {
         for squeeze in 0..=8 {
-            stored.shorten(squeeze);
-            let bytes = stored.bytes(mapping);
+            self.shorten(squeeze);
+            let bytes = self.bytes(mapping);
             if bytes.len() <= mapping.blob_limit() {
                 return bytes;
             }

@@ -23,14 +23,13 @@ impl Flow {
         }
     }
 
-    /// A row of the default format; `None` if an address is none.
-    pub(super) fn of_quick(row: &QuickRow) -> Option<Self> {
-        let (src, dst) = (Some(row.src.address()?), Some(row.dst.address()?));
+    /// A row of the default format with what its addresses are.
+    pub(super) fn of_quick(row: &QuickRow, src: Address, dst: Address) -> Self {
         let evidence = Evidence {
             start: row.start,
             end: row.end,
-            srcaddr: src,
-            dstaddr: dst,
+            srcaddr: Some(src),
+            dstaddr: Some(dst),
             srcport: row.srcport,
             dstport: row.dstport,
             protocol: row.protocol,
@@ -38,7 +37,7 @@ impl Flow {
             bytes: row.bytes,
             action: row.action,
         };
-        Some(Self { src, dst, evidence, tcp_flags: None })
+        Self { src: Some(src), dst: Some(dst), evidence, tcp_flags: None }
     }
 
     /// The other side's address; where the direction is unknown, the public one or the source.
@@ -99,6 +98,11 @@ pub(super) const CONTACT_COST: usize = 24;
 
 /// Adds a contact and returns the state it costs.
 pub(super) fn note_contact(totals: &mut RejectedSource, contact: Contact) -> usize {
+    // Most sources try the same few doors again and again.
+    const FEW: usize = 8;
+    if totals.contacts.len() <= FEW && totals.contacts.contains(&contact) {
+        return 0;
+    }
     match totals.contacts.binary_search(&contact) {
         Ok(_) => 0,
         Err(at) if totals.contacts.len() < CONTACTS => {

@@ -2,9 +2,11 @@
 //!
 //! Only a memory: it may forget anything at any time, and then the row is read plainly.
 
+use std::net::Ipv4Addr;
+
 use super::own::Own;
 use crate::decode::{QuickRow, Spelled};
-use crate::record::{Direction, WINDOW_SECONDS, Window};
+use crate::record::{Address, Direction, WINDOW_SECONDS, Window};
 
 /// How many heads are remembered, each in so many windows that follow one another.
 const HEADS: usize = 16_384;
@@ -25,6 +27,8 @@ struct Place {
     own: [u128; 2],
     /// … where they are known.
     has: [bool; 2],
+    /// The IPv4 address of both, as what it is.
+    v4: Ipv4Addr,
     /// First second of the window; negative where nothing is remembered.
     window: i64,
     head: u32,
@@ -42,8 +46,14 @@ pub(super) struct Aim {
 }
 
 impl Place {
-    const NOTHING: Self =
-        Self { own: [0; 2], has: [false; 2], window: -WINDOW_SECONDS, head: 0, cell: 0 };
+    const NOTHING: Self = Self {
+        own: [0; 2],
+        has: [false; 2],
+        v4: Ipv4Addr::UNSPECIFIED,
+        window: -WINDOW_SECONDS,
+        head: 0,
+        cell: 0,
+    };
 }
 
 impl Known {
@@ -71,8 +81,24 @@ impl Known {
         Some(Aim { cell: known.cell, direction, remote })
     }
 
+    /// The destination of a row that was aimed; `None` if it is no address. The interface's own is not
+    /// read again.
+    #[inline]
+    pub(super) fn host(&self, row: &QuickRow, direction: Direction) -> Option<Address> {
+        if direction == Direction::Ingress && row.dst.family == Spelled::V4 {
+            self.places.get(place(row.head, row.start)).map(|known| Address::V4(known.v4))
+        } else {
+            row.dst.address()
+        }
+    }
+
     pub(super) fn learn(&mut self, head: u32, window: Window, cell: u32, own: &[Own; 3]) {
-        let [v4, v6, _] = own.map(|own| own.known().map(Spelled::of));
+        let [v4, v6, _] = own.map(|own| own.known());
+        let as_number = match v4 {
+            Some(Address::V4(v4)) => v4,
+            _ => Ipv4Addr::UNSPECIFIED,
+        };
+        let [v4, v6] = [v4, v6].map(|own| own.map(Spelled::of));
         let window = window.start();
         let at = place(head, window);
         if at >= self.places.len() {
@@ -81,6 +107,7 @@ impl Known {
         self.places[at] = Place {
             own: [v4, v6].map(|own| own.unwrap_or_default().bits),
             has: [v4.is_some(), v6.is_some()],
+            v4: as_number,
             window,
             head,
             cell,

@@ -102,10 +102,11 @@ impl<K: Ord + Clone, V: Weigh + Clone> Ranked<K, V> {
         if self.entries.len() <= n {
             return;
         }
-        self.entries
-            .sort_unstable_by(|a, b| b.1.weight().cmp(&a.1.weight()).then_with(|| a.0.cmp(&b.0)));
+        let (_, (_, heaviest), _) = self.entries.select_nth_unstable_by(n, |a, b| {
+            b.1.weight().cmp(&a.1.weight()).then_with(|| a.0.cmp(&b.0))
+        });
         // Never nothing: without an error the list would say that it is complete.
-        self.error = self.error.saturating_add(self.entries[n].1.weight().max(1));
+        self.error = self.error.saturating_add(heaviest.weight().max(1));
         self.entries.truncate(n);
         self.entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     }

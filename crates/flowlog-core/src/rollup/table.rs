@@ -140,18 +140,24 @@ impl<V> Table<V> {
         Self { slots: Vec::new(), entries: Vec::new(), room: room.min(ROOM), hasher }
     }
 
-    /// Where the entry of a probe probably is: reads its slot.
+    /// Where the entry of a probe probably is: reads its slots, not the entry.
     #[inline]
     pub(super) fn foresee(&self, probe: &mut Probe) {
-        let mask = self.slots.len().wrapping_sub(1);
-        let slot = self.slots.get(home(probe.hash, mask)).copied().unwrap_or_default();
-        probe.place = (slot & low(mask)).wrapping_sub(1);
+        let from = home(probe.hash, self.slots.len().wrapping_sub(1));
+        probe.place = self.candidate(probe.hash, from).map_or(u32::MAX, |(_, place)| place);
     }
 
     /// Reads a word of the entry that was foreseen, so that it is in the cache when it is needed.
     #[inline]
     pub(super) fn touch(&self, probe: &Probe) -> u64 {
         self.entries.get(probe.place as usize).map_or(0, |entry| entry.key.rest)
+    }
+
+    /// What is kept under a key, if it is where it was foreseen.
+    #[inline]
+    pub(super) fn foreseen(&self, probe: &Probe) -> Option<&V> {
+        let entry = self.entries.get(probe.place as usize)?;
+        entry.key.is(&probe.key).then_some(&entry.value)
     }
 
     /// Whether the entry that was foreseen is the one that is looked for.
@@ -237,18 +243,29 @@ impl<V> Table<V> {
     #[inline]
     fn find(&self, key: &Key, hash: u64) -> Option<usize> {
         let mask = self.slots.len().wrapping_sub(1);
+        let mut from = home(hash, mask);
+        loop {
+            let (at, place) = self.candidate(hash, from)?;
+            if self.entries.get(place as usize)?.key.is(key) {
+                return Some(place as usize);
+            }
+            from = (at + 1) & mask;
+        }
+    }
+
+    /// The first slot from `at` on that keeps bits of this hash, and the place of its entry; `None` if an
+    /// empty one comes before.
+    #[inline]
+    fn candidate(&self, hash: u64, mut at: usize) -> Option<(usize, u32)> {
+        let mask = self.slots.len().wrapping_sub(1);
         let (low, tag) = (low(mask), tag(hash));
-        let mut at = home(hash, mask);
         loop {
             let slot = *self.slots.get(at)?;
             if slot == 0 {
                 return None;
             }
             if (slot ^ tag) & !low == 0 {
-                let place = (slot & low) as usize - 1;
-                if self.entries.get(place)?.key.is(key) {
-                    return Some(place);
-                }
+                return Some((at, (slot & low).wrapping_sub(1)));
             }
             at = (at + 1) & mask;
         }

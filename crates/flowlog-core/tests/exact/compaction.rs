@@ -55,7 +55,7 @@ fn ingest(store: &MemoryStore, n: i64, present: i64) -> Outcome {
     decoder.push(text.as_bytes()).unwrap();
     let whole = decoder.finish().unwrap();
     for chunk in whole.sink.finish() {
-        now(attempt.write(&chunk)).unwrap();
+        now(attempt.write(chunk)).unwrap();
     }
     now(attempt.done(whole.counts)).unwrap()
 }
@@ -159,7 +159,7 @@ fn only_what_is_done_is_folded_and_the_quarantined_is_left_out() {
     };
     let chunks =
         crate::traffic::chunks(&text(50, 3, MIDNIGHT, 1), Mapping::CURRENT, Budget::default());
-    now(attempt.write(&chunks[0])).unwrap();
+    now(attempt.write(chunks[0].clone())).unwrap();
     let compacted = compact_all(&store);
     assert!(compacted.waiting > 0 && compacted.partials > 0);
     let parts = store.all_summaries().into_iter().flat_map(|summary| summary.parts);
@@ -188,7 +188,7 @@ fn an_attempt_that_comes_too_late_to_keep_what_it_writes_is_refused() {
         let present = MIDNIGHT + 300 + days * 86_400;
         let begun = now(ingestor.begin(&store, &delivery, lateness(present))).unwrap();
         let Begun::Attempt(mut attempt) = begun else { panic!("it is not done") };
-        let written = now(attempt.write(&chunks[0]));
+        let written = now(attempt.write(chunks[0].clone()));
         assert_eq!(written.is_err(), refused, "{days} days");
         assert!(written.err().is_none_or(|error| !error.is_retryable()));
     }

@@ -132,6 +132,10 @@ impl Accumulator {
         for (_, probe) in &*services {
             seen ^= self.services.touch(probe);
         }
+        for at in &*refused {
+            let contacts = self.sources.foreseen(&ahead[*at].probe).map(|s| &s.totals.contacts);
+            seen ^= contacts.and_then(|c| c.first()).map_or(0, |contact| contact.port.into());
+        }
         std::hint::black_box(seen);
     }
 
@@ -183,7 +187,7 @@ impl Accumulator {
 
     /// Adds a refused row to its source, its port, its tuple and the sums.
     fn quick_reject(&mut self, row: &QuickRow, Ahead { probe, cell, direction }: &Ahead) {
-        let Some(host) = row.dst.address() else { return };
+        let Some(host) = self.known.host(row, *direction) else { return };
         let (scope, source) = if let Some(found) = self.sources.get_mut(probe) {
             found
         } else {
@@ -194,9 +198,12 @@ impl Accumulator {
             (address.scope(), self.sources.insert(key, source))
         };
         source.add(*direction, row.packets, row.bytes, (row.start, row.end));
-        if source.samples.len() < SAMPLES
-            && let Some(flow) = Flow::of_quick(row)
-        {
+        let sampled = source.samples.len() < SAMPLES;
+        let inside = scope == Scope::Private && host.scope() == Scope::Private;
+        // Only what is kept whole needs to know who it was.
+        let src = (sampled || inside).then(|| probe.key.address()).flatten();
+        let flow = src.map(|src| Flow::of_quick(row, src, host));
+        if let Some(flow) = flow.filter(|_| sampled) {
             source.samples.add(flow.evidence, &mut self.samples);
             self.used += SAMPLE_COST;
         }
@@ -207,10 +214,7 @@ impl Accumulator {
             self.used += note_contact(&mut source.totals, contact);
         }
         self.tally_port(*cell, PortKey { protocol: row.protocol, port: row.dstport });
-        if scope == Scope::Private
-            && host.scope() == Scope::Private
-            && let Some(flow) = Flow::of_quick(row)
-        {
+        if let Some(flow) = flow.filter(|_| inside) {
             self.note_tuple(*cell, &flow);
         }
         let scope = if *direction == Direction::Ingress { scope } else { host.scope() };
