@@ -92,7 +92,8 @@ fn inflate(
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
+    use std::fmt::Write as _;
+    use std::io::Write as _;
 
     use flate2::Compression;
     use flate2::write::GzEncoder;
@@ -111,8 +112,9 @@ mod tests {
         let mut text = format!("{}\n", flowlog_core::format::DEFAULT_HEADER);
         for n in 0..count {
             let at = 1_793_491_200 + n % 900;
-            text += &format!(
-                "2 123456789010 eni-{:x} 10.0.0.{} 198.51.100.{} {} 443 6 20 {n} {at} {at} ACCEPT OK\n",
+            let _ = writeln!(
+                text,
+                "2 123456789010 eni-{:x} 10.0.0.{} 198.51.100.{} {} 443 6 20 {n} {at} {at} ACCEPT OK",
                 n % 5,
                 n % 200 + 1,
                 n % 250,
@@ -130,7 +132,7 @@ mod tests {
         let progress = ProgressBar::hidden();
         let (first, rest) = object.split_at(object.len().min(100));
         decoder.push(first).map_err(|error| error.to_string())?;
-        let decoded = if beside && let Some(inflater) = decoder.take_inflater() {
+        let whole = if beside && let Some(inflater) = decoder.take_inflater() {
             decode(inflater, rest, decoder, &progress, |_| {})?
         } else {
             for piece in rest.chunks(256 << 10) {
@@ -138,7 +140,7 @@ mod tests {
             }
             decoder.finish().map_err(|error| error.to_string())?
         };
-        let Decoded { sink, counts, format, encoding, input_bytes } = decoded;
+        let Decoded { sink, counts, format, encoding, input_bytes } = whole;
         let chunks = sink.finish();
         Ok(format!("{chunks:?} {counts:?} {format:?} {encoding:?} {input_bytes}"))
     }

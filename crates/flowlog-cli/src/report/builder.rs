@@ -3,7 +3,7 @@
 //! Interface-windows are held within a budget ([`super::held`]); the lists over everything are bounded
 //! tables.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::hash::Hash;
 
 use flowlog_core::detect::{Finding, RuleSet, review};
@@ -11,6 +11,8 @@ use flowlog_core::record::{Address, Field, Window};
 use flowlog_core::rollup::{
     BlobError, Lacking, PortKey, RejectedSource, Rollup, Talker, Tally, Weigh,
 };
+use foldhash::quality::RandomState;
+use hashbrown::HashMap;
 
 use super::held::{Held, is_silent};
 use super::{
@@ -299,14 +301,14 @@ fn source_row((address, source): (Address, RejectedSource)) -> SourceRow {
 /// The heaviest entries over everything, in bounded memory.
 #[derive(Debug)]
 pub struct Tops<K, V> {
-    entries: HashMap<K, V>,
+    entries: HashMap<K, V, RandomState>,
     /// What an entry that is not there, or listed too low, may weigh.
     error: u64,
 }
 
 impl<K, V> Default for Tops<K, V> {
     fn default() -> Self {
-        Self { entries: HashMap::new(), error: 0 }
+        Self { entries: HashMap::default(), error: 0 }
     }
 }
 

@@ -285,10 +285,8 @@ pub(super) fn version_fits(text: &str, format: &Format) -> bool {
 
 /// UTF-8 without control characters other than the tab.
 fn as_text(line: &[u8]) -> Option<&str> {
-    // Without a branch a byte, so that the compiler looks at many at a time.
-    let control = line
-        .iter()
-        .fold(0, |found, b| found | u8::from((*b < 0x20) & (*b != b'\t')) | u8::from(*b == 0x7f))
-        != 0;
+    // Without leaving the loop early, so that the compiler looks at many bytes at a time.
+    let is_control = |b: u8| (b < 0x20 && b != b'\t') || b == 0x7f;
+    let control = line.iter().fold(0, |found, b| found | u8::from(is_control(*b))) != 0;
     if control { None } else { std::str::from_utf8(line).ok() }
 }

@@ -122,15 +122,8 @@ pub(super) fn record<'a>(values: &impl Values<'a>) -> Result<Record<'a>, Blame> 
         action: action(values)?,
         log_status,
         tcp_flags: small(values, Field::TcpFlags)?,
-        // Mostly the same address twice.
-        pkt_srcaddr: match values.same(Field::Srcaddr, Field::PktSrcaddr) {
-            true => srcaddr,
-            false => address(values, Field::PktSrcaddr)?,
-        },
-        pkt_dstaddr: match values.same(Field::Dstaddr, Field::PktDstaddr) {
-            true => dstaddr,
-            false => address(values, Field::PktDstaddr)?,
-        },
+        pkt_srcaddr: packet_address(values, Field::PktSrcaddr, (Field::Srcaddr, srcaddr))?,
+        pkt_dstaddr: packet_address(values, Field::PktDstaddr, (Field::Dstaddr, dstaddr))?,
         pkt_src_aws_service: metadata(values, Field::PktSrcAwsService),
         pkt_dst_aws_service: metadata(values, Field::PktDstAwsService),
         az_id: metadata(values, Field::AzId),
@@ -172,6 +165,15 @@ fn tag<'a>(values: &impl Values<'a>, field: Field) -> Option<&'a str> {
 
 fn address<'a>(values: &impl Values<'a>, field: Field) -> Result<Option<Address>, Blame> {
     values.address(field).map_err(blame(field))
+}
+
+/// An address of the packets themselves; mostly that of the interface's side, which is not read again.
+fn packet_address<'a>(
+    values: &impl Values<'a>,
+    field: Field,
+    (beside, known): (Field, Option<Address>),
+) -> Result<Option<Address>, Blame> {
+    if values.same(beside, field) { Ok(known) } else { address(values, field) }
 }
 
 fn small<'a, T: TryFrom<u64>>(values: &impl Values<'a>, field: Field) -> Result<Option<T>, Blame> {
