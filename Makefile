@@ -234,7 +234,7 @@ bench: bench-programs .venv/bench/.installed ## CPU time of whole processes over
 
 .PHONY: bench-gate
 bench-gate: bench-programs ## Fails if analyze takes more CPU beside inflating, or more memory, than it did (with slack; not in test)
-	$(call compare,$(PYTHON)) --runs $(or $(RUNS),5) --quick --at-most $(or $(AT_MOST),5) --peak $(or $(PEAK),110)
+	$(call compare,$(PYTHON)) --runs $(or $(RUNS),5) --quick --at-most $(or $(AT_MOST),3.5) --peak $(or $(PEAK),85)
 
 .PHONY: bench-core
 bench-core: ## The steps of the core, each alone: decoding, rolling up, blobs, rules (FILTER=…)
