@@ -178,6 +178,16 @@ impl fmt::Display for Address {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn v4_is_read_as_the_library_reads_it(
+            text in "[0-9.\\x00 a-]{0,17}|([0-9]{0,4}\\.){0,4}[0-9]{0,4}|([0-2]?[0-9]?[0-9]\\.){3}[0-2]?[0-9]?[0-9]",
+        ) {
+            prop_assert_eq!(Address::parse_v4(text.as_bytes()), text.parse::<Ipv4Addr>().ok());
+        }
+    }
 
     #[test]
     fn parses_as_std_does() {
