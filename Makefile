@@ -179,9 +179,9 @@ write-units: ## What DynamoDB would bill for writing, 10 million invented source
 	cargo test --workspace --locked --test it write_units -- --nocapture --include-ignored --test-threads 1
 
 .PHONY: evaluate
-evaluate: ## The rules on captured and generated traffic, beside four baselines (EVAL_DATA=folder; SEEDS=100 FIRST=2000)
+evaluate: ## The rules on captured and generated traffic, beside four baselines (EVAL_DATA=folder; SEEDS=100 FIRST=3000)
 	cargo build --locked --workspace
-	$(PYTHON) tests/dev/evaluate.py $(FLOWLOG) --seeds $(or $(SEEDS),100) --first $(or $(FIRST),2000)
+	$(PYTHON) tests/dev/evaluate.py $(FLOWLOG) --seeds $(or $(SEEDS),100) --first $(or $(FIRST),3000)
 
 # Objects of a million rows that a stranger invented; tests/dev/forged.py says what they are like.
 FORGED := interfaces times hosts
