@@ -2,15 +2,16 @@
 //! the hour's budget holds.
 //!
 //! Partials of a few port scans are written first; their stream records then ring, in batches that
-//! come again from the first record that failed, or as a whole when the process died.
+//! come again from the first record that failed, or as a whole when the process died. Then the schedule
+//! comes, in every process at once: the digest says how many the budget held back, once.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::rc::Rc;
 
-use flowlog_anomaly_alerter::{App, Clock, handle};
-use flowlog_core::alert::{Alert, Policy};
+use flowlog_anomaly_alerter::{App, Clock, handle, tidy};
+use flowlog_core::alert::{Alert, Notification, Policy};
 use flowlog_core::detect::{Rule, RuleSet};
 use flowlog_core::object::ObjectRef;
 use flowlog_core::store::AlertStore as _;
@@ -90,7 +91,10 @@ pub fn run(settings: Settings) -> Result<u64, String> {
         let mut run =
             Run { world, random, settings, policy, bells, queue: Vec::new(), workers: Vec::new() };
         run.world.plan(plan);
-        let result = run.rounds(clean, tight).and_then(|()| run.check(tight, told.first()));
+        let result = run
+            .rounds(clean, tight)
+            .and_then(|()| run.sweeps())
+            .and_then(|()| run.check(tight, told.first()));
         if let Err(what) = result {
             let trace = run.world.trace.as_ref().map(|t| t.borrow().join("\n  "));
             let trace = trace.unwrap_or_default();
@@ -218,6 +222,38 @@ impl Run {
         self.queue.extend(left);
     }
 
+    /// The part of the schedule that sees to alerts, twice: what died in the first run is repaired in the
+    /// second. A process that dies or fails begins again.
+    fn sweeps(&mut self) -> Result<(), String> {
+        for seconds in [62, Policy::REPAIR_AFTER + 1] {
+            set_now(now() + seconds);
+            let mut busy: Vec<Option<Task<'static, bool>>> =
+                self.workers.iter().map(|(app, _)| Some(swept(app))).collect();
+            for _ in 0..PATIENCE {
+                let left: Vec<usize> = (0..busy.len()).filter(|at| busy[*at].is_some()).collect();
+                if left.is_empty() {
+                    break;
+                }
+                if self.world.on_the_way() > 0 && self.random.chance(20) {
+                    self.world.arrive();
+                }
+                let at = *self.random.pick(&left);
+                let Some(done) = busy[at].as_mut().map(poll) else { continue };
+                if self.world.died() || done == Some(false) {
+                    self.workers[at].0 = self.cold();
+                    busy[at] = Some(swept(&self.workers[at].0));
+                } else if done == Some(true) {
+                    busy[at] = None;
+                }
+            }
+            if busy.iter().any(Option::is_some) {
+                return Err("no end: the schedule comes again and again".to_owned());
+            }
+            self.world.arrive_all();
+        }
+        Ok(())
+    }
+
     fn check(&self, tight: bool, clean: Option<&BTreeSet<String>>) -> Result<(), String> {
         let inbox = self.world.inbox.borrow();
         let told: BTreeSet<String> = inbox.iter().map(|(_, n)| n.dedupe_id.clone()).collect();
@@ -233,7 +269,19 @@ impl Run {
             }
         }
         let mut hours: BTreeMap<i64, BTreeSet<&str>> = BTreeMap::new();
-        for (at, notification) in inbox.iter() {
+        let is_digest = |n: &Notification| n.dedupe_id.starts_with("digest#");
+        let digests: BTreeSet<(&str, &str)> = inbox
+            .iter()
+            .filter(|(_, n)| is_digest(n))
+            .map(|(_, n)| (n.dedupe_id.as_str(), n.subject.as_str()))
+            .collect();
+        let held = SCANS.saturating_sub(self.policy.budget_per_hour);
+        let said = format!("flowlog digest: {held} alerts noted, {held} held back");
+        let expected = tight.then_some(("digest#1", said.as_str()));
+        if !digests.iter().eq(expected.iter()) {
+            return Err(format!("digests {digests:?}, not {expected:?}"));
+        }
+        for (at, notification) in inbox.iter().filter(|(_, n)| !is_digest(n)) {
             hours.entry(at.div_euclid(3600)).or_default().insert(&notification.dedupe_id);
         }
         let most = self.policy.budget_per_hour as usize;
@@ -241,7 +289,7 @@ impl Run {
             return Err(format!("{} of {most} notifications in hour {hour}", told.len()));
         }
         let Some(clean) = clean else {
-            let expected = if tight { most } else { SCANS as usize };
+            let expected = if tight { most + 1 } else { SCANS as usize };
             return if told.len() == expected {
                 Ok(())
             } else {
@@ -261,6 +309,12 @@ impl Run {
         }
         Ok(())
     }
+}
+
+/// The part of the schedule that sees to alerts: whether it came to its end.
+fn swept(app: &Rc<Alerter>) -> Task<'static, bool> {
+    let app = Rc::clone(app);
+    Box::pin(async move { tidy(&app, now()).await.is_ok() })
 }
 
 /// One invocation: the place of the first record that must come again.
