@@ -423,7 +423,7 @@ fn run_analyze(args: &AnalyzeArgs) -> Fallible {
 
 async fn run_local(args: LocalArgs) -> Fallible {
     let location = args.store.map_or(Location::Temporary, Location::File);
-    let run = local::run(&args.paths, location, Limits::default(), &mut complain).await?;
+    let run = Box::pin(local::run(&args.paths, location, Limits::default(), &mut complain)).await?;
     match args.output.format {
         OutputFormat::Table => {
             let mut text = format!(

@@ -77,6 +77,37 @@ pub(super) fn same(a: &[u8; 64], b: &[u8; 64], length: u32) -> bool {
 
 // Both of these are written out, since a loop or a closure is not always unrolled or inlined.
 
+/// Which of sixteen bytes may be part of an identifier (ASCII letters, digits, `-`, `_`): the first is
+/// the lowest bit.
+#[inline]
+pub(super) fn identifying(text: &[u8; 16]) -> u32 {
+    let text = u8x16::new(*text);
+    // As a difference that is at most so much, since numbers below zero are large.
+    let within = |from: u8, more: u8, text: u8x16| {
+        let above = text - u8x16::splat(from);
+        above.min(u8x16::splat(more)).simd_eq(above)
+    };
+    let letters = within(b'a', 25, text | u8x16::splat(0x20));
+    let marks = text.simd_eq(u8x16::splat(b'-')) | text.simd_eq(u8x16::splat(b'_'));
+    (letters | within(b'0', 9, text) | marks).to_bitmask()
+}
+
+/// Whether there is a control character other than the tab.
+#[inline]
+pub(super) fn has_control(text: &[u8]) -> bool {
+    let controls = |block: &[u8; 16]| {
+        let block = u8x16::new(*block);
+        let low = block.min(u8x16::splat(0x1f)).simd_eq(block);
+        low ^ block.simd_eq(u8x16::splat(b'\t')) | block.simd_eq(u8x16::splat(0x7f))
+    };
+    let Some(last) = text.last_chunk() else {
+        return text.iter().any(|b| (*b < 0x20 && *b != b'\t') || *b == 0x7f);
+    };
+    let found =
+        text.as_chunks().0.iter().fold(controls(last), |found, block| found | controls(block));
+    found.to_bitmask() != 0
+}
+
 /// The text in pieces of sixteen bytes.
 #[inline]
 fn quarters(text: &[u8; 64]) -> [u8x16; 4] {
@@ -124,6 +155,18 @@ mod tests {
             prop_assert_eq!(spaces(&text), spaces_plainly(&text));
             let separating = text.iter().enumerate().map(|(at, b)| u64::from(b.is_ascii_whitespace()) << at);
             prop_assert_eq!(separators(&text), separating.sum::<u64>());
+            let sixteen = text.first_chunk::<16>().unwrap();
+            let in_ids = sixteen.iter().enumerate().map(|(at, b)| {
+                u32::from(b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) << at
+            });
+            prop_assert_eq!(identifying(sixteen), in_ids.sum::<u32>());
+            let is_control = |b: &u8| b.is_ascii_control() && *b != b'\t';
+            let visible = other.map(|b| if is_control(&b) { b'.' } else { b });
+            let (mut one, length) = (visible, length as usize);
+            prop_assert!(!has_control(&visible[..length]));
+            one[cut] = other[cut];
+            prop_assert_eq!(has_control(&one[..length]), one[..length].iter().any(is_control));
+            let length = u32::try_from(length).unwrap();
             let mut near = text;
             near[cut..].copy_from_slice(&other[cut..]);
             let whole = text[..length as usize] == near[..length as usize];

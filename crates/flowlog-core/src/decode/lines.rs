@@ -1,5 +1,6 @@
 //! Lines: text arrives in any pieces, each line is counted exactly once.
 
+use super::digits::has_control;
 use super::quick::{Batch, LONGEST_ROW, QuickReader};
 use super::row::{Rejection, parse_row};
 use super::{Counts, DecodeError, Fallback, Limits, Reason, RecordSink, RejectedLine, count};
@@ -285,8 +286,5 @@ pub(super) fn version_fits(text: &str, format: &Format) -> bool {
 
 /// UTF-8 without control characters other than the tab.
 fn as_text(line: &[u8]) -> Option<&str> {
-    // Without leaving the loop early, so that the compiler looks at many bytes at a time.
-    let is_control = |b: u8| (b < 0x20 && b != b'\t') || b == 0x7f;
-    let control = line.iter().fold(0, |found, b| found | u8::from(is_control(*b))) != 0;
-    if control { None } else { std::str::from_utf8(line).ok() }
+    if has_control(line) { None } else { std::str::from_utf8(line).ok() }
 }

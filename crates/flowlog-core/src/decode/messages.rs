@@ -134,7 +134,7 @@ impl MessageDecoder {
         if tokens.iter().any(|token| token.bytes().any(|b| b <= b' ' || b == 0x7f)) {
             return Err(Reason::NotText.into());
         }
-        let record = record_of(&tokens, &format)?;
+        let record = record_of(tokens.as_slice(), &format)?;
         announce(&mut self.announced, format, sink);
         count(&mut self.counts, &record, sink);
         Ok(())

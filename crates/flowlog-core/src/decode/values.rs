@@ -4,6 +4,7 @@
 //! and Parquet name the same one.
 
 use super::Reason;
+use super::digits::identifying;
 use crate::record::{Action, Address, Direction, Field, LogStatus, Record};
 
 /// What is wrong with a record, and in which field that shows.
@@ -230,6 +231,26 @@ pub(super) fn is_identifier(text: &[u8]) -> bool {
         && text.iter().fold(true, |so_far, byte| so_far & IDENTIFYING[usize::from(*byte)])
 }
 
+/// Whether the first `length` bytes are an identifier; sixteen at a time where there is room.
+#[inline]
+pub(super) fn begins_with_identifier(from: &[u8], length: usize) -> bool {
+    if !(1..=64).contains(&length) {
+        return false;
+    }
+    let (mut rest, mut left) = (from, length);
+    while let Some((block, after)) = rest.split_first_chunk() {
+        let good = identifying(block).trailing_ones() as usize;
+        if good >= left {
+            return true;
+        }
+        if good < block.len() {
+            return false;
+        }
+        (rest, left) = (after, left - block.len());
+    }
+    rest.get(..left).is_some_and(is_identifier)
+}
+
 /// The bytes of identifiers.
 static IDENTIFYING: [bool; 256] = {
     let mut bytes = [false; 256];
@@ -294,6 +315,15 @@ mod tests {
 
         fn word(&self, field: Field) -> Result<Option<&'a str>, Reason> {
             Ok(self.note(field, Kind::Word))
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn identifiers_are_those_of_a_byte_at_a_time(text in "[a-zA-Z0-9_-]{0,70}[é!/:@\\[`{ -]?[a-z0-9-]{0,20}", length in 0usize..80) {
+            let text = text.as_bytes();
+            let length = length.min(text.len());
+            proptest::prop_assert_eq!(begins_with_identifier(text, length), is_identifier(&text[..length]));
         }
     }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
+use wide::u8x16;
 
 /// An address in a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -83,25 +84,42 @@ impl Address {
         Self::v4_of(word, u32::try_from(text.len()).ok()?)
     }
 
+    /// As [`Address::parse_v4`], of the first `length` bytes.
+    #[inline]
+    pub(crate) fn v4_at(from: &[u8], length: usize) -> Option<Ipv4Addr> {
+        const KEEP: [u128; 16] = {
+            let mut keep = [0; 16];
+            let mut length = 0;
+            while length < 16 {
+                keep[length] = (1 << (8 * length)) - 1;
+                length += 1;
+            }
+            keep
+        };
+        match (from.first_chunk(), KEEP.get(length)) {
+            (Some(text), Some(keep)) => {
+                Self::v4_of(u128::from_le_bytes(*text) & keep, u32::try_from(length).ok()?)
+            }
+            _ => Self::parse_v4(from.get(..length)?),
+        }
+    }
+
     /// As [`Address::parse_v4`], of a text of so many bytes, the first one lowest, then zeros.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the low bytes are what is looked at")]
     pub(crate) fn v4_of(text: u128, length: u32) -> Option<Ipv4Addr> {
-        let (mut low, mut high) = (text as u64, (text >> 64) as u64);
-        let (mut bits, mut left, mut wrong) = (0, length, 0);
-        for _ in 0..3 {
-            // The first byte that is a dot, by its high bit.
-            let dots = low as u32 ^ 0x2e2e_2e2e;
-            let dots = dots.wrapping_sub(0x0101_0101) & !dots & 0x8080_8080;
-            let digits = dots.trailing_zeros() / 8;
-            bits = bits << 8 | octet(low as u32, digits, &mut wrong);
-            // At most forty bits; shifting both halves at once would ask whether it is more than 64.
-            let passed = 8 * digits + 8;
-            low = low >> passed | high << (64 - passed);
-            high >>= passed;
-            left = left.wrapping_sub(digits + 1);
+        // Room to read four bytes from any of the first sixteen on.
+        let mut bytes = [0; 20];
+        bytes[..16].copy_from_slice(&text.to_le_bytes());
+        let mut dots = u8x16::new(text.to_le_bytes()).simd_eq(u8x16::splat(b'.')).to_bitmask();
+        let (mut bits, mut begin, mut wrong) = (0, 0, 0);
+        for nth in 0..4 {
+            let end = if nth < 3 { dots.trailing_zeros() } else { length };
+            dots &= dots.wrapping_sub(1);
+            let from = (begin & 15) as usize;
+            let text = [bytes[from], bytes[from + 1], bytes[from + 2], bytes[from + 3]];
+            bits = bits << 8 | octet(u32::from_le_bytes(text), end.wrapping_sub(begin), &mut wrong);
+            begin = end.wrapping_add(1);
         }
-        bits = bits << 8 | octet(low as u32, left, &mut wrong);
         (wrong == 0).then(|| Ipv4Addr::from_bits(bits))
     }
 
@@ -185,7 +203,11 @@ mod tests {
         fn v4_is_read_as_the_library_reads_it(
             text in "[0-9.\\x00 a-]{0,17}|([0-9]{0,4}\\.){0,4}[0-9]{0,4}|([0-2]?[0-9]?[0-9]\\.){3}[0-2]?[0-9]?[0-9]",
         ) {
-            prop_assert_eq!(Address::parse_v4(text.as_bytes()), text.parse::<Ipv4Addr>().ok());
+            let expected = text.parse::<Ipv4Addr>().ok();
+            prop_assert_eq!(Address::parse_v4(text.as_bytes()), expected);
+            let beyond = format!("{text} 10.1.2.3 and more");
+            prop_assert_eq!(Address::v4_at(beyond.as_bytes(), text.len()), expected);
+            prop_assert_eq!(Address::v4_at(text.as_bytes(), text.len()), expected);
         }
     }
 

@@ -265,7 +265,7 @@ impl Accumulator {
             if self.mapping.has_connections()
                 && let Some((key, service)) = service_of(flow, direction)
             {
-                let known = self.services.entry(Key::of(cell, &key), || {
+                let known = self.services.entry(Key::of(cell, &key), key.remote, || {
                     self.used += SERVICE_COST;
                     Service::default()
                 });
@@ -277,7 +277,7 @@ impl Accumulator {
     fn talk(&mut self, cell: u32, direction: Direction, remote: Address, row: &Evidence) {
         let port = row.srcport.min(row.dstport);
         let key = TalkerKey { remote, port, protocol: row.protocol };
-        let talker = self.talkers.entry(Key::of(cell, &key), || {
+        let talker = self.talkers.entry(Key::of(cell, &key), remote, || {
             self.used += TALKER_COST;
             Talker::default()
         });
@@ -289,8 +289,7 @@ impl Accumulator {
         self.tally_port(cell, PortKey { protocol: row.protocol, port: row.dstport });
         self.note_tuple(cell, flow);
         let Some(src) = flow.src else { return };
-        let key = Key::source(cell, Spelled::of(src)).scoped(src.scope());
-        let source = self.sources.entry(key, || {
+        let source = self.sources.entry(Key::source(cell, Spelled::of(src)), src, || {
             self.used += SOURCE_COST;
             Source::first(row.start, row.end, direction)
         });

@@ -240,7 +240,7 @@ pub(super) fn prune_table<V: Weigh>(
 ) -> BTreeMap<u32, Loss> {
     let mut ranked = Crowds::of(table.keys().map(Key::cell), keep);
     for (place, (key, value)) in table.keys().zip(table.values()).enumerate() {
-        ranked.add(key.cell(), value.weight(), || Some((key.parts()?.1, place)));
+        ranked.add(key.cell(), value.weight(), || Some((table.talker(place)?, place)));
     }
     let mut kept = vec![true; table.len()];
     let losses = ranked.losses(
@@ -252,8 +252,7 @@ pub(super) fn prune_table<V: Weigh>(
         },
     );
     if !losses.is_empty() {
-        let mut kept = kept.into_iter();
-        table.retain(|| kept.next() == Some(true));
+        table.retain(&kept);
     }
     losses
 }

@@ -7,6 +7,7 @@
 //! choose the addresses; nothing that leaves the table depends on it.
 
 use std::hash::{BuildHasher as _, Hasher as _};
+use std::net::Ipv4Addr;
 
 use foldhash::fast::RandomState;
 
@@ -43,7 +44,7 @@ impl Key {
     }
 
     /// The same key with the scope of its address, to be stored.
-    pub(super) fn scoped(mut self, scope: Scope) -> Self {
+    fn scoped(mut self, scope: Scope) -> Self {
         if scope == Scope::Public {
             self.rest |= PUBLIC;
         }
@@ -65,7 +66,7 @@ impl Key {
 
     /// The key of a talker, however the row was read.
     pub(super) fn of(cell: u32, key: &TalkerKey) -> Self {
-        Self::new(cell, Spelled::of(key.remote), key.port, key.protocol).scoped(key.remote.scope())
+        Self::new(cell, Spelled::of(key.remote), key.port, key.protocol)
     }
 
     /// The cell.
@@ -80,13 +81,16 @@ impl Key {
         Spelled { bits, family: (self.rest & (PUBLIC - 1)) as u8 }.address()
     }
 
-    /// Cell and talker. `None` never: only addresses become keys.
+    /// The talker whose address this is; `v4` is its number, if it is of IPv4.
     #[expect(clippy::cast_possible_truncation, reason = "parts of a number")]
-    pub(super) fn parts(&self) -> Option<(u32, TalkerKey)> {
-        let remote = self.address()?;
-        let key =
-            TalkerKey { remote, port: (self.rest >> 16) as u16, protocol: (self.rest >> 8) as u8 };
-        Some((self.cell(), key))
+    fn talker(&self, v4: u32) -> Option<TalkerKey> {
+        let remote = match (self.rest & (PUBLIC - 1)) as u8 {
+            Spelled::V4 => Address::V4(Ipv4Addr::from_bits(v4)),
+            // `None` never: only addresses become keys.
+            _ => self.address()?,
+        };
+        let (port, protocol) = ((self.rest >> 16) as u16, (self.rest >> 8) as u8);
+        Some(TalkerKey { remote, port, protocol })
     }
 }
 
@@ -95,7 +99,7 @@ impl Key {
 pub(super) struct Probe {
     pub(super) key: Key,
     hash: u64,
-    /// Where the entry may be; only a hint.
+    /// Where the entry is, or may be.
     place: u32,
 }
 
@@ -104,6 +108,11 @@ impl Probe {
     #[inline]
     pub(super) fn new(key: Key, hasher: &RandomState) -> Self {
         Self { hash: key.hash(hasher), key, place: u32::MAX }
+    }
+
+    /// Its entry has just been put there.
+    pub(super) fn put(&mut self, place: u32) {
+        self.place = place;
     }
 }
 
@@ -122,6 +131,8 @@ pub(super) struct Table<V> {
     /// them bits of the hash; zero is empty. A power of two, at least twice as many as entries.
     slots: Vec<u32>,
     entries: Vec<Entry<V>>,
+    /// The IPv4 addresses of the entries as numbers, so that their text is read once; 0 of others.
+    numbers: Vec<u32>,
     /// How many entries to reserve memory for.
     room: usize,
     hasher: RandomState,
@@ -137,7 +148,20 @@ impl<V> Table<V> {
     /// An empty table that will hold `room` entries or fewer, as far as can be foreseen. Tables of one
     /// hasher share their probes.
     pub(super) fn new(room: usize, hasher: RandomState) -> Self {
-        Self { slots: Vec::new(), entries: Vec::new(), room: room.min(ROOM), hasher }
+        Self {
+            slots: Vec::new(),
+            entries: Vec::new(),
+            numbers: Vec::new(),
+            room: room.min(ROOM),
+            hasher,
+        }
+    }
+
+    /// Reads the slot that a probe begins with, so that it is in the cache when it is needed.
+    #[inline]
+    pub(super) fn approach(&self, probe: &Probe) -> u32 {
+        let at = home(probe.hash, self.slots.len().wrapping_sub(1));
+        self.slots.get(at).copied().unwrap_or(0)
     }
 
     /// Where the entry of a probe probably is: reads its slots, not the entry.
@@ -166,46 +190,56 @@ impl<V> Table<V> {
         self.entries.get(probe.place as usize).is_some_and(|entry| entry.key.is(&probe.key))
     }
 
-    /// The value of a key, and the scope of its address.
+    /// Foresees the entry of a probe for certain; whether there is one.
     #[inline]
-    pub(super) fn get_mut(&mut self, probe: &Probe) -> Option<(Scope, &mut V)> {
-        let place = if self.is_foreseen(probe) {
-            probe.place as usize
-        } else {
-            self.find(&probe.key, probe.hash)?
-        };
-        let Entry { key, value } = self.entries.get_mut(place)?;
+    #[expect(clippy::cast_possible_truncation, reason = "there are fewer than slots can number")]
+    pub(super) fn locate(&self, probe: &mut Probe) -> bool {
+        if self.is_foreseen(probe) {
+            return true;
+        }
+        let found = self.find(&probe.key, probe.hash);
+        probe.place = found.map_or(u32::MAX, |place| place as u32);
+        found.is_some()
+    }
+
+    /// The value that was foreseen for certain, and the scope of its address.
+    #[inline]
+    pub(super) fn located(&mut self, probe: &Probe) -> Option<(Scope, &mut V)> {
+        let Entry { key, value } = self.entries.get_mut(probe.place as usize)?;
         let scope = if key.rest & PUBLIC == 0 { Scope::Private } else { Scope::Public };
         Some((scope, value))
     }
 
-    /// The value of a key that is not there yet.
-    pub(super) fn insert(&mut self, key: Key, value: V) -> &mut V {
+    /// Puts a key that is not there yet, whose address this is; returns the place of its entry.
+    #[expect(clippy::cast_possible_truncation, reason = "there are fewer than slots can number")]
+    pub(super) fn insert(&mut self, key: Key, address: Address, value: V) -> u32 {
         if (self.entries.len() + 1) * 2 > self.slots.len() && self.slots.len() < MOST {
             self.slots = vec![0; (self.slots.len() * 2).max(FEWEST)];
             self.entries.reserve(self.room.saturating_sub(self.entries.len()));
+            self.numbers.reserve(self.room.saturating_sub(self.numbers.len()));
             self.index();
         }
         let place = self.entries.len();
         place_at(&mut self.slots, key.hash(&self.hasher), place);
-        self.entries.push(Entry { key, value });
-        &mut self.entries[place].value
+        self.entries.push(Entry { key: key.scoped(address.scope()), value });
+        self.numbers.push(if let Address::V4(v4) = address { v4.to_bits() } else { 0 });
+        place as u32
     }
 
-    pub(super) fn entry(&mut self, key: Key, new: impl FnOnce() -> V) -> &mut V {
-        match self.find(&key, key.hash(&self.hasher)) {
-            Some(at) => &mut self.entries[at].value,
-            None => self.insert(key, new()),
-        }
+    /// The value of a key whose address this is, put there by `new` if there is none.
+    pub(super) fn entry(&mut self, key: Key, address: Address, new: impl FnOnce() -> V) -> &mut V {
+        let place = match self.find(&key, key.hash(&self.hasher)) {
+            Some(at) => at,
+            None => self.insert(key, address, new()) as usize,
+        };
+        &mut self.entries[place].value
     }
 
     /// Every entry; the table is empty afterwards.
     pub(super) fn drain(&mut self) -> impl Iterator<Item = (u32, TalkerKey, V)> {
         self.slots.fill(0);
-        self.entries.drain(..).filter_map(|Entry { key, value }| {
-            let (cell, key) = key.parts()?;
-            Some((cell, key, value))
-        })
+        let entries = self.entries.drain(..).zip(self.numbers.drain(..));
+        entries.filter_map(|(Entry { key, value }, v4)| Some((key.cell(), key.talker(v4)?, value)))
     }
 
     /// How many entries there are.
@@ -228,14 +262,22 @@ impl<V> Table<V> {
         self.entries.iter_mut().map(|entry| &mut entry.value)
     }
 
+    /// Whom the entry at a place in that order is of.
+    pub(super) fn talker(&self, place: usize) -> Option<TalkerKey> {
+        self.entries.get(place)?.key.talker(*self.numbers.get(place)?)
+    }
+
     /// The value at a place in that order.
     pub(super) fn value(&self, place: usize) -> Option<&V> {
         self.entries.get(place).map(|entry| &entry.value)
     }
 
-    /// Keeps the entries for which `keep` says so, asked in the order of the keys.
-    pub(super) fn retain(&mut self, mut keep: impl FnMut() -> bool) {
-        self.entries.retain(|_| keep());
+    /// Keeps the entries for which `keep` says so, in the order of the keys.
+    pub(super) fn retain(&mut self, keep: &[bool]) {
+        let mut places = keep.iter();
+        self.entries.retain(|_| places.next() == Some(&true));
+        let mut places = keep.iter();
+        self.numbers.retain(|_| places.next() == Some(&true));
         self.slots.fill(0);
         self.index();
     }

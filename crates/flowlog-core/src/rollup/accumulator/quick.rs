@@ -54,7 +54,7 @@ impl Accumulator {
         let mut batch = std::mem::take(&mut self.batch);
         self.aim(rows, &mut batch);
         self.foresee(&mut batch);
-        let taken = self.first_unusable(rows, &batch).unwrap_or(batch.ahead.len());
+        let taken = self.admit(rows, &mut batch);
         if taken < batch.ahead.len() {
             batch.accepted.retain(|at| *at < taken);
             batch.services.retain(|(at, _)| *at < taken);
@@ -64,7 +64,7 @@ impl Accumulator {
             self.quick_talk(&rows[*at], &batch.ahead[*at]);
         }
         for (at, probe) in &batch.services {
-            self.quick_serve(&rows[*at], &batch.ahead[*at], probe);
+            self.quick_serve(&rows[*at], batch.ahead[*at].direction, *probe);
         }
         for at in &batch.refused {
             self.quick_reject(&rows[*at], &batch.ahead[*at]);
@@ -112,6 +112,18 @@ impl Accumulator {
     /// Asks memory for what the rows of a batch will be added to.
     fn foresee(&self, batch: &mut Batch) {
         let Batch { ahead, accepted, services, refused } = batch;
+        // Without a branch that depends on what memory says, the processor asks for many at once.
+        let mut slots = 0;
+        for at in &*accepted {
+            slots ^= self.talkers.approach(&ahead[*at].probe);
+        }
+        for (_, probe) in &*services {
+            slots ^= self.services.approach(probe);
+        }
+        for at in &*refused {
+            slots ^= self.sources.approach(&ahead[*at].probe);
+        }
+        std::hint::black_box(slots);
         for at in &*accepted {
             self.talkers.foresee(&mut ahead[*at].probe);
         }
@@ -139,64 +151,64 @@ impl Accumulator {
         std::hint::black_box(seen);
     }
 
-    /// The first row that names something as an address that is none. What an entry is kept under
-    /// is one, and so is the interface's own.
-    fn first_unusable(&self, rows: &[QuickRow], batch: &Batch) -> Option<usize> {
-        let probe = |at: &usize| &batch.ahead[*at].probe;
-        let accepted = batch
-            .accepted
-            .iter()
-            .find(|at| !self.talkers.is_foreseen(probe(at)) && probe(at).key.address().is_none());
-        let refused = batch.refused.iter().find(|at| {
-            let known = self.sources.is_foreseen(probe(at));
-            !known && probe(at).key.address().is_none() || rows[**at].dst.address().is_none()
+    /// Finds out for certain where accepted rows belong and makes entries of new talkers, up to the first
+    /// row that names something as an address that is none; returns its place. What an entry is kept
+    /// under is an address, and so is the interface's own.
+    fn admit(&mut self, rows: &[QuickRow], batch: &mut Batch) -> usize {
+        let Batch { ahead, accepted, refused, .. } = batch;
+        let mut unusable = refused.iter().copied().find(|at| {
+            let Ahead { probe, .. } = &ahead[*at];
+            let known = self.sources.is_foreseen(probe);
+            !known && probe.key.address().is_none() || rows[*at].dst.address().is_none()
         });
-        accepted.into_iter().chain(refused).min().copied()
+        let end = unusable.unwrap_or(ahead.len());
+        for at in accepted.iter().copied().take_while(|at| *at < end) {
+            let Ahead { probe, .. } = &mut ahead[at];
+            if self.talkers.locate(probe) {
+                continue;
+            }
+            let Some(address) = probe.key.address() else {
+                unusable = Some(at);
+                break;
+            };
+            probe.put(self.talkers.insert(probe.key, address, Talker::default()));
+            self.used += TALKER_COST;
+        }
+        unusable.unwrap_or(ahead.len())
     }
 
-    /// Adds an accepted row to its talker and to the sums.
+    /// Adds an accepted row to its talker, which is there, and to the sums.
     #[inline]
     fn quick_talk(&mut self, row: &QuickRow, Ahead { probe, cell, direction }: &Ahead) {
-        let scope = if let Some((scope, talker)) = self.talkers.get_mut(probe) {
-            talker.add(*direction, row.packets, row.bytes);
-            scope
-        } else {
-            let Some(address) = probe.key.address() else { return };
-            let scope = address.scope();
-            let talker = self.talkers.insert(probe.key.scoped(scope), Talker::default());
-            talker.add(*direction, row.packets, row.bytes);
-            self.used += TALKER_COST;
-            scope
-        };
+        let Some((scope, talker)) = self.talkers.located(probe) else { return };
+        talker.add(*direction, row.packets, row.bytes);
         let sums = Sums { records: 1, packets: row.packets, bytes: row.bytes };
         self.cells[*cell as usize].sums.add((row.action, *direction, scope), &sums);
     }
 
     /// Adds an accepted row to its service.
-    fn quick_serve(&mut self, row: &QuickRow, Ahead { direction, .. }: &Ahead, probe: &Probe) {
-        let use_of_it = served(*direction, row.packets, row.bytes);
-        if let Some((_, known)) = self.services.get_mut(probe) {
-            known.absorb(&use_of_it);
-            return;
+    fn quick_serve(&mut self, row: &QuickRow, direction: Direction, mut probe: Probe) {
+        if !self.services.locate(&mut probe) {
+            let Some(address) = probe.key.address() else { return };
+            probe.put(self.services.insert(probe.key, address, Service::default()));
+            self.used += SERVICE_COST;
         }
-        let Some(address) = probe.key.address() else { return };
-        let known = self.services.insert(probe.key.scoped(address.scope()), Service::default());
-        known.absorb(&use_of_it);
-        self.used += SERVICE_COST;
+        if let Some((_, known)) = self.services.located(&probe) {
+            known.absorb(&served(direction, row.packets, row.bytes));
+        }
     }
 
     /// Adds a refused row to its source, its port, its tuple and the sums.
     fn quick_reject(&mut self, row: &QuickRow, Ahead { probe, cell, direction }: &Ahead) {
         let Some(host) = self.known.host(row, *direction) else { return };
-        let (scope, source) = if let Some(found) = self.sources.get_mut(probe) {
-            found
-        } else {
+        let mut probe = *probe;
+        if !self.sources.locate(&mut probe) {
             let Some(address) = probe.key.address() else { return };
             let source = Source::first(row.start, row.end, *direction);
+            probe.put(self.sources.insert(probe.key, address, source));
             self.used += SOURCE_COST;
-            let key = probe.key.scoped(address.scope());
-            (address.scope(), self.sources.insert(key, source))
-        };
+        }
+        let Some((scope, source)) = self.sources.located(&probe) else { return };
         source.add(*direction, row.packets, row.bytes, (row.start, row.end));
         let sampled = source.samples.len() < SAMPLES;
         let inside = scope == Scope::Private && host.scope() == Scope::Private;
