@@ -2,8 +2,9 @@
 
     python3 tests/dev/size.py target/lambda/*/bootstrap
 
-Start-up and the time that an upload takes grow with both. The goal is 8 MiB of program and 4 MiB of zip; the limits are what the
-largest function, the parser, had on 2026-11-28 (9.06 and 4.10 MiB), rounded up: they are there so that it does not grow unseen.
+Start-up and the time that an upload takes grow with both. The goal is 8 MiB of program and 4 MiB of zip. The limits are what the
+largest function had on 2026-11-29 (the alerter's program, 7.27 MiB, and the parser's zip, 3.40), rounded up: they are there so that
+it does not grow unseen.
 """
 
 import os
@@ -12,7 +13,7 @@ import tempfile
 import zipfile
 
 MIB = 1 << 20
-PROGRAM, ZIP = 9.5 * MIB, 4.25 * MIB
+PROGRAM, ZIP = 7.5 * MIB, 3.5 * MIB
 
 
 def zipped(path):

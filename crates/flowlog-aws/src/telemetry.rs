@@ -8,7 +8,9 @@ use std::io::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
-use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::env;
 
@@ -20,16 +22,25 @@ const DIMENSION: &str = "function";
 /// Starts logging: one JSON object per line, `info` and above unless `RUST_LOG` says otherwise.
 /// Control characters in values are escaped by JSON itself. A second call changes nothing.
 pub fn init() {
-    let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
-        .parse_lossy(env::process("RUST_LOG").unwrap_or_default());
-    let _already_started = tracing_subscriber::fmt()
+    let lines = tracing_subscriber::fmt::layer()
         .json()
         .flatten_event(true)
         .with_current_span(false)
-        .with_env_filter(filter)
-        .with_writer(std::io::stdout)
-        .try_init();
+        .with_writer(std::io::stdout);
+    let filter = filter(&env::process("RUST_LOG").unwrap_or_default());
+    let _already_started = tracing_subscriber::registry().with(lines).with(filter).try_init();
+}
+
+/// A level, or levels by crate or module, as in `warn,flowlog_aws=debug`. Parts that are none are passed over; `info` if none
+/// is left. Spans and fields cannot be named: the filter that knows them brings an engine for regular expressions along.
+fn filter(directives: &str) -> Targets {
+    let is_level =
+        |part: &&str| !part.is_empty() && !part.contains('[') && part.parse::<Targets>().is_ok();
+    let known: Vec<&str> = directives.split(',').map(str::trim).filter(is_level).collect();
+    let known = (!known.is_empty()).then(|| known.join(","));
+    known
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO))
 }
 
 macro_rules! metrics {
@@ -123,6 +134,40 @@ fn line(now_ms: u64, function: &str, values: &[(Metric, u64)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn levels_are_read_as_rust_log_is_usually_written() {
+        use tracing_subscriber::filter::LevelFilter as L;
+        for (text, ours, sdk) in [
+            ("", L::INFO, L::INFO),
+            ("warn", L::WARN, L::WARN),
+            ("WARN, flowlog_aws=debug", L::DEBUG, L::WARN),
+            ("flowlog_aws=trace", L::TRACE, L::OFF),
+            ("a=b=c,,error", L::ERROR, L::ERROR),
+            ("[span]=debug", L::INFO, L::INFO),
+            ("off", L::OFF, L::OFF),
+        ] {
+            let filter = filter(text);
+            for level in [
+                tracing::Level::TRACE,
+                tracing::Level::DEBUG,
+                tracing::Level::INFO,
+                tracing::Level::WARN,
+                tracing::Level::ERROR,
+            ] {
+                assert_eq!(
+                    filter.would_enable("flowlog_aws::s3", &level),
+                    level <= ours,
+                    "{text:?} {level}"
+                );
+                assert_eq!(
+                    filter.would_enable("aws_smithy_runtime", &level),
+                    level <= sdk,
+                    "{text:?} {level}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn a_line_is_what_cloudwatch_reads() {
