@@ -198,6 +198,10 @@ memory: ## Peak memory of analyze: 5 M rows as text and as Parquet, 10 M invente
 		$(PYTHON) tests/dev/peak_memory.py 256 $(FLOWLOG) analyze --format json .run/memory/$$kind; done
 	rm -rf .run/memory
 
+.PHONY: parser-memory
+parser-memory: functions build ## Peak memory of the parser with all its writes in flight, over the worst objects (ARGS="--objects hosts")
+	$(PYTHON) tests/dev/parser_memory.py --flowlog $(FLOWLOG) --parser target/lambda/flowlog-s3-parser/bootstrap $(ARGS)
+
 # Fuzzing wants the nightly toolchain. The code is safe Rust, so it goes without AddressSanitizer.
 FUZZ_TARGET := $(CARGO_TARGET_DIR)/fuzz
 FUZZ_BINARIES := $(FUZZ_TARGET)/x86_64-unknown-linux-gnu/release

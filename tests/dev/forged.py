@@ -1,8 +1,10 @@
-"""Writes one object of a million rows that a stranger invented: python3 tests/dev/forged.py KIND FILE
+"""Writes one object of rows that a stranger invented: python3 tests/dev/forged.py KIND FILE
 
-interfaces   each row of another interface
-times        each row of another window, of one interface
-hosts        each row of another source and another host, refused on 20,000 interfaces within an hour
+interfaces   a million rows, each of another interface
+times        each of another window, of one interface
+windows      each of another window of four weeks, or of another interface: 125 of them
+hosts        each of another source and another host, refused on 20,000 interfaces within an hour
+wide         60,000 rows: 2,000 interfaces, three windows of each, ten accepted connections of each in each
 """
 
 import gzip
@@ -11,30 +13,40 @@ import sys
 
 HEADER = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"
 START, ROWS = 1_793_491_200, 1_000_000
+KINDS = ("interfaces", "times", "windows", "hosts", "wide")
 
 
-def row(kind, n):
-    """One refused row."""
-    interface, start, source, host = 0, START, "203.0.113.9", "10.0.0.5"
+def row(kind, n, first):
+    """One row; `first` is the second with which an object's first hour begins."""
+    interface, start, source, host, action = 0, first, "203.0.113.9", "10.0.0.5", "REJECT"
     if kind == "interfaces":
-        interface, start = n, START + n % 3600
+        interface, start = n, first + n % 3600
     elif kind == "times":
         start = 300 * n
-    else:
-        interface, start = n % 20_000, START + n % 3600
+    elif kind == "windows":
+        interface, start = n // 8000, first - n % 8000 * 300
+    elif kind == "hosts":
+        interface, start = n % 20_000, first + n % 3600
         source, host = f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", f"10.200.{n >> 8 & 255}.{n & 255}"
+    else:
+        interface, start, action = n % 2000, first + n // 2000 % 3 * 300, "ACCEPT"
+        source, host = f"10.{interface >> 8}.{interface & 255}.{n // 2000}", f"10.200.{interface >> 8}.{interface & 255}"
     ports = f"{40000 + n % 20000} {n % 50000}"
-    return f"2 123456789012 eni-{interface:017x} {source} {host} {ports} 6 1 40 {start} {start} REJECT OK\n"
+    return f"2 123456789012 eni-{interface:017x} {source} {host} {ports} 6 1 40 {start} {start} {action} OK\n"
+
+
+def write(kind, path, first=START):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with gzip.open(path, "wt", compresslevel=1, newline="") as file:
+        file.write(HEADER + "\n")
+        file.writelines(row(kind, n, first) for n in range(60_000 if kind == "wide" else ROWS))
 
 
 def main():
     kind, path = sys.argv[1], pathlib.Path(sys.argv[2])
-    if kind not in ("interfaces", "times", "hosts"):
+    if kind not in KINDS:
         sys.exit(__doc__)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with gzip.open(path, "wt", compresslevel=1, newline="") as file:
-        file.write(HEADER + "\n")
-        file.writelines(row(kind, n) for n in range(ROWS))
+    write(kind, path)
 
 
 if __name__ == "__main__":
