@@ -358,16 +358,16 @@ clean: ## Remove what was built or installed in this clone
 # Some three minutes on two cores, once per machine and version.
 $(GUARD):
 	mkdir -p $(TOOLS)
-	CARGO_TARGET_DIR=$(TOOLS)/build cargo install --locked cfn-guard@$(CFN_GUARD) --root $(TOOLS)/cfn-guard-$(CFN_GUARD)
-	rm -rf $(TOOLS)/build
+	CARGO_TARGET_DIR=$(TOOLS)/build-cfn-guard cargo install --locked cfn-guard@$(CFN_GUARD) --root $(TOOLS)/cfn-guard-$(CFN_GUARD)
+	rm -rf $(TOOLS)/build-cfn-guard
 
 # A directory per version, written by one at a time: clones share it.
 $(DENY):
 	mkdir -p $(TOOLS)
-	CARGO_TARGET_DIR=$(TOOLS)/build cargo install --locked cargo-deny@$(CARGO_DENY) --root $(TOOLS)/cargo-deny-$(CARGO_DENY)
-	rm -rf $(TOOLS)/build
+	CARGO_TARGET_DIR=$(TOOLS)/build-cargo-deny cargo install --locked cargo-deny@$(CARGO_DENY) --root $(TOOLS)/cargo-deny-$(CARGO_DENY)
+	rm -rf $(TOOLS)/build-cargo-deny
 
 $(FUZZ):
 	mkdir -p $(TOOLS)
-	CARGO_TARGET_DIR=$(TOOLS)/build cargo install --locked cargo-fuzz@$(CARGO_FUZZ) --root $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ)
-	rm -rf $(TOOLS)/build
+	CARGO_TARGET_DIR=$(TOOLS)/build-cargo-fuzz cargo install --locked cargo-fuzz@$(CARGO_FUZZ) --root $(TOOLS)/cargo-fuzz-$(CARGO_FUZZ)
+	rm -rf $(TOOLS)/build-cargo-fuzz
