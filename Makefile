@@ -256,6 +256,15 @@ else
 	$(STEP) "size of the functions" --skip "not built for AWS in this clone: make size"
 endif
 
+# What the stock function is built from is nobody else's: some three hundred crates, with C.
+STOCK := $(BENCH_TARGET)/stock/release/stock
+
+.PHONY: startup
+startup: build ## Exec to the first request for an event, of the parser and of a function with every default (ARGS="--pairs 40")
+	cd tests/bench/stock && CARGO_TARGET_DIR=$(BENCH_TARGET)/stock cargo build --release --locked
+	mkdir -p .run
+	$(PYTHON) tests/dev/startup.py --ours target/lambda/flowlog-s3-parser/bootstrap --stock $(STOCK) $(ARGS)
+
 .PHONY: check
 check: check-rust check-dependencies check-events check-size validate ## Formatting, lints, documentation, licences, sizes, templates
 
