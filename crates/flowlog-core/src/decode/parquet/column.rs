@@ -25,22 +25,27 @@ pub(super) enum Worth {
     Text(usize, usize),
 }
 
-/// Reads one column. What a value is worth is found out once per entry of a dictionary.
+/// Reads one column. What a value is worth is found out once per entry of a dictionary, and a row holds its place
+/// there, not a copy.
 #[derive(Debug)]
 pub(super) struct ColumnReader {
     column: Column,
     pages: Pages,
-    dictionary: Option<Values>,
+    dictionary: Values,
+    /// Values of the rows that were read last, unless they are the dictionary's.
+    plain: Values,
     page: Option<Current>,
-    /// What was read last, one per row.
-    rows: Vec<Worth>,
-    /// Texts of `rows`, unless they are the dictionary's.
-    plain: String,
-    levels: Vec<u32>,
+    /// Where the value of each row that was read last stands, or [`NOTHING`].
     keys: Vec<u32>,
+    /// Whether `keys` are places in the dictionary.
+    from_dictionary: bool,
+    levels: Vec<u32>,
 }
 
-#[derive(Debug)]
+/// The key of a row without a value: a page has fewer values than 2^31.
+const NOTHING: u32 = u32::MAX;
+
+#[derive(Debug, Default)]
 struct Values {
     worth: Vec<Worth>,
     texts: String,
@@ -66,12 +71,12 @@ impl ColumnReader {
         Self {
             column,
             pages: Pages::new(column, chunk.codec, bytes, rows),
-            dictionary: None,
+            dictionary: Values::default(),
+            plain: Values::default(),
             page: None,
-            rows: Vec::new(),
-            plain: String::new(),
-            levels: Vec::new(),
             keys: Vec::new(),
+            from_dictionary: false,
+            levels: Vec::new(),
         }
     }
 
@@ -97,63 +102,74 @@ impl ColumnReader {
 
     /// Reads so many rows, which must be ready.
     pub(super) fn read(&mut self, rows: usize) -> Result<(), DecodeError> {
-        self.rows.clear();
-        self.plain.clear();
         let Some(page) = &mut self.page else { return Err(self.pages.wrong("no page")) };
         page.rows_left = page.rows_left.saturating_sub(rows);
         self.levels.clear();
+        let mut count = rows;
         if let Some(levels) = &mut page.levels {
             let broken = levels.read(rows, &mut self.levels).is_none();
             if broken || self.levels.iter().any(|level| *level > 1) {
                 return Err(self.pages.wrong("levels that are broken"));
             }
-        } else {
-            self.levels.resize(rows, 1);
+            count = self.levels.iter().filter(|level| **level == 1).count();
         }
+        self.keys.clear();
         let whole = match &mut page.values {
             Source::Plain(bytes) => {
-                let values = &mut self.rows;
-                self.levels.iter().try_for_each(|level| {
-                    let worth = match level {
-                        0 => Worth::Nothing,
-                        _ => plain(self.column, bytes, &mut self.plain)?,
-                    };
-                    values.push(worth);
+                self.from_dictionary = false;
+                self.plain.worth.clear();
+                self.plain.texts.clear();
+                let Self { column, plain: values, .. } = self;
+                values.worth.reserve(count);
+                self.keys.extend((0..).take(count));
+                (0..count).try_for_each(|_| {
+                    values.worth.push(plain(*column, bytes, &mut values.texts)?);
                     Some(())
                 })
             }
             Source::Keys(runs) => {
-                let known = self.dictionary.as_ref().map_or(&[][..], |known| &known.worth);
-                let count = self.levels.iter().filter(|level| **level == 1).count();
-                self.keys.clear();
-                runs.read(count, &mut self.keys).and_then(|()| {
-                    let mut keys = self.keys.iter();
-                    self.levels.iter().try_for_each(|level| {
-                        let worth = match level {
-                            0 => Worth::Nothing,
-                            _ => *known.get(usize::try_from(*keys.next()?).ok()?)?,
-                        };
-                        self.rows.push(worth);
-                        Some(())
-                    })
-                })
+                self.from_dictionary = true;
+                let known = u32::try_from(self.dictionary.worth.len()).unwrap_or(NOTHING);
+                let read = runs.read(count, &mut self.keys);
+                read.filter(|()| self.keys.iter().max().is_none_or(|most| *most < known))
             }
         };
-        whole.ok_or_else(|| self.pages.wrong("a page that does not hold the values it claims"))
+        if whole.is_none() {
+            return Err(self.pages.wrong("a page that does not hold the values it claims"));
+        }
+        if count < rows {
+            self.spread(rows);
+        }
+        Ok(())
+    }
+
+    /// Moves keys apart, so that each stands at its row: from the last on, none moves to the front.
+    fn spread(&mut self, rows: usize) {
+        let mut left = self.keys.len();
+        self.keys.resize(rows, NOTHING);
+        for (row, level) in self.levels.iter().enumerate().rev() {
+            self.keys[row] = if *level == 1 {
+                left -= 1;
+                self.keys[left]
+            } else {
+                NOTHING
+            };
+        }
+    }
+
+    fn values(&self) -> &Values {
+        if self.from_dictionary { &self.dictionary } else { &self.plain }
     }
 
     /// What a row of those that were read last is worth.
     pub(super) fn worth(&self, row: usize) -> Worth {
-        self.rows.get(row).copied().unwrap_or(Worth::Nothing)
+        let key = self.keys.get(row).copied().unwrap_or(NOTHING);
+        self.values().worth.get(key as usize).copied().unwrap_or(Worth::Nothing)
     }
 
     /// The text that [`Worth::Text`] stands for.
     pub(super) fn text(&self, at: usize, length: usize) -> Option<&str> {
-        let texts = match (&self.page, &self.dictionary) {
-            (Some(Current { values: Source::Keys(_), .. }), Some(known)) => &known.texts,
-            _ => &self.plain,
-        };
-        texts.get(at..at.checked_add(length)?)
+        self.values().texts.get(at..at.checked_add(length)?)
     }
 
     fn learn(
@@ -174,7 +190,7 @@ impl ColumnReader {
             let worth = plain(self.column, &mut bytes, &mut values.texts);
             values.worth.push(worth.ok_or_else(|| self.pages.wrong(wrong))?);
         }
-        self.dictionary = Some(values);
+        self.dictionary = values;
         if bytes.is_empty() { Ok(()) } else { Err(self.pages.wrong(wrong)) }
     }
 

@@ -45,7 +45,9 @@ impl Runs {
                 }
                 Run::Packed { bit, left } => {
                     let taken = count.min(*left);
-                    for _ in 0..taken {
+                    let near = unpack(&self.bytes, *bit, self.width, taken, numbers);
+                    *bit += near * self.width;
+                    for _ in near..taken {
                         numbers.push(packed(&self.bytes, *bit, self.width)?);
                         *bit += self.width;
                     }
@@ -96,6 +98,22 @@ impl Runs {
         }
         None
     }
+}
+
+/// Appends the next numbers that have eight bytes from where they begin, `count` at most; returns how
+/// many. The last few of a page are left to [`packed`].
+fn unpack(bytes: &[u8], bit: usize, width: usize, count: usize, numbers: &mut Vec<u32>) -> usize {
+    // Behind the last bit at which such a number can begin.
+    let end = if bytes.len() < 8 { 0 } else { (bytes.len() - 7) * 8 };
+    let fits = end.saturating_sub(bit).checked_add(width.saturating_sub(1));
+    let near = fits.and_then(|bits| bits.checked_div(width)).unwrap_or(0).min(count);
+    let mask = (1 << width) - 1;
+    numbers.extend((0..near).map(|nth| {
+        let bit = bit + nth * width;
+        let word = bytes[bit / 8..].first_chunk().copied().unwrap_or_default();
+        ((u64::from_le_bytes(word) >> (bit % 8)) & mask & 0xffff_ffff) as u32
+    }));
+    near
 }
 
 /// The number that begins at a bit, lowest bit first.
@@ -152,6 +170,36 @@ mod tests {
             let number = numbers[5].to_le_bytes();
             let bytes = [&[7 << 1], &number[..usize::from(width).div_ceil(8)]].concat();
             assert_eq!(read(&bytes, width, 7).unwrap(), [numbers[5]; 7], "width {width}");
+        }
+    }
+
+    #[test]
+    fn many_numbers_are_those_that_come_one_by_one() {
+        for width in 0..=32u8 {
+            let mask = (1u64 << width) - 1;
+            let bits: Vec<u8> = (0..25 * u32::from(width))
+                .map(|n| n.wrapping_mul(0x9e37_79b9).to_le_bytes()[2])
+                .collect();
+            let bytes = [&[25 << 1 | 1], &bits[..]].concat();
+            let expected: Vec<u32> = (0..200)
+                .map(|nth| {
+                    let bit = nth * usize::from(width);
+                    let number = (0..usize::from(width)).fold(0u64, |number, n| {
+                        let at = bit + n;
+                        number | u64::from(bits[at / 8] >> (at % 8) & 1) << n
+                    });
+                    u32::try_from(number & mask).unwrap()
+                })
+                .collect();
+            assert_eq!(read(&bytes, width, 200).unwrap(), expected, "width {width}");
+            // From the middle of a byte on.
+            let mut runs = Runs::new(Bytes::from(bytes), width).unwrap();
+            let mut whole = Vec::new();
+            for count in [3, 1, 120, 7, 69] {
+                runs.read(count, &mut whole).unwrap();
+            }
+            assert_eq!(whole, expected, "width {width}");
+            assert_eq!(runs.read(1, &mut whole), None);
         }
     }
 
