@@ -236,6 +236,10 @@ compare = $(1) tests/bench/compare.py --programs $(BENCH_TARGET)/release --flowl
 bench: bench-programs .venv/bench/.installed ## CPU time of whole processes over 5 M rows: inflating, flowlog, and others (RUNS=5)
 	$(call compare,.venv/bench/bin/python) --runs $(or $(RUNS),5)
 
+.PHONY: bench-columns
+bench-columns: bench-programs ## Rows a second of analyze: Parquet beside text of the same 29 fields and the default format (RUNS=5)
+	$(PYTHON) tests/bench/columns.py --flowlog $(RELEASED)/flowlog --folder .run/columns --runs $(or $(RUNS),5) $(ARGS)
+
 .PHONY: bench-gate
 bench-gate: bench-programs ## Fails if analyze takes more CPU beside inflating, or more memory, than it did (with slack; not in test)
 	$(call compare,$(PYTHON)) --runs $(or $(RUNS),5) --quick --at-most $(or $(AT_MOST),3.5) --peak $(or $(PEAK),85)
