@@ -84,7 +84,7 @@ pub(crate) fn to_partial(item: Item) -> Result<PartialItem, StoreError> {
 }
 
 pub(crate) fn of_summary(summary: &SummaryItem) -> Item {
-    with(
+    let item = with(
         key(summary.pk(), summary.sk()),
         [
             ("t", s("S")),
@@ -94,7 +94,8 @@ pub(crate) fn of_summary(summary: &SummaryItem) -> Item {
             ("b", AttributeValue::B(Blob::new(summary.blob.clone()))),
             ("ttl", n(summary.ttl())),
         ],
-    )
+    );
+    if summary.whole { with(item, [("f", n(1))]) } else { item }
 }
 
 pub(crate) fn to_summary(item: Item) -> Result<SummaryItem, StoreError> {
@@ -111,6 +112,7 @@ pub(crate) fn to_summary(item: Item) -> Result<SummaryItem, StoreError> {
         parts: SummaryItem::unpack_parts(hour, &ids).map_err(|e| corrupt(&reader, e))?,
         windows: SummaryItem::unpack_windows(&windows).map_err(|e| corrupt(&reader, e))?,
         blob: reader.bytes("b")?,
+        whole: reader.has("f"),
     })
 }
 

@@ -11,6 +11,7 @@
 use std::cell::{Ref, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use flowlog_anomaly_alerter as alerter;
 use flowlog_aws::DynamoDbStore;
@@ -25,7 +26,7 @@ use flowlog_core::object::{ObjectRef, Objects as _};
 use flowlog_core::record::{BatchId, Window};
 use flowlog_core::rollup::BlobError;
 use flowlog_core::store::authority::{self, SeenBy};
-use flowlog_core::store::reader::Deliveries;
+use flowlog_core::store::reader::{Deliveries, Detail};
 use flowlog_core::store::{
     AggregateReader as _, LedgerEntry, LedgerReader as _, LedgerState, PartialItem, StoreError,
     View,
@@ -392,7 +393,8 @@ async fn report(
     let mut ledger = Deliveries::default();
     for (interface_id, seen) in seen {
         let of = (View::Interface, interface_id.as_str());
-        let spoken = authority::read(store, &mut ledger, of, &seen, always).await?;
+        let spoken =
+            authority::read(store, &mut ledger, of, &seen, always, Detail::WINDOWS).await?;
         notes.extend(spoken.notes(&interface_id));
         for (window, rollup) in spoken.answer.detailed {
             builder.add(&interface_id, window, rollup)?;
@@ -405,8 +407,9 @@ async fn report(
     let unread: Vec<BatchId> =
         batches.into_iter().filter(|batch| !ledger.contains_key(batch)).collect();
     let entries = store.entries(&unread).await?;
+    let entries = entries.into_iter().map(|entry| entry.map(Arc::new));
     for entry in ledger.into_values().chain(entries).flatten() {
-        if let Some(completion) = entry.completion {
+        if let Some(completion) = &entry.completion {
             report.totals.add(&completion.counts);
         }
     }

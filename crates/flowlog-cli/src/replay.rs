@@ -14,12 +14,11 @@ use flowlog_core::detect::{Finding, Rule, RuleSet, Severity};
 use flowlog_core::record::Window;
 use flowlog_core::rollup::BlobError;
 use flowlog_core::store::memory::MemoryStore;
-use flowlog_core::store::reader::{Coverage, Deliveries};
-use flowlog_core::store::{AggregateReader, LedgerReader};
+use flowlog_core::store::reader::{Coverage, Deliveries, Detail};
 use serde_json::{Value, json};
 
 use crate::analyze;
-use crate::ask::{self, AskError, Period, Subject};
+use crate::ask::{self, AskError, Asked, Period, Subject};
 use crate::local::Inbox;
 use crate::report::{Builder, FileReport};
 
@@ -121,7 +120,7 @@ pub fn read(
 
 /// Takes the roll-ups of a store, as the alerter reads them: each window of an interface from one flow
 /// log. Hours that only summaries are left of cannot be judged; how many those are is complained of.
-pub async fn read_store<S: AggregateReader + LedgerReader>(
+pub async fn read_store<S: Asked>(
     store: &S,
     period: Period,
     complain: &mut dyn FnMut(String),
@@ -129,7 +128,8 @@ pub async fn read_store<S: AggregateReader + LedgerReader>(
     let mut builder = Builder::default();
     let (mut summed, mut failed) = (0_u64, None);
     let mut deliveries = Deliveries::default();
-    ask::read_each(store, &Subject::Everything, period, &mut |id, spoken| {
+    let detail = Detail::WINDOWS;
+    ask::read_each(store, &Subject::Everything, period, detail, &mut |id, spoken| {
         spoken.notes(&id).into_iter().for_each(&mut *complain);
         summed += spoken.answer.hours.len() as u64;
         deliveries.extend(spoken.answer.deliveries);

@@ -138,24 +138,29 @@ fn folded(
     new: &[&PartialItem],
 ) -> Result<SummaryItem, StoreError> {
     let mut rollup = old.as_ref().map_or(Ok(Rollup::default()), decode_summary)?;
-    let (version, mut parts, windows) =
-        old.map_or((0, Vec::new(), Vec::new()), |s| (s.version, s.parts, s.windows));
+    let (version, mut parts, windows, mut whole) =
+        old.map_or((0, Vec::new(), Vec::new(), true), |s| (s.version, s.parts, s.windows, s.whole));
     let mut windows: BTreeMap<Window, WindowTotals> = windows.into_iter().collect();
     for partial in new {
         let part = decode(partial)?;
         windows.entry(partial.window).or_default().add(&window_totals(&part));
         rollup.merge(&part);
-        rollup.condense(CONDENSED);
+        whole &= !rollup.condense(CONDENSED);
         parts.push(Part::of(partial));
     }
     parts.sort_unstable();
+    // An hour has room for more than the heaviest of a window.
+    let blob = rollup.encode_whole();
+    whole &= blob.is_some();
+    let blob = blob.unwrap_or_else(|| rollup.encode());
     Ok(SummaryItem {
         series: series.clone(),
         hour,
         version: version + 1,
         parts,
         windows: windows.into_iter().collect(),
-        blob: rollup.encode(),
+        blob,
+        whole,
     })
 }
 

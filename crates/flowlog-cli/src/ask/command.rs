@@ -13,7 +13,8 @@ use flowlog_core::decode::Fallback;
 use flowlog_core::format::{Format, FormatError};
 use flowlog_core::record::{Address, WINDOW_SECONDS, Window};
 use flowlog_core::rollup::BlobError;
-use flowlog_core::store::{AggregateReader, AlertStore, LedgerReader, StoreError};
+use flowlog_core::store::reader::{Detail, Pieces};
+use flowlog_core::store::{AlertStore, StoreError};
 use flowlog_core::why::{Evidence, Explanation, Path};
 use serde_json::{Value, json};
 
@@ -24,8 +25,9 @@ use super::csv::csv_of;
 use super::diff::{before, diff};
 use super::source::{AnswerFormat, AskArgs, moment};
 use super::{
-    A_DAY, By, Material, Period, coverage_text, end_of_data, footer, hours, read, rejected,
-    rejected_text, top, top_text, who, who_text, whole_period, yesterday,
+    A_DAY, Asked, By, Material, Period, Subject, Who, coverage_text, end_of_data, footer, hours,
+    last_window, read_in_pieces, read_who, rejected, rejected_text, top, top_text, who as who_of,
+    who_text, whole_period, yesterday,
 };
 use crate::doctor::Cli;
 use crate::embedded::EmbeddedError;
@@ -259,10 +261,7 @@ pub async fn ask(question: Question, complain: &mut dyn FnMut(String)) -> Result
     answer(&opened.store, &question).await
 }
 
-async fn answer<S: AggregateReader + LedgerReader + AlertStore>(
-    store: &S,
-    question: &Question,
-) -> Result<String, AskError> {
+async fn answer<S: Asked + AlertStore>(store: &S, question: &Question) -> Result<String, AskError> {
     let args = question.args();
     let whole = whole_period(store).await?.ok_or(AskError::Empty)?;
     let period = match question {
@@ -274,8 +273,18 @@ async fn answer<S: AggregateReader + LedgerReader + AlertStore>(
         }
         _ => args.period(store, whole).await?,
     };
-    let material = read(store, &args.subject(), period).await?;
-    let (value, text) = question.answer(store, &material, period, whole).await?;
+    let subject = args.subject();
+    let (material, who) = match question {
+        Question::Who(args) => {
+            let (material, who) = read_who(store, &subject, period, args.address).await?;
+            (material, Some(who))
+        }
+        _ => {
+            let detail = question.detail(store, &subject, period).await?;
+            (read_in_pieces(store, &subject, period, detail).await?, None)
+        }
+    };
+    let (value, text) = question.answer(store, &material, who, (period, whole)).await?;
     Ok(match args.format {
         AnswerFormat::Table => text,
         AnswerFormat::Csv => csv_of(&value)?,
@@ -313,19 +322,37 @@ impl Question {
         }
     }
 
+    /// What the answer needs of each interface.
+    async fn detail<S: Asked>(
+        &self,
+        store: &S,
+        subject: &Subject,
+        period: Period,
+    ) -> Result<Detail, AskError> {
+        Ok(match self {
+            Self::Coverage(_) => Detail::of(Pieces::Totals),
+            Self::Rejected(_) => {
+                let last = last_window(store, subject, period).await?;
+                Detail { pieces: Pieces::One, apart: last.map(|last| yesterday(last, period).0) }
+            }
+            _ => Detail::of(Pieces::One),
+        })
+    }
+
     /// The answer for scripts and for people. `whole` is the time that the store has data of.
-    async fn answer<S: AggregateReader + LedgerReader + AlertStore>(
+    async fn answer<S: Asked + AlertStore>(
         &self,
         store: &S,
         material: &Material,
-        period: Period,
-        whole: Period,
+        who: Option<Who>,
+        (period, whole): (Period, Period),
     ) -> Result<(Value, String), AskError> {
         let subject = self.args().subject();
         Ok(match self {
             Self::Diff(args) => {
                 let earlier = args.earlier(period, whole)?;
-                let before = read(store, &subject, earlier).await?;
+                let one = Detail::of(Pieces::One);
+                let before = read_in_pieces(store, &subject, earlier, one).await?;
                 let found = diff(&before, material, args.most);
                 let mut value = found.to_json();
                 value["compared_with"] = before.to_json();
@@ -351,16 +378,20 @@ impl Question {
                 (top.to_json(), top_text(&top, material))
             }
             Self::Rejected(args) => {
-                let (new, earlier) = yesterday(material, period);
+                let last = material.last_window().unwrap_or(period.to);
+                let (new, earlier) = yesterday(last, period);
                 let before = match earlier {
                     None => Material::default(),
-                    Some(earlier) => read(store, &subject, earlier).await?,
+                    Some(earlier) => {
+                        let one = Detail::of(Pieces::One);
+                        read_in_pieces(store, &subject, earlier, one).await?
+                    }
                 };
                 let rejected = rejected(material, Some((new, &before)), args.most);
                 (rejected.to_json(), rejected_text(&rejected, material))
             }
             Self::Who(args) => {
-                let who = who(material, args.address);
+                let who = who.unwrap_or_else(|| who_of(material, args.address));
                 let about = about(store, args.address, period).await?;
                 let mut value = who.to_json();
                 value["alerts"] =

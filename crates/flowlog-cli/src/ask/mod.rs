@@ -39,13 +39,21 @@ pub use top::{By, Top, top};
 pub use who::{Seen, Who, who};
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use flowlog_core::record::{WINDOW_SECONDS, Window};
+use flowlog_aws::DynamoDbStore;
+use flowlog_core::record::{Address, WINDOW_SECONDS, Window};
 use flowlog_core::store::authority::{self, SeenBy, Spoken};
-use flowlog_core::store::reader::{Answer, Coverage, Deliveries};
+use flowlog_core::store::memory::MemoryStore;
+use flowlog_core::store::reader::{Answer, Coverage, Deliveries, Detail, Pieces};
+use flowlog_core::store::summary::WINDOWS_PER_HOUR;
 use flowlog_core::store::{AggregateReader, LedgerReader, Series, SeriesItems, StoreError, View};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
+use tokio::task::spawn_blocking;
+
+use crate::embedded::FileReader;
 
 /// What is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,18 +80,25 @@ pub struct Period {
 pub struct Material {
     /// One answer for each interface, VPC or account, sorted by id.
     pub answers: Vec<(String, Answer)>,
+    /// What all of them rest on, each delivery once, however many interfaces it was of.
+    pub deliveries: Deliveries,
     /// What the reader should know.
     pub notes: Vec<String>,
 }
 
 impl Material {
-    /// How complete it is: each delivery once, however many interfaces it was of.
+    /// How complete it is.
     pub fn coverage(&self) -> Coverage {
-        let mut deliveries = Deliveries::default();
-        for (_, answer) in &self.answers {
-            deliveries.extend(answer.deliveries.clone());
-        }
-        Coverage::of(&deliveries)
+        Coverage::of(&self.deliveries)
+    }
+
+    /// The last window that there is.
+    pub fn last_window(&self) -> Option<Window> {
+        self.answers
+            .iter()
+            .filter_map(|(_, answer)| answer.windows.keys().next_back())
+            .max()
+            .copied()
     }
 
     /// SKIPDATA records: AWS lost records in their capture windows.
@@ -159,33 +174,124 @@ pub async fn end_of_data<S: AggregateReader>(
     }
 }
 
-/// Subjects that are read at once.
+/// A store that can be asked.
+pub trait Asked: AggregateReader + LedgerReader {
+    /// Who reads the same in this process's other threads, if that is a file.
+    fn file(&self) -> Option<FileReader> {
+        None
+    }
+}
+
+impl Asked for DynamoDbStore {}
+
+impl Asked for MemoryStore {}
+
+/// Subjects that are read at once, at most.
 const AT_ONCE: usize = 4;
 /// Windows of a day.
 const A_DAY: i64 = 86_400 / WINDOW_SECONDS;
 
 /// Reads what the store has on a subject in a period.
-pub async fn read<S: AggregateReader + LedgerReader>(
+pub async fn read<S: Asked>(
     store: &S,
     subject: &Subject,
     period: Period,
 ) -> Result<Material, StoreError> {
+    read_in_pieces(store, subject, period, Detail::WINDOWS).await
+}
+
+/// The same, folded as far as `detail` allows.
+pub async fn read_in_pieces<S: Asked>(
+    store: &S,
+    subject: &Subject,
+    period: Period,
+    detail: Detail,
+) -> Result<Material, StoreError> {
+    read_with(store, subject, period, detail, |_, answer| answer).await
+}
+
+/// The same; of what is read of each, what `take` returns is kept.
+async fn read_with<S: Asked>(
+    store: &S,
+    subject: &Subject,
+    period: Period,
+    detail: Detail,
+    mut take: impl FnMut(&str, Answer) -> Answer,
+) -> Result<Material, StoreError> {
     let mut material = Material::default();
-    read_each(store, subject, period, &mut |id, spoken| {
+    read_each(store, subject, period, detail, &mut |id, mut spoken| {
         material.notes.extend(spoken.notes(&id));
         if !spoken.answer.windows.is_empty() {
-            material.answers.push((id, spoken.answer));
+            material.deliveries.append(&mut spoken.answer.deliveries);
+            let kept = take(&id, spoken.answer);
+            material.answers.push((id, kept));
         }
     })
     .await?;
     Ok(material)
 }
 
-/// The same, one interface (or VPC, or account) after the other, sorted by id: no more than a few are held.
-pub async fn read_each<S: AggregateReader + LedgerReader>(
+/// Reads what is known of an address. Hours are read whole, and those in which it shows first and last
+/// window by window.
+pub async fn read_who<S: Asked>(
     store: &S,
     subject: &Subject,
     period: Period,
+    address: Address,
+) -> Result<(Material, Who), StoreError> {
+    let mut found = Who { address, seen: Vec::new(), error_bytes: 0 };
+    let hours = Detail::of(Pieces::Hours);
+    let material = read_with(store, subject, period, hours, |id, answer| {
+        found.add(id, &answer);
+        Answer { windows: answer.windows, ..Answer::default() }
+    })
+    .await?;
+    for seen in &mut found.seen {
+        let Some((first, last)) = seen.windows else { continue };
+        let id = seen.subject.clone();
+        let of = match subject {
+            Subject::Scope(_) => Subject::Scope(id),
+            Subject::Everything | Subject::Interface(_) => Subject::Interface(id),
+        };
+        let (mut ends, mut hours) = (Vec::new(), vec![first.hour(), last.hour()]);
+        hours.dedup();
+        for hour in hours {
+            let to = hour.forward(WINDOWS_PER_HOUR - 1).min(period.to);
+            let material = read(store, &of, Period { from: hour.max(period.from), to }).await?;
+            let windows = who(&material, address).seen.into_iter().filter_map(|seen| seen.windows);
+            ends.extend(windows.flat_map(|(first, last)| [first, last]));
+        }
+        seen.windows = ends.iter().min().copied().zip(ends.iter().max().copied());
+    }
+    Ok((material, found))
+}
+
+/// The last window that a store has anything on a subject of in a period.
+async fn last_window<S: Asked>(
+    store: &S,
+    subject: &Subject,
+    period: Period,
+) -> Result<Option<Window>, StoreError> {
+    for day in period.from.days_to(period.to).into_iter().rev() {
+        let Some(first) = Window::day_start(&day).and_then(Window::of) else { continue };
+        let (from, to) = (first.max(period.from), first.forward(A_DAY - 1).min(period.to));
+        let totals = Detail::of(Pieces::Totals);
+        let material = read_in_pieces(store, subject, Period { from, to }, totals).await?;
+        let last = material.last_window();
+        if last.is_some() {
+            return Ok(last);
+        }
+    }
+    Ok(None)
+}
+
+/// The same as [`read_in_pieces`], one interface (or VPC, or account) after the other, sorted by id: no more
+/// than a few are held.
+pub async fn read_each<S: Asked>(
+    store: &S,
+    subject: &Subject,
+    period: Period,
+    detail: Detail,
     take: &mut dyn FnMut(String, Spoken),
 ) -> Result<(), StoreError> {
     let view = match subject {
@@ -208,20 +314,36 @@ pub async fn read_each<S: AggregateReader + LedgerReader>(
     let mut subjects = seen.into_iter();
     let mut ledger = Deliveries::default();
     if let Some((id, seen)) = subjects.next() {
-        let spoken = authority::read(store, &mut ledger, (view, &id), &seen, within).await?;
+        let of = (view, id.as_str());
+        let spoken = authority::read(store, &mut ledger, of, &seen, within, detail).await?;
         take(id, spoken);
     }
     // Most deliveries are of every interface: what the ledger said for the first one is known to the others,
-    // which are read some at once, so that the store works while this works.
+    // which are read some at once: on threads of their own, or so that the store works while this works.
+    let ledger = Arc::new(ledger);
+    let file = store.file();
+    let at_once = file.as_ref().map_or(AT_ONCE, |_| {
+        std::thread::available_parallelism().map_or(1, |n| n.get().min(AT_ONCE))
+    });
     let mut others = stream::iter(subjects)
         .map(|(id, seen)| {
-            let mut ledger = ledger.clone();
+            let (ledger, file) = (Arc::clone(&ledger), file.clone());
             async move {
-                let spoken = authority::read(store, &mut ledger, (view, &id), &seen, within).await;
-                spoken.map(|spoken| (id, spoken))
+                let Some(file) = file else {
+                    let (mut ledger, of) = (Deliveries::clone(&ledger), (view, id.as_str()));
+                    let spoken = authority::read(store, &mut ledger, of, &seen, within, detail);
+                    return Ok((id.clone(), spoken.await?));
+                };
+                let runtime = Handle::current();
+                let read = spawn_blocking(move || {
+                    let (mut ledger, of) = (Deliveries::clone(&ledger), (view, id.as_str()));
+                    let spoken = authority::read(&file, &mut ledger, of, &seen, within, detail);
+                    Ok((id.clone(), runtime.block_on(spoken)?))
+                });
+                read.await.map_err(|error| StoreError::Permanent(Box::new(error)))?
             }
         })
-        .buffered(AT_ONCE);
+        .buffered(at_once);
     while let Some((id, spoken)) = others.try_next().await? {
         take(id, spoken);
     }

@@ -39,11 +39,9 @@ pub struct New {
     pub ports: BTreeSet<PortKey>,
 }
 
-/// From which window on what was not refused before is new: the last day of what was read. And the time
-/// before what was read that has to be read, too, for a day to compare with.
-pub fn yesterday(material: &Material, period: Period) -> (Window, Option<Period>) {
-    let ends = material.answers.iter().filter_map(|(_, answer)| answer.windows.keys().next_back());
-    let last = ends.max().copied().unwrap_or(period.to);
+/// From which window on what was not refused before is new: the last day of what is there, up to `last`. And
+/// the time before the period that has to be read, too, for a day to compare with.
+pub fn yesterday(last: Window, period: Period) -> (Window, Option<Period>) {
     let new = period.from.max(last.back(A_DAY - 1));
     let (from, to) = (new.back(A_DAY), period.from.back(1));
     (new, (from <= to).then_some(Period { from, to }))
@@ -177,7 +175,7 @@ mod tests {
             answer.windows.entry(window).or_default().totals.add(&rollup.totals());
             answer.detailed.entry(window).or_default().merge(&rollup);
         }
-        Material { answers: vec![("eni-1".to_owned(), answer)], notes: Vec::new() }
+        Material { answers: vec![("eni-1".to_owned(), answer)], ..Material::default() }
     }
 
     fn period(from: i64, to: i64) -> Period {
@@ -194,7 +192,7 @@ mod tests {
             ("203.0.113.3", 24, 2),
         ];
         let two_days = refused(&records);
-        let (since, before) = yesterday(&two_days, period(0, 48));
+        let (since, before) = yesterday(two_days.last_window().unwrap(), period(0, 48));
         assert_eq!(
             since.start(),
             MIDNIGHT + 41 * 3600 + 300 - 86_400,
@@ -210,7 +208,7 @@ mod tests {
 
         // The last hours only: what to compare with is read apart.
         let last = refused(&records[1..3]);
-        let (since, before) = yesterday(&last, period(40, 48));
+        let (since, before) = yesterday(last.last_window().unwrap(), period(40, 48));
         assert_eq!(since, period(40, 48).from);
         assert_eq!(before, Some(period(16, 40)));
         assert_eq!(rejected(&last, Some((since, &nothing)), 10).new, None, "nothing is known");

@@ -8,15 +8,16 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use flowlog_core::store::AlertStore;
+use flowlog_core::store::reader::{Detail, Pieces};
 use flowlog_core::store::summary::WINDOWS_PER_HOUR;
-use flowlog_core::store::{AggregateReader, AlertStore, LedgerReader};
 use indicatif::HumanBytes;
 
 use super::alerts::marks;
 use super::command::AskError;
 use super::csv::csv_of;
 use super::source::{AnswerFormat, AskArgs};
-use super::{Material, Period, read, whole_period};
+use super::{Asked, Material, Period, read_in_pieces, whole_period};
 use crate::page::{self, Page};
 
 /// Options of `flowlog report`.
@@ -60,14 +61,21 @@ fn shown(material: &Material, ask: &AskArgs, period: Period) -> Period {
 }
 
 /// The page's numbers.
-pub(super) async fn page_of<S: AggregateReader + LedgerReader + AlertStore>(
+pub(super) async fn page_of<S: Asked + AlertStore>(
     store: &S,
     ask: &AskArgs,
 ) -> Result<Page, AskError> {
     let whole = whole_period(store).await?.ok_or(AskError::Empty)?;
     let period = ask.period(store, whole).await?;
-    let material = read(store, &ask.subject(), period).await?;
+    // Columns of the page's heat map are hours or days.
+    let by_the_hour = page::is_by_the_hour(period);
+    let detail = Detail::of(if by_the_hour { Pieces::Hours } else { Pieces::Days });
+    let subject = ask.subject();
+    let mut material = read_in_pieces(store, &subject, period, detail).await?;
     let period = shown(&material, ask, period);
+    if !by_the_hour && page::is_by_the_hour(period) {
+        material = read_in_pieces(store, &subject, period, Detail::of(Pieces::Hours)).await?;
+    }
     let alerts = marks(store, period.from.start(), period.to.end()).await?;
     Ok(Page::new(&material, period, alerts))
 }

@@ -9,13 +9,16 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use flowlog_aws::{DynamoDbStore, Tables, env, schema, sdk};
-use flowlog_core::record::Window;
-use flowlog_core::store::AggregateReader;
+use flowlog_core::record::{BatchId, Source, Window};
+use flowlog_core::store::{
+    AggregateReader, AlertStore, LedgerEntry, LedgerReader, PartialItem, Quarantine, Series,
+    SeriesItems, StateItem, StoreError, View,
+};
 use jiff::Timestamp;
 
 use super::command::AskError;
-use super::{Period, Subject, end_of_data};
-use crate::embedded::{EmbeddedDb, Location};
+use super::{Asked, Period, Subject, end_of_data};
+use crate::embedded::{EmbeddedDb, FileReader, Location};
 
 /// Which store.
 #[derive(Debug, Args)]
@@ -101,8 +104,131 @@ pub(super) enum AnswerFormat {
 
 /// An opened store. The database of a local one lives as long as this.
 pub(crate) struct Opened {
-    pub(crate) store: DynamoDbStore,
+    pub(crate) store: AskStore,
     _database: Option<EmbeddedDb>,
+}
+
+/// The tables; items of a local store are read from its file.
+pub(crate) struct AskStore {
+    tables: DynamoDbStore,
+    file: Option<FileReader>,
+}
+
+impl AggregateReader for AskStore {
+    async fn partials(
+        &self,
+        series: &Series,
+        from: Window,
+        to: Window,
+    ) -> Result<Vec<PartialItem>, StoreError> {
+        Ok(self.items(series, from, to).await?.partials)
+    }
+
+    async fn items(
+        &self,
+        series: &Series,
+        from: Window,
+        to: Window,
+    ) -> Result<SeriesItems, StoreError> {
+        match &self.file {
+            Some(file) => file.items(series, from, to).await,
+            None => self.tables.items(series, from, to).await,
+        }
+    }
+
+    async fn condensed(
+        &self,
+        series: &Series,
+        from: Window,
+        to: Window,
+    ) -> Result<SeriesItems, StoreError> {
+        match &self.file {
+            Some(file) => file.condensed(series, from, to).await,
+            None => self.tables.condensed(series, from, to).await,
+        }
+    }
+
+    async fn sources(
+        &self,
+        from_day: &str,
+        to_day: &str,
+    ) -> Result<Vec<(String, Source)>, StoreError> {
+        match &self.file {
+            Some(file) => file.sources(from_day, to_day).await,
+            None => self.tables.sources(from_day, to_day).await,
+        }
+    }
+
+    async fn subjects(
+        &self,
+        source: &Source,
+        view: View,
+        day: &str,
+    ) -> Result<Vec<String>, StoreError> {
+        match &self.file {
+            Some(file) => file.subjects(source, view, day).await,
+            None => self.tables.subjects(source, view, day).await,
+        }
+    }
+}
+
+impl LedgerReader for AskStore {
+    async fn entries(&self, batches: &[BatchId]) -> Result<Vec<Option<LedgerEntry>>, StoreError> {
+        match &self.file {
+            Some(file) => file.entries(batches).await,
+            None => self.tables.entries(batches).await,
+        }
+    }
+}
+
+impl Asked for AskStore {
+    fn file(&self) -> Option<FileReader> {
+        self.file.clone()
+    }
+}
+
+impl Quarantine for AskStore {
+    async fn quarantined(&self) -> Result<Vec<(BatchId, LedgerEntry)>, StoreError> {
+        self.tables.quarantined().await
+    }
+
+    async fn reopen(&self, batch: BatchId) -> Result<bool, StoreError> {
+        self.tables.reopen(batch).await
+    }
+}
+
+impl AlertStore for AskStore {
+    async fn state(&self, kind: &str, subject: &str) -> Result<Option<StateItem>, StoreError> {
+        self.tables.state(kind, subject).await
+    }
+
+    async fn states(&self, kind: &str) -> Result<Vec<StateItem>, StoreError> {
+        self.tables.states(kind).await
+    }
+
+    async fn swap_state(
+        &self,
+        item: &StateItem,
+        expected: Option<i64>,
+    ) -> Result<bool, StoreError> {
+        self.tables.swap_state(item, expected).await
+    }
+
+    async fn spend_budget(
+        &self,
+        hour: i64,
+        limit: u32,
+        token: &str,
+        expires: i64,
+    ) -> Result<bool, StoreError> {
+        self.tables.spend_budget(hour, limit, token, expires).await
+    }
+}
+
+impl Opened {
+    fn of(tables: DynamoDbStore) -> Self {
+        Self { store: AskStore { tables, file: None }, _database: None }
+    }
 }
 
 impl StoreArgs {
@@ -110,18 +236,19 @@ impl StoreArgs {
     pub(crate) async fn open(&self) -> Result<Opened, AskError> {
         if let Some(file) = &self.store {
             let database = EmbeddedDb::open(Location::File(file.clone())).await?;
-            return Ok(Opened { store: database.store(), _database: Some(database) });
+            let store = AskStore { tables: database.store(), file: Some(database.reader()) };
+            return Ok(Opened { store, _database: Some(database) });
         }
         let config = sdk::from_lookup(&env::process);
         if let Some(stack) = &self.stack {
             let tables = schema::tables_of_stack(&config, stack).await?;
             let tables = tables.ok_or_else(|| AskError::Stack(stack.clone()))?;
-            return Ok(Opened { store: DynamoDbStore::new(&config, tables), _database: None });
+            return Ok(Opened::of(DynamoDbStore::new(&config, tables)));
         }
         let table = |name| env::process(name).ok_or(AskError::NoTables(name));
         let tables =
             Tables { aggregates: table("AGGREGATES_TABLE")?, control: table("CONTROL_TABLE")? };
-        Ok(Opened { store: DynamoDbStore::new(&config, tables), _database: None })
+        Ok(Opened::of(DynamoDbStore::new(&config, tables)))
     }
 }
 

@@ -6,6 +6,8 @@ use flowlog_core::record::{Address, Window};
 use flowlog_core::rollup::{RejectedSource, Talker, TalkerKey, Tuple, Verdicts, Weigh as _};
 use serde_json::{Value, json};
 
+use flowlog_core::store::reader::Answer;
+
 use super::Material;
 use crate::report::unlisted_bytes;
 
@@ -37,15 +39,23 @@ pub struct Who {
 
 /// What is known of an address.
 pub fn who(material: &Material, address: Address) -> Who {
-    let mut seen = Vec::new();
-    let mut error_bytes = 0_u64;
+    let mut who = Who { address, seen: Vec::new(), error_bytes: 0 };
     for (id, answer) in &material.answers {
+        who.add(id, answer);
+    }
+    who
+}
+
+impl Who {
+    /// Adds what one interface (or scope) knows.
+    pub(super) fn add(&mut self, id: &str, answer: &Answer) {
+        let address = self.address;
         let mut talked: BTreeMap<TalkerKey, Talker> = BTreeMap::new();
         let mut tuples: BTreeMap<Tuple, Verdicts> = BTreeMap::new();
         let mut refused: Option<RejectedSource> = None;
         let mut windows: Option<(Window, Window)> = None;
         for (window, rollup) in answer.rollups() {
-            error_bytes = error_bytes.saturating_add(unlisted_bytes(rollup));
+            self.error_bytes = self.error_bytes.saturating_add(unlisted_bytes(rollup));
             let mut shows = false;
             for (key, talker) in rollup.talkers.iter().filter(|(key, _)| key.remote == address) {
                 talked.entry(*key).or_default().absorb(talker);
@@ -71,20 +81,17 @@ pub fn who(material: &Material, address: Address) -> Who {
             }
         }
         if talked.is_empty() && refused.is_none() && tuples.is_empty() {
-            continue;
+            return;
         }
-        seen.push(Seen {
-            subject: id.clone(),
+        self.seen.push(Seen {
+            subject: id.to_owned(),
             talked: talked.into_iter().collect(),
             refused,
             tuples: tuples.into_iter().collect(),
             windows,
         });
     }
-    Who { address, seen, error_bytes }
-}
 
-impl Who {
     /// For scripts.
     pub fn to_json(&self) -> Value {
         json!({

@@ -4,6 +4,7 @@
 //! file may be temporary; it is never the engine's in-memory database, which cannot be given the
 //! index that keeps stream reads and writes from slowing down with every record (see `index`).
 
+mod file;
 mod index;
 mod server;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use flowlog_aws::{DynamoDbStore, Tables, schema};
 use flowlog_core::store::StoreError;
 use tempfile::TempDir;
 
+pub use file::FileReader;
 use server::Server;
 
 /// Where the database is.
@@ -104,6 +106,11 @@ impl EmbeddedDb {
     /// The store in this database.
     pub fn store(&self) -> DynamoDbStore {
         DynamoDbStore::new(&self.config, self.tables.clone())
+    }
+
+    /// Who reads the same file without the engine.
+    pub fn reader(&self) -> FileReader {
+        FileReader::new(&self.path)
     }
 
     /// The names of its tables.

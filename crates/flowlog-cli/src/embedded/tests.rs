@@ -3,14 +3,19 @@
 use std::time::Instant;
 
 use flowlog_aws::streams::StreamReader;
+use flowlog_core::decode::Limits;
 use flowlog_core::record::{BatchId, Source, Window};
 use flowlog_core::rollup::{ActionTotals, Sums};
+use flowlog_core::store::summary::Part;
 use flowlog_core::store::{
-    AggregateReader as _, AggregateWriter as _, Ledger as _, PartialItem, Series,
+    AggregateReader as _, AggregateWriter as _, Ledger as _, LedgerReader as _, PartialItem,
+    Series, View,
 };
 use flowlog_core::store::{ClaimOutcome, contract};
 
 use super::*;
+use crate::generate::{self, FileFormat, Layout, Plan};
+use crate::local;
 
 /// The engine's own queries, as its source has them: one per stream write, one per page.
 const NEXT_SEQUENCE: &str = "SELECT COALESCE(MAX(CAST(sequence_number AS INTEGER)), 0) + 1 \
@@ -161,4 +166,88 @@ async fn speed_of_50_000_partials() {
             std::fs::metadata(db.path()).unwrap().len()
         );
     }
+}
+
+/// What is read beside the engine is what the engine says, of whole hours and parts of them, before and after
+/// something is late.
+#[tokio::test]
+async fn the_file_says_what_the_engine_says() {
+    let folder = TempDir::new().unwrap();
+    let (sample, location) =
+        (folder.path().join("sample"), Location::File(folder.path().join("flows.db")));
+    let plan = Plan {
+        seed: 1,
+        start: 1_793_491_200,
+        minutes: 150,
+        rate: 60,
+        format: Layout::V5,
+        file_format: FileFormat::default(),
+        attacks: Vec::new(),
+        intensity: generate::USUAL,
+    };
+    generate::write(&plan, &sample).unwrap();
+    let mut complain = |line: String| panic!("{line}");
+    let paths = [sample];
+    let run = local::run(&paths, location.clone(), Limits::default(), &mut complain);
+    Box::pin(run).await.unwrap();
+    let db = EmbeddedDb::open(location).await.unwrap();
+    let (store, file) = (db.store(), db.reader());
+
+    let sources = store.sources("20261101", "20261102").await.unwrap();
+    assert_eq!(file.sources("20261101", "20261102").await.unwrap(), sources);
+    assert!(file.sources("20261102", "20261102").await.unwrap().is_empty());
+    let mut all: Vec<Series> = Vec::new();
+    for (day, source) in &sources {
+        for view in [View::Interface, View::Scope] {
+            let subjects = store.subjects(source, view, day).await.unwrap();
+            assert_eq!(file.subjects(source, view, day).await.unwrap(), subjects);
+            let of = |subject| Series { source: source.clone(), view, subject };
+            all.extend(subjects.into_iter().map(of));
+        }
+    }
+    assert!(all.len() > 10, "{}", all.len());
+    let at = |n: i64| Window::of(plan.start).unwrap().forward(n);
+    let (mut spared, mut batches) = (0, Vec::new());
+    for late in [false, true] {
+        if late {
+            // Of the first series one more partial of the first hour, which no summary has.
+            let mut partial = store.partials(&all[0], at(0), at(11)).await.unwrap().remove(0);
+            partial.batch = BatchId::of_object("b", "late");
+            store.put_partials(&[partial]).await.unwrap();
+        }
+        for series in &all {
+            for (from, to) in [(0, 287), (0, 11), (3, 20), (12, 23), (-5, 300), (7, 7), (9, 2)] {
+                let (from, to) = (at(from), at(to));
+                let items = store.items(series, from, to).await.unwrap();
+                assert_eq!(file.items(series, from, to).await.unwrap(), items);
+                assert_eq!(file.partials(series, from, to).await.unwrap(), items.partials);
+                let condensed = file.condensed(series, from, to).await.unwrap();
+                assert_eq!(condensed.summaries, items.summaries);
+                let mut expected = items.partials.clone();
+                for summary in &items.summaries {
+                    let of_hour = expected.iter().filter(|p| p.window.hour() == summary.hour);
+                    let there: Vec<Part> = of_hour.map(Part::of).collect();
+                    if summary.stands_for(&there, from, to) {
+                        expected.retain(|p| p.window.hour() != summary.hour);
+                    }
+                }
+                assert_eq!(condensed.partials, expected);
+                spared += items.partials.len() - expected.len();
+                batches.extend(items.partials.iter().map(|partial| partial.batch));
+            }
+        }
+        let first = file.condensed(&all[0], at(0), at(11)).await.unwrap();
+        assert_eq!(first.partials.is_empty(), !late, "a late one, and the hour is read as it is");
+    }
+    assert!(spared > 500, "{spared}");
+    batches.sort_unstable();
+    batches.dedup();
+    let entries = store.entries(&batches).await.unwrap();
+    assert!(entries.iter().filter(|entry| entry.is_some()).count() > 10);
+    assert!(entries.iter().any(|entry| entry.is_none()), "the late one has none");
+    assert_eq!(file.entries(&batches).await.unwrap(), entries);
+    let query = file::CONDENSED.replace("?1", "'p'").replace("?2", "'a'").replace("?3", "'b'");
+    let plan = index::plan(db.path(), &query).unwrap();
+    assert!(plan.len() == 1 && plan[0].starts_with("SEARCH"), "{plan:?}");
+    assert!(plan[0].contains("(pk=? AND sk>? AND sk<?)"), "{plan:?}");
 }

@@ -8,4 +8,5 @@ mod html;
 mod model;
 
 pub use html::render;
+pub(crate) use model::is_by_the_hour;
 pub use model::{INTERFACES, Interface, Mark, Page, Port, Source, Talker, Totals};

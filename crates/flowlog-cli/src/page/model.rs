@@ -174,6 +174,11 @@ pub struct Port {
     pub by: Vec<[u64; 3]>,
 }
 
+/// Whether the columns of a period's heat map are hours; else they are days.
+pub(crate) fn is_by_the_hour(period: Period) -> bool {
+    period.to.end() - period.from.start() <= 4 * 86_400
+}
+
 impl Page {
     /// The page of what a store has in a period, and of the alerts of that time.
     pub fn new(material: &Material, period: Period, mut alerts: Vec<Mark>) -> Self {
@@ -181,7 +186,7 @@ impl Page {
         let (from, to) = (period.from.start(), period.to.end());
         let step = STEPS.into_iter().find(|step| (to - from) / step <= POINTS).unwrap_or(86_400);
         // Columns begin on the hour or the day, whatever the period begins with.
-        let column = if to - from <= 4 * 86_400 { 3600 } else { 86_400 };
+        let column = if is_by_the_hour(period) { 3600 } else { 86_400 };
         let mut page = Self {
             from,
             to,

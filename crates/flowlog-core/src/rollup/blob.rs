@@ -57,6 +57,12 @@ impl Rollup {
         self.encode_as(Mapping::CURRENT)
     }
 
+    /// Encodes everything, if that is no longer than what [`Rollup::encode`] may write.
+    pub fn encode_whole(&self) -> Option<Vec<u8>> {
+        let bytes = self.bytes(Mapping::CURRENT);
+        (bytes.len() <= Mapping::CURRENT.blob_limit()).then_some(bytes)
+    }
+
     /// Encodes as a mapping version does; version 1 leaves out what it did not know.
     pub fn encode_as(&self, mapping: Mapping) -> Vec<u8> {
         self.clone().into_encoded(mapping)

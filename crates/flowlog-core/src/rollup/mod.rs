@@ -391,8 +391,8 @@ impl Rollup {
     }
 
     /// Keeps memory bounded while many are folded into this one: lists of more than four times
-    /// `keep` entries are cut to the `keep` heaviest, and their error bounds say so.
-    pub fn condense(&mut self, keep: usize) {
+    /// `keep` entries are cut to the `keep` heaviest, and their error bounds say so. Whether any was cut.
+    pub fn condense(&mut self, keep: usize) -> bool {
         let lengths = [
             self.talkers.len(),
             self.rejected_sources.len(),
@@ -400,9 +400,11 @@ impl Rollup {
             self.rejected_tuples.len(),
             self.services.len(),
         ];
-        if lengths.into_iter().any(|n| n > 4 * keep) {
+        let long = lengths.into_iter().any(|n| n > 4 * keep);
+        if long {
             self.cap_lists(keep);
         }
+        long
     }
 
     /// Keeps the `n` heaviest entries of each list.

@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::reader::{Answer, Deliveries, answer};
+use super::reader::{Answer, Deliveries, Detail, answer_in_pieces};
 use super::{AggregateReader, LedgerReader, Series, StoreError, View};
 use crate::record::{Source, WINDOW_SECONDS, Window};
 
@@ -81,28 +81,40 @@ impl Spoken {
     }
 }
 
-/// Reads a subject from `from` to `to`. `ledger` keeps what the ledger has said, for the next
-/// subject: most deliveries are of many.
+/// Days that are read at once, and folded before the next ones are: memory is for so many.
+const DAYS_AT_ONCE: i64 = 8;
+
+/// Reads a subject from `from` to `to`, folded as far as `detail` allows. `ledger` keeps what the ledger has
+/// said, for the next subject: most deliveries are of many.
 pub async fn read<R: AggregateReader + LedgerReader>(
     reader: &R,
     ledger: &mut Deliveries,
     (view, subject): (View, &str),
     seen: &SeenBy,
     (from, to): (Window, Window),
+    detail: Detail,
 ) -> Result<Spoken, StoreError> {
     let mut answers: Vec<(Source, Answer)> = Vec::new();
-    for (source, stretches) in seen.speakers() {
+    let mut speakers = seen.speakers();
+    speakers.retain(|_, stretches| {
+        stretches.retain(|(first, last)| *first <= to && *last >= from);
+        !stretches.is_empty()
+    });
+    // Where two have a window, it takes every window by itself to add those that one of them lacks.
+    let of_each = if speakers.len() > 1 { Detail::WINDOWS } else { detail };
+    for (source, stretches) in speakers {
         let series = Series { source: source.clone(), view, subject: subject.to_owned() };
         let mut whole = Answer::default();
         for (first, last) in stretches {
-            if first > to || last < from {
-                continue;
+            let (mut first, last) = (first.max(from), last.min(to));
+            while first <= last {
+                let day = first.back(first.start().rem_euclid(86_400) / WINDOW_SECONDS);
+                let end = last.min(day.forward(DAYS_AT_ONCE * DAY - 1));
+                let wanted = (from, of_each);
+                let part = answer_in_pieces(reader, ledger, &series, (first, end), wanted).await?;
+                whole.append(part);
+                first = end.forward(1);
             }
-            let part = answer(reader, ledger, &series, first.max(from), last.min(to)).await?;
-            whole.windows.extend(part.windows);
-            whole.detailed.extend(part.detailed);
-            whole.hours.extend(part.hours);
-            whole.deliveries.extend(part.deliveries);
         }
         if !whole.windows.is_empty() {
             answers.push((source, whole));
@@ -115,6 +127,7 @@ pub async fn read<R: AggregateReader + LedgerReader>(
             spoken.sources.push(source);
         }
     }
+    spoken.answer = spoken.answer.folded(from, detail);
     spoken.not_added =
         seen.sources().into_iter().filter(|source| !spoken.sources.contains(source)).collect();
     Ok(spoken)
@@ -122,6 +135,10 @@ pub async fn read<R: AggregateReader + LedgerReader>(
 
 /// Adds the windows of `other` that `answer` does not have; whether there are any.
 fn add(answer: &mut Answer, other: Answer) -> bool {
+    if answer.windows.is_empty() {
+        *answer = other;
+        return true;
+    }
     let (both, new): (BTreeMap<_, _>, BTreeMap<_, _>) =
         other.windows.into_iter().partition(|(window, _)| answer.windows.contains_key(window));
     if new.is_empty() {

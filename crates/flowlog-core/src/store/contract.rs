@@ -123,7 +123,8 @@ pub fn summary(interface_id: &str, hour: i64, version: u64) -> SummaryItem {
         .collect();
     parts.sort_unstable();
     let windows = vec![(hour, WindowTotals { totals, nodata: version, skipdata: 1 })];
-    SummaryItem { series: series(interface_id), hour, version, parts, windows, blob: vec![1, 0, 7] }
+    let (series, blob, whole) = (series(interface_id), vec![1, 0, 7], version.is_multiple_of(2));
+    SummaryItem { series, hour, version, parts, windows, blob, whole }
 }
 
 /// The `n`-th window after midnight.

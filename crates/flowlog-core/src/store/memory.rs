@@ -8,6 +8,7 @@ use std::future::{Future, ready};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::item::{self, Claim, ClaimOutcome, Completed, Completion};
+use super::summary::Part;
 use super::{
     AggregateReader, AggregateWriter, AlertStore, DirectoryEntry, Ledger, LedgerEntry,
     LedgerReader, LedgerState, PartialItem, Quarantine, Series, SeriesItems, StateItem, StoreError,
@@ -200,6 +201,26 @@ impl AggregateReader for MemoryStore {
         let summaries = tables.summaries.iter().filter(|((s, hour), _)| s == series && hours(hour));
         let summaries = summaries.map(|(_, summary)| summary.clone()).collect();
         ready(Ok(SeriesItems { partials: tables.partials(series, from, to), summaries }))
+    }
+
+    fn condensed(
+        &self,
+        series: &Series,
+        from: Window,
+        to: Window,
+    ) -> impl Future<Output = Result<SeriesItems, StoreError>> {
+        let all = self.items(series, from, to);
+        async move {
+            let SeriesItems { mut partials, summaries } = all.await?;
+            for summary in &summaries {
+                let of_hour = partials.iter().filter(|p| p.window.hour() == summary.hour);
+                let there: Vec<Part> = of_hour.map(Part::of).collect();
+                if summary.stands_for(&there, from, to) {
+                    partials.retain(|p| p.window.hour() != summary.hour);
+                }
+            }
+            Ok(SeriesItems { partials, summaries })
+        }
     }
 
     fn sources(

@@ -136,6 +136,18 @@ pub trait AggregateReader {
         to: Window,
     ) -> impl Future<Output = Result<SeriesItems, StoreError>>;
 
+    /// The same for who needs no more detail than that of hours: of an hour whose summary
+    /// [stands for](SummaryItem::stands_for) its partials, the summary may come alone. A store that cannot
+    /// tell without reading the partials leaves this as it is.
+    fn condensed(
+        &self,
+        series: &Series,
+        from: Window,
+        to: Window,
+    ) -> impl Future<Output = Result<SeriesItems, StoreError>> {
+        self.items(series, from, to)
+    }
+
     /// The (day, source) pairs that have data with `from_day <= day <= to_day`, days as `yyyymmdd`,
     /// sorted by day, then source.
     fn sources(

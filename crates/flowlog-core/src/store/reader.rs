@@ -1,6 +1,7 @@
 //! Folding what is stored back into roll-ups.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::summary::{Part, WindowTotals};
 use super::{
@@ -9,7 +10,7 @@ use super::{
 };
 use crate::decode::Counts;
 use crate::detect::History;
-use crate::record::{BatchId, Window};
+use crate::record::{BatchId, WINDOW_SECONDS, Window};
 use crate::rollup::Rollup;
 
 /// The windows of one interface from `from` to `to`, each folded from all of its partials in the
@@ -40,15 +41,62 @@ pub struct Answer {
     pub windows: BTreeMap<Window, WindowTotals>,
     /// Windows in every detail: all of their partials are there.
     pub detailed: BTreeMap<Window, Rollup>,
-    /// Hours, by their first window, whose partials have begun to expire: folded as a whole, other
-    /// windows of the hour included. No window is in both.
+    /// Hours, by their first window, whose partials have begun to expire, or are not wanted one by one: folded
+    /// as a whole, other windows of the hour included. Longer times, if that is what was [asked for](Detail).
+    /// No window is in both.
     pub hours: BTreeMap<Window, Rollup>,
     /// The deliveries that the answer rests on.
     pub deliveries: Deliveries,
 }
 
-/// What the ledger says of deliveries; `None` where the entry has expired.
-pub type Deliveries = BTreeMap<BatchId, Option<LedgerEntry>>;
+/// What the ledger says of deliveries; `None` where the entry has expired. Most are of many subjects, and shared.
+pub type Deliveries = BTreeMap<BatchId, Option<Arc<LedgerEntry>>>;
+
+/// Into how few roll-ups what is read of a subject may be folded. Totals of windows are there in any case,
+/// and what is in the lists is the same, but for when within a piece it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Detail {
+    /// The pieces.
+    pub pieces: Pieces,
+    /// What was before this window, and what was not, is never in one piece.
+    pub apart: Option<Window>,
+}
+
+/// What one roll-up is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pieces {
+    /// A window, where its partials are there.
+    Windows,
+    /// An hour.
+    Hours,
+    /// A day (UTC).
+    Days,
+    /// All of it.
+    One,
+    /// Nothing: no lists are read.
+    Totals,
+}
+
+impl Detail {
+    /// Every window by itself.
+    pub const WINDOWS: Self = Self::of(Pieces::Windows);
+
+    /// These pieces.
+    pub const fn of(pieces: Pieces) -> Self {
+        Self { pieces, apart: None }
+    }
+
+    /// The first window of the piece that this one is in, if its answer begins at `from`.
+    fn piece(self, window: Window, from: Window) -> Window {
+        let first = match self.pieces {
+            Pieces::Windows | Pieces::Totals => window,
+            Pieces::Hours => window.hour(),
+            Pieces::Days => window.back(window.start().rem_euclid(86_400) / WINDOW_SECONDS),
+            Pieces::One => from,
+        };
+        self.apart.filter(|apart| *apart <= window).map_or(first, |apart| first.max(apart))
+    }
+}
 
 /// How complete an answer is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -110,6 +158,31 @@ impl Answer {
         self.hours.iter().chain(&self.detailed)
     }
 
+    /// The same in fewer roll-ups, the pieces of an answer that begins at `from`.
+    #[must_use]
+    pub fn folded(mut self, from: Window, detail: Detail) -> Self {
+        if detail.pieces == Pieces::Windows {
+            return self;
+        }
+        let rollups = std::mem::take(&mut self.hours).into_iter();
+        for (window, rollup) in rollups.chain(std::mem::take(&mut self.detailed)) {
+            if detail.pieces != Pieces::Totals {
+                self.hours.entry(detail.piece(window, from)).or_default().merge(&rollup);
+            }
+        }
+        self
+    }
+
+    /// Adds what is known of other windows of the same series.
+    pub fn append(&mut self, mut other: Self) {
+        self.windows.append(&mut other.windows);
+        self.detailed.append(&mut other.detailed);
+        for (window, rollup) in other.hours {
+            self.hours.entry(window).or_default().merge(&rollup);
+        }
+        self.deliveries.append(&mut other.deliveries);
+    }
+
     /// How complete it is.
     pub fn coverage(&self) -> Coverage {
         Coverage::of(&self.deliveries)
@@ -135,21 +208,70 @@ pub async fn answer<R: AggregateReader + LedgerReader>(
     from: Window,
     to: Window,
 ) -> Result<Answer, StoreError> {
-    let SeriesItems { partials, summaries } = reader.items(series, from, to).await?;
+    let items = reader.items(series, from, to).await?;
+    fold(reader, ledger, items, (from, to), true).await
+}
+
+/// The same, folded as far as `detail` allows, and of a store that has [condensed](AggregateReader::condensed)
+/// it, mostly from summaries. Pieces of the whole answer begin at `first`, of which this may be a later part.
+pub async fn answer_in_pieces<R: AggregateReader + LedgerReader>(
+    reader: &R,
+    ledger: &mut Deliveries,
+    series: &Series,
+    (from, to): (Window, Window),
+    (first, detail): (Window, Detail),
+) -> Result<Answer, StoreError> {
+    if detail.pieces == Pieces::Windows {
+        return answer(reader, ledger, series, from, to).await;
+    }
+    let lists = detail.pieces != Pieces::Totals;
+    let mut whole = Answer::default();
+    let cut = detail.apart.filter(|apart| from < *apart && *apart <= to);
+    let halves = [Some((from, cut.map_or(to, |cut| cut.back(1)))), cut.map(|cut| (cut, to))];
+    for (from, to) in halves.into_iter().flatten() {
+        let items = reader.condensed(series, from, to).await?;
+        let part = fold(reader, ledger, items, (from, to), lists).await?;
+        whole.append(part.folded(first, detail));
+    }
+    Ok(whole)
+}
+
+/// What these items, which are all that is wanted of a series from `from` to `to`, say; without `lists` the
+/// totals alone.
+async fn fold<R: LedgerReader>(
+    reader: &R,
+    ledger: &mut Deliveries,
+    SeriesItems { partials, summaries }: SeriesItems,
+    (from, to): (Window, Window),
+    lists: bool,
+) -> Result<Answer, StoreError> {
     let asked = |window: &Window| from <= *window && *window <= to;
-    let mut batches: BTreeSet<BatchId> = partials.iter().map(|p| p.batch).collect();
+    let mut batches: Vec<BatchId> = partials.iter().map(|p| p.batch).collect();
     for summary in &summaries {
         let parts = summary.parts.iter().filter(|part| asked(&part.window));
         batches.extend(parts.map(|part| part.batch));
     }
-    let unknown: Vec<BatchId> =
-        batches.iter().filter(|batch| !ledger.contains_key(batch)).copied().collect();
+    batches.sort_unstable();
+    batches.dedup();
+    let mut unknown = batches.clone();
+    let mut known = ledger.keys().peekable();
+    unknown.retain(|batch| {
+        while known.next_if(|known| *known < batch).is_some() {}
+        known.peek() != Some(&batch)
+    });
     if !unknown.is_empty() {
-        let entries = reader.entries(&unknown).await?;
+        let entries = reader.entries(&unknown).await?.into_iter().map(|entry| entry.map(Arc::new));
         ledger.extend(unknown.into_iter().zip(entries));
     }
-    let deliveries: Deliveries =
-        batches.into_iter().map(|batch| (batch, ledger.get(&batch).cloned().flatten())).collect();
+    let mut known = ledger.iter().peekable();
+    let deliveries: Deliveries = batches
+        .into_iter()
+        .map(|batch| {
+            while known.next_if(|(known, _)| **known < batch).is_some() {}
+            let entry = known.peek().filter(|(known, _)| **known == batch);
+            (batch, entry.and_then(|(_, entry)| Option::clone(entry)))
+        })
+        .collect();
     let is_quarantined = |batch: &BatchId| {
         let entry = deliveries.get(batch).and_then(Option::as_ref);
         entry.is_some_and(|entry| entry.state == LedgerState::Quarantined)
@@ -169,7 +291,8 @@ pub async fn answer<R: AggregateReader + LedgerReader>(
         for (window, totals) in summary.windows.iter().filter(|(window, _)| asked(window)) {
             answer.windows.entry(*window).or_default().add(totals);
         }
-        answer.hours.insert(*hour, decode_summary(summary)?);
+        let rollup = if lists { decode_summary(summary)? } else { Rollup::default() };
+        answer.hours.insert(*hour, rollup);
     }
     for partial in partials {
         let hour = partial.window.hour();

@@ -63,6 +63,7 @@ impl WindowTotals {
 /// | `ids` | B | the parts, sorted, 19 bytes each: window of the hour, batch id, chunk |
 /// | `w` | B | `postcard` of the windows' totals |
 /// | `b` | B | blob of the hour's roll-up |
+/// | `f` | N | 1 if the blob is whole; not there otherwise |
 /// | `ttl` | N | hour end + 400 days |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SummaryItem {
@@ -78,6 +79,8 @@ pub struct SummaryItem {
     pub windows: Vec<(Window, WindowTotals)>,
     /// The encoded roll-up of the hour.
     pub blob: Vec<u8>,
+    /// Nothing was cut while it was folded: the blob says what its partials together say.
+    pub whole: bool,
 }
 
 /// Why stored bytes are no parts or windows.
@@ -119,6 +122,13 @@ impl SummaryItem {
     /// Whether a partial is in it.
     pub fn contains(&self, part: &Part) -> bool {
         self.parts.binary_search(part).is_ok()
+    }
+
+    /// Whether who asks for `from ..= to` may read this summary in place of its hour's partials: all of the
+    /// hour is asked for, `there`, sorted, are the partials that it is of and no others, and it is whole.
+    pub fn stands_for(&self, there: &[Part], from: Window, to: Window) -> bool {
+        let asked = from <= self.hour && self.hour.forward(WINDOWS_PER_HOUR - 1) <= to;
+        self.whole && asked && self.parts == there
     }
 
     /// The attribute `ids`.

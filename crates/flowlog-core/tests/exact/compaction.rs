@@ -9,11 +9,12 @@ use flowlog_core::compact::{self, Compacted, compact_hour};
 use flowlog_core::decode::{Fallback, Limits, ObjectDecoder};
 use flowlog_core::ingest::{Begun, Delivery, Ingestor, Lateness, Outcome};
 use flowlog_core::record::{BatchId, Source, Window};
-use flowlog_core::rollup::{Budget, Mapping, Rollup};
+use flowlog_core::rollup::{About, Budget, Mapping, Rollup};
 use flowlog_core::store::item::PARTIAL_TTL;
 use flowlog_core::store::memory::MemoryStore;
-use flowlog_core::store::reader::{Answer, Deliveries, answer};
-use flowlog_core::store::{Ledger as _, Series, View};
+use flowlog_core::store::reader::{Answer, Deliveries, Detail, Pieces, answer, answer_in_pieces};
+use flowlog_core::store::summary::Part;
+use flowlog_core::store::{AggregateReader as _, Ledger as _, Series, View};
 
 use crate::traffic::{MIDNIGHT, text};
 
@@ -221,4 +222,103 @@ fn a_run_looks_at_hours_that_are_over_and_at_days_that_settle() {
     let settled = compact::settle_days(MIDNIGHT + 33 * 86_400 + 77);
     assert_eq!((settled.len(), settled[0]), (72, hour(0)));
     assert!(settled.is_sorted());
+}
+
+fn in_pieces(store: &MemoryStore, series: &Series, range: (i64, i64), detail: Detail) -> Answer {
+    let start = Window::of(MIDNIGHT).unwrap();
+    let (from, to) = (start.forward(range.0), start.forward(range.1));
+    let mut ledger = Deliveries::default();
+    now(answer_in_pieces(store, &mut ledger, series, (from, to), (from, detail))).unwrap()
+}
+
+#[test]
+fn who_needs_no_detail_hears_the_same_from_summaries() {
+    let clean = MemoryStore::new();
+    (0..6).for_each(|n| drop(ingest(&clean, n, MIDNIGHT)));
+    let series = every_series(&clean);
+    let start = Window::of(MIDNIGHT).unwrap();
+    let mut spared = 0;
+    for cut in 0..=6 {
+        // Compacted before some came, so that not all is in the summaries, and again when all were there.
+        let store = MemoryStore::new();
+        (0..cut).for_each(|n| drop(ingest(&store, n, MIDNIGHT)));
+        compact_all(&store);
+        (cut..6).for_each(|n| drop(ingest(&store, n, MIDNIGHT)));
+        for again in [false, true] {
+            if again {
+                compact_all(&store);
+            }
+            let whole = store.all_summaries().iter().filter(|summary| summary.whole).count();
+            for series in &series {
+                for (from, to) in [(0, 23), (0, 20), (5, 14), (12, 23)] {
+                    let (first, last) = (start.forward(from), start.forward(to));
+                    let all = now(store.items(series, first, last)).unwrap().partials.len();
+                    let left = now(store.condensed(series, first, last)).unwrap().partials.len();
+                    spared += all - left;
+                    let truth = read(&clean, series, from, to);
+                    for pieces in [Pieces::Hours, Pieces::Days, Pieces::One, Pieces::Totals] {
+                        for apart in [None, Some(start.forward(7)), Some(start.forward(12))] {
+                            let detail = Detail { pieces, apart };
+                            let expected = truth.clone().folded(first, detail);
+                            let mut found = in_pieces(&store, series, (from, to), detail);
+                            let mut expected = expected;
+                            // Whose it is, is the same in all of an interface's; of a VPC or an account
+                            // the first that was folded is named.
+                            for rollup in
+                                found.hours.values_mut().chain(expected.hours.values_mut())
+                            {
+                                if series.view == View::Scope {
+                                    rollup.vpc_id.clear();
+                                    rollup.about = About::default();
+                                }
+                            }
+                            let what = format!("{series:?} {from} {to} {detail:?} {cut} {whole}");
+                            assert_eq!(found, expected, "{what}");
+                        }
+                    }
+                    assert_eq!(in_pieces(&store, series, (from, to), Detail::WINDOWS), truth);
+                }
+            }
+            assert!(cut + i64::from(again) == 0 || whole > 0, "some summaries are whole");
+        }
+    }
+    assert!(spared > 1000, "{spared} partials needed not be read");
+}
+
+#[test]
+fn a_summary_that_lacks_something_stands_for_nothing() {
+    let store = MemoryStore::new();
+    (0..3).for_each(|n| drop(ingest(&store, n, MIDNIGHT)));
+    compact_all(&store);
+    let start = Window::of(MIDNIGHT).unwrap();
+    for mut summary in store.all_summaries() {
+        let parts = summary.parts.clone();
+        let (first, last) = (summary.hour, summary.hour.forward(11));
+        summary.whole = true;
+        assert!(summary.stands_for(&parts, first, last));
+        assert!(summary.stands_for(&parts, start, start.forward(23)));
+        assert!(
+            !summary.stands_for(&parts, first.forward(1), last),
+            "not all of the hour is asked"
+        );
+        assert!(!summary.stands_for(&parts, first, last.back(1)));
+        assert!(!summary.stands_for(&parts[1..], first, last), "one has expired");
+        let late = [&parts[..], &[Part { chunk: 999, ..parts[parts.len() - 1] }]].concat();
+        assert!(!summary.stands_for(&late, first, last), "one has come");
+        summary.whole = false;
+        assert!(!summary.stands_for(&parts, first, last), "lists were cut");
+    }
+    // Forty deliveries of as many strangers each.
+    let crowd = MemoryStore::new();
+    for n in 0..40 {
+        ingest(&crowd, n, MIDNIGHT);
+    }
+    compact_all(&crowd);
+    let cut: Vec<_> = crowd.all_summaries().into_iter().filter(|summary| !summary.whole).collect();
+    assert!(!cut.is_empty(), "so many lists do not fit");
+    for summary in cut {
+        let (first, last) = (summary.hour, summary.hour.forward(11));
+        let found = now(crowd.condensed(&summary.series, first, last)).unwrap();
+        assert_eq!(found.partials.len(), summary.parts.len(), "all are read");
+    }
 }
