@@ -48,7 +48,10 @@ const charts = (() => {
   function time(id, points, marks, format) {
     const t = tones();
     const line = { symbol: ['none', 'none'], silent: true, lineStyle: { color: t.alert, type: 'solid', width: 1.5 }, label: { show: false } };
-    const mark = marks.length ? { ...line, data: marks.map(at => ({ xAxis: at })) } : undefined;
+    const mark = marks.length ? { ...line, data: marks.map(m => ({ xAxis: m.at })) } : undefined;
+    // Along their lines, in the upper chart only.
+    const named = { show: true, position: 'insideEndTop', color: t.alert, fontSize: 10, textBorderColor: t.card, textBorderWidth: 2 };
+    const marked = mark && { ...mark, data: marks.map(m => ({ xAxis: m.at, label: m.name ? { ...named, formatter: m.name } : line.label })) };
     const x = { type: 'time', min: format.from, max: format.to, axisLabel: { color: t.soft, hideOverlap: true } };
     draw(id, {
       color: [t.accepted, t.rejected],
@@ -65,7 +68,7 @@ const charts = (() => {
       ],
       series: [
         { name: 'accepted bytes', type: 'line', showSymbol: false, step: 'middle', areaStyle: { opacity: .2 }, data: points.map(p => [p.at, p.bytes]),
-          tooltip: { valueFormatter: format.bytes }, markLine: mark },
+          tooltip: { valueFormatter: format.bytes }, markLine: marked },
         { name: 'refused records', type: 'bar', xAxisIndex: 1, yAxisIndex: 1, data: points.map(p => [p.at, p.rejected]), barMaxWidth: 14,
           tooltip: { valueFormatter: format.count }, markLine: mark },
       ],
@@ -91,14 +94,17 @@ const charts = (() => {
   /** Bytes from left to right; a name may stand in one column only. */
   function sankey(id, nodes, links, formatter, onClick) {
     const t = tones();
-    const narrow = document.getElementById(id).clientWidth < 480;
+    const wide = document.getElementById(id).clientWidth, narrow = wide < 480;
+    // Words have the space up to the next column, and as many lines as they take; ids are short.
+    const room = Math.floor((wide - (narrow ? 16 : 176) - 14) / 3) - 14 - 8;
     draw(id, {
       tooltip: { trigger: 'item', valueFormatter: formatter },
       color: [t.accepted, t.gap, t.other, t.rejected, t.silent],
       series: [{ type: 'sankey', left: 8, right: narrow ? 8 : 168, top: 8, bottom: 8, nodeWidth: 14, nodeGap: narrow ? 18 : 14, data: nodes, links, labelLayout: { hideOverlap: true },
         emphasis: { focus: 'adjacency' }, lineStyle: { color: 'gradient', opacity: .35 },
         label: { color: t.ink, fontSize: narrow ? 9 : 11, formatter: p => short(p.name), textBorderColor: t.card, textBorderWidth: 2 },
-        levels: [0, 1, 2, 3].map(depth => ({ depth, label: { position: narrow && depth === 3 ? 'left' : 'right' } })) }],
+        levels: [0, 1, 2, 3].map(depth => ({ depth, label: { position: narrow && depth === 3 ? 'left' : 'right', lineHeight: narrow ? 11 : 13,
+          ...([0, 3].includes(depth) ? { width: narrow || depth === 0 ? room : 146, overflow: 'break' } : {}) } })) }],
     }, onClick);
   }
 

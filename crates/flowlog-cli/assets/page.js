@@ -117,8 +117,22 @@ function cards({ interfaces, alerts }) {
   }));
 }
 
+/** Marks where alerts were, named by their rules; those that are too near each other to be read share a name. */
+function marks(alerts) {
+  const near = (page.to - page.from) / ($('time-chart').clientWidth < 480 ? 20 : 50);
+  const marks = [...new Set(alerts.map(a => a.at))].sort((a, b) => a - b).map(at => ({ at }));
+  for (let first = 0, next; first < marks.length; first = next) {
+    for (next = first + 1; next < marks.length && marks[next].at - marks[first].at < near;) next++;
+    const last = marks[next - 1].at;
+    const rules = alerts.filter(a => a.at >= marks[first].at && a.at <= last).map(a => a.rule);
+    const names = [...new Set(rules)];
+    marks[first].name = names.length > 1 ? `${names[0]} and ${names.length - 1} more` : names[0];
+  }
+  return marks.map(({ at, name }) => ({ at: at * 1000, name }));
+}
+
 function time({ points, alerts }) {
-  charts.time('time-chart', points, [...new Set(alerts.map(a => a.at * 1000))], format);
+  charts.time('time-chart', points, marks(alerts), format);
   table('time-table', ['from (UTC)', 'accepted bytes', 'accepted records', 'refused records', 'without a verdict', 'NODATA', 'SKIPDATA'],
     points.map(p => [format.time(p.at / 1000), p.bytes, p.accepted, p.rejected, p.other, p.nodata, p.skipdata]));
   table('alerts-table', ['at (UTC)', 'rule', 'severity', 'interface', 'source', 'what showed it'],
