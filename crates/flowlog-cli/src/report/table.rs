@@ -39,9 +39,29 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
-/// A table with a header; `right` names the columns of numbers.
+/// Fewer characters than these for each column, and nobody can read the table.
+const NARROWEST: usize = 6;
+/// What stands between two columns.
+const BETWEEN: usize = 3;
+
+/// A table with a header; `right` names the columns of numbers. Where the terminal has no room for its
+/// columns, each row is a list of them.
 pub(crate) fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> String {
-    let mut table = Table::new();
+    within(Table::new(), header, right, rows)
+}
+
+fn within(mut table: Table, header: &[&str], right: &[usize], rows: Vec<Vec<String>>) -> String {
+    if let Some(width) = table.width() {
+        let longest = |column: usize| {
+            let cells = rows.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count());
+            cells.max().unwrap_or(0).max(header[column].chars().count())
+        };
+        let all: usize = (0..header.len()).map(|column| longest(column) + BETWEEN).sum();
+        let width = usize::from(width);
+        if all > width && width < header.len() * (NARROWEST + BETWEEN) {
+            return listed(header, &rows);
+        }
+    }
     table
         .load_style(UTF8_NO_BORDERS.row_separator(comfy_table::LineStyle::none()))
         .set_content_arrangement(ContentArrangement::Dynamic);
@@ -58,6 +78,19 @@ pub(crate) fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) ->
         }
     }
     format!("{table}\n")
+}
+
+/// Each row as lines of its own, after an empty one.
+fn listed(header: &[&str], rows: &[Vec<String>]) -> String {
+    let longest = header.iter().map(|name| name.chars().count()).max().unwrap_or(0);
+    let mut out = String::new();
+    for row in rows {
+        out.push('\n');
+        for (name, cell) in header.iter().zip(row).filter(|(_, cell)| !cell.is_empty()) {
+            let _ = writeln!(out, "{name:<longest$}  {cell}");
+        }
+    }
+    out
 }
 
 fn section(out: &mut String, title: &str, body: &str) {
@@ -241,4 +274,35 @@ pub(crate) fn protocol(number: u8) -> String {
 pub(crate) fn time(epoch: i64) -> String {
     Timestamp::from_second(epoch)
         .map_or_else(|_| epoch.to_string(), |t| t.strftime("%Y-%m-%d %H:%M").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_that_has_no_room_is_a_list() {
+        let shown = |width: Option<u16>| {
+            let mut table = Table::new();
+            table.force_no_tty();
+            if let Some(width) = width {
+                table.set_width(width);
+            }
+            let rows = vec![
+                vec!["slow-scan#eni-1".to_owned(), "notify".to_owned(), "2026-11-01".to_owned()],
+                vec!["data-gap#eni-2".to_owned(), String::new(), "2026-11-02".to_owned()],
+            ];
+            within(table, &["alert", "severity", "last"], &[], rows)
+        };
+        let list = "\nalert     slow-scan#eni-1\nseverity  notify\nlast      2026-11-01\n\nalert     data-gap#eni-2\nlast      2026-11-02\n";
+        assert_eq!(shown(Some(26)), list);
+        for width in [None, Some(27), Some(200)] {
+            let table = shown(width);
+            assert!(table.contains('═') && table.lines().count() >= 4, "{table}");
+        }
+        assert!(
+            shown(None).contains("slow-scan#eni-1 ┆ notify"),
+            "as wide as it is without a terminal"
+        );
+    }
 }
