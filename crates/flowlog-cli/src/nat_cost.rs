@@ -10,11 +10,11 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use flowlog_core::decode::Fallback;
+use flowlog_core::decode::{Counts, Fallback};
 use flowlog_core::format::Format;
 use flowlog_core::record::Address;
 use flowlog_core::transfer::{Bytes, INTERNET, Transfer, Zones};
-use indicatif::HumanBytes;
+use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
 
 use crate::alerting::Said;
@@ -49,18 +49,18 @@ pub fn run(
         None => Fallback::Default,
         Some(text) => Fallback::Declared(Format::from_log_format(text)?),
     };
-    let (mut transfer, mut rejected) = (Transfer::default(), 0);
+    let (mut transfer, mut counts) = (Transfer::default(), Counts::default());
     let (read, files) =
         analyze::each(&args.paths, &fallback, Transfer::default, complain, |decoded| {
-            rejected += decoded.counts.rejected_total();
+            counts.add(&decoded.counts);
             transfer.merge(decoded.sink);
         });
-    let bill = Bill::of(&transfer);
+    let bill = Bill::of(&transfer, Rests { read, files, counts });
     let text = match args.output.format {
         OutputFormat::Table => bill.to_text(args.top),
         OutputFormat::Json => format!("{}\n", bill.to_json(args.top)),
     };
-    Ok(Said { text, well: read == files && rejected == 0 })
+    Ok(Said { text, well: read == files && bill.rests.counts.rejected_total() == 0 })
 }
 
 /// What an endpoint for a service would save.
@@ -74,8 +74,39 @@ struct Saving {
     how: String,
 }
 
+/// What was read.
+#[derive(Debug, Clone, Default)]
+struct Rests {
+    /// Files that could be read, of how many.
+    read: usize,
+    files: usize,
+    counts: Counts,
+}
+
+impl Rests {
+    fn is_complete(&self) -> bool {
+        let Counts { skipdata, .. } = self.counts;
+        self.read == self.files && self.read > 0 && skipdata + self.counts.rejected_total() == 0
+    }
+
+    fn to_text(&self) -> String {
+        let counts = &self.counts;
+        let [read, nodata, skipdata, rejected] =
+            [counts.read, counts.nodata, counts.skipdata, counts.rejected_total()].map(HumanCount);
+        let (of, files) = (self.read, self.files);
+        let mut text = format!(
+            "Rests on {of} of {files} files, {read} records: {nodata} NODATA, {skipdata} SKIPDATA, {rejected} that could not be read.\n"
+        );
+        if !self.is_complete() {
+            text += "Incomplete: what AWS skipped or could not be read is not in it.\n";
+        }
+        text
+    }
+}
+
 struct Bill<'a> {
     transfer: &'a Transfer,
+    rests: Rests,
     zones: Zones,
     hours: f64,
     savings: Vec<Saving>,
@@ -93,13 +124,13 @@ fn gb(bytes: u64) -> f64 {
 }
 
 impl<'a> Bill<'a> {
-    fn of(transfer: &'a Transfer) -> Self {
+    fn of(transfer: &'a Transfer, rests: Rests) -> Self {
         let seconds = transfer.span.map_or(0, |(first, last)| last - first);
         #[expect(clippy::cast_precision_loss, reason = "an estimate")]
         let hours = seconds as f64 / 3600.0;
         let services = transfer.services().into_iter();
         let savings = services.filter_map(|(name, bytes)| saving(name, bytes, hours)).collect();
-        Self { transfer, zones: transfer.zones(), hours, savings }
+        Self { transfer, rests, zones: transfer.zones(), hours, savings }
     }
 
     fn clients(&self) -> Vec<(Address, Bytes, String)> {
@@ -133,6 +164,10 @@ impl<'a> Bill<'a> {
     /// What the format cannot tell.
     fn notes(&self) -> Vec<&'static str> {
         let mut notes = Vec::new();
+        if self.transfer.span.is_none() {
+            notes.push("there is no record of traffic");
+            return notes;
+        }
         if !self.transfer.tells_nat {
             notes.push("the records lack pkt-srcaddr and pkt-dstaddr: who is behind a NAT gateway cannot be told");
         }
@@ -198,6 +233,7 @@ impl<'a> Bill<'a> {
         for note in self.notes() {
             let _ = writeln!(text, "note: {note}");
         }
+        text += &self.rests.to_text();
         let _ = writeln!(
             text,
             "Charges by the byte only: a NAT gateway's hours come on top. Prices of {PRICES_OF}."
@@ -257,6 +293,13 @@ impl<'a> Bill<'a> {
             },
             "crossings": crossings,
             "notes": self.notes(),
+            "complete": self.rests.is_complete(),
+            "files": { "read": self.rests.read, "of": self.rests.files },
+            "records": {
+                "read": self.rests.counts.read, "nodata": self.rests.counts.nodata,
+                "skipdata": self.rests.counts.skipdata,
+                "rejected": self.rests.counts.rejected_total(),
+            },
             "prices_of": PRICES_OF,
         })
     }

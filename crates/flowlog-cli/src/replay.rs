@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use flowlog_core::alert::{Policy, RaiseError, Raised, raise, sweep};
-use flowlog_core::decode::{Fallback, Limits};
+use flowlog_core::decode::{Counts, Fallback, Limits};
 use flowlog_core::detect::{Finding, Rule, RuleSet, Severity};
 use flowlog_core::record::Window;
 use flowlog_core::rollup::BlobError;
@@ -38,6 +38,8 @@ pub struct Outcome {
     pub digests: u64,
     /// Messages on the busiest day, digests included.
     pub busiest_day: u64,
+    /// What became of the lines that it rests on.
+    pub lines: Counts,
     /// The first and the last window.
     pub span: Option<(Window, Window)>,
     /// Interfaces.
@@ -105,6 +107,8 @@ pub struct Recording {
     builder: Builder,
     /// What became of each file.
     pub files: Vec<FileReport>,
+    /// What became of the lines of all files that could be read, or of all deliveries.
+    pub lines: Counts,
 }
 
 /// Reads files, as `flowlog analyze` does.
@@ -115,7 +119,9 @@ pub fn read(
 ) -> Result<Recording, BlobError> {
     let (builder, files) = analyze::read(paths, Limits::default(), fallback, complain)?;
     builder.note().into_iter().for_each(&mut *complain);
-    Ok(Recording { builder, files })
+    let mut lines = Counts::default();
+    files.iter().filter(|file| file.error.is_none()).for_each(|file| lines.add(&file.counts));
+    Ok(Recording { builder, files, lines })
 }
 
 /// Takes the roll-ups of a store, as the alerter reads them: each window of an interface from one flow
@@ -154,7 +160,7 @@ pub async fn read_store<S: Asked>(
         ));
     }
     builder.note().into_iter().for_each(&mut *complain);
-    Ok(Recording { builder, files: Vec::new() })
+    Ok(Recording { builder, files: Vec::new(), lines: coverage.counts })
 }
 
 impl Recording {
@@ -171,6 +177,7 @@ impl Recording {
 pub async fn replay(recording: &Recording, rules: &RuleSet) -> Result<Outcome, ReplayError> {
     let found = recording.builder.findings(rules, |_, _, _| {})?;
     let mut outcome = Outcome { left_out: found.notes(), ..Outcome::default() };
+    outcome.lines = recording.lines.clone();
     let mut findings = found.findings;
     findings.sort_by_key(|f| f.window);
     let Some((first, last)) = recording.builder.span() else { return Ok(outcome) };
@@ -265,15 +272,24 @@ impl Outcome {
             Some((first, last)) => {
                 let _ = writeln!(
                     out,
-                    "{first} to {last} UTC, {} interface(s), {:.2} interface-days\n",
+                    "{first} to {last} UTC, {} interface(s), {:.2} interface-days",
                     self.interfaces,
                     self.interface_days()
                 );
             }
         }
+        let Counts { read, nodata, skipdata, late, .. } = self.lines;
+        let rejected = self.lines.rejected_total();
         let _ = writeln!(
             out,
-            "{:<24} {:>9} {:>9} {:>7} {:>6} {:>6} {:>9}",
+            "Rests on {read} records: {nodata} NODATA, {skipdata} SKIPDATA, {rejected} that could not be read, {late} late."
+        );
+        if skipdata + rejected + late > 0 {
+            out.push_str("Incomplete: rules saw nothing of what AWS skipped, could not be read, or was late.\n");
+        }
+        let _ = writeln!(
+            out,
+            "\n{:<24} {:>9} {:>9} {:>7} {:>6} {:>6} {:>9}",
             "rule", "findings", "recorded", "notify", "high", "noted", "held back"
         );
         for (rule, r) in &self.rules {
@@ -337,6 +353,11 @@ impl Outcome {
             "interfaces": self.interfaces,
             "interface_days": self.interface_days(),
             "starved": starved,
+            "records": {
+                "read": self.lines.read, "nodata": self.lines.nodata,
+                "skipdata": self.lines.skipdata, "rejected": self.lines.rejected_total(),
+                "late": self.lines.late,
+            },
             "notes": self.left_out,
             "noisiest": self.noisiest,
             "findings": self.trace.iter().map(traced).collect::<Vec<_>>(),
