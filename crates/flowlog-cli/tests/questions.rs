@@ -178,11 +178,14 @@ fn the_page_is_served_to_this_machine_only() {
     serving.wait().unwrap();
 }
 
-#[test]
-fn what_cannot_be_asked_is_said() {
+#[tokio::test]
+async fn what_cannot_be_asked_is_said() {
     let folder = tempfile::tempdir().unwrap();
+    drop(EmbeddedDb::open(Location::File(folder.path().join("s.db"))).await.unwrap());
     for (args, expected) in [
         (&["report", "--store", "s.db"][..], "the store is empty"),
+        (&["top", "--store", "t.db"], "t.db: there is no such store"),
+        (&["alerts", "--store", "t.db"], "t.db: there is no such store"),
         (&["top"], "AGGREGATES_TABLE"),
         (&["why", "10.0.0.1", "10.0.0.2:99999"], "ADDRESS:PORT"),
         (&["why", "10.0.0.1", "10.0.0.2", "--data", "nowhere"], "could be read"),
@@ -190,6 +193,81 @@ fn what_cannot_be_asked_is_said() {
         let output = command(folder.path(), args).env_remove("AGGREGATES_TABLE").output().unwrap();
         let error = String::from_utf8_lossy(&output.stderr);
         assert!(!output.status.success() && error.contains(expected), "{args:?}: {error}");
+    }
+    assert!(!folder.path().join("t.db").exists(), "a question makes no store");
+}
+
+/// What rests on nothing is no clean bill of health.
+#[test]
+fn nothing_on_record_is_not_nothing_found() {
+    let folder = day();
+    let run = |args: &[&str]| command(folder.path(), args).output().unwrap();
+    let out = |args: &[&str]| printed(&mut command(folder.path(), args));
+    for times in
+        [["--since", "2030-01-01"], ["--until", "2020-01-01"], ["--until", "2026-11-01T00:04Z"]]
+    {
+        let ran = run(&[&["compliance", "--store", "s.db"], &times[..]].concat());
+        let error = String::from_utf8_lossy(&ran.stderr);
+        assert!(!ran.status.success() && error.contains("no such time"), "{times:?}: {error}");
+        assert!(error.contains("2026-11-01 00:00 to 2026-11-02 00:00"), "{error}");
+    }
+    let nobody = ["compliance", "--store", "s.db", "--interface", "eni-none"];
+    let text = out(&nobody);
+    assert!(text.contains("Not known: nothing is on record.") && !text.contains("None"), "{text}");
+    assert!(text.contains("note: nothing is on record of what was asked about"), "{text}");
+    let value = answer(&out(&[&nobody[..], &["--format", "json"]].concat()));
+    assert_eq!(value["complete"], false);
+    assert!(value["notes"][0].as_str().unwrap().starts_with("nothing is on record"), "{value}");
+    // Before the first day there is nothing to compare with.
+    let diff = out(&["diff", "--store", "s.db"]);
+    assert!(diff.contains("Nothing is on record of the time before"), "{diff}");
+    let diff = out(&["diff", "--store", "s.db", "--since", "45m"]);
+    assert!(!diff.contains("Nothing is on record"), "{diff}");
+}
+
+/// SKIPDATA makes every answer incomplete, in words as in JSON; what no rule can see is in both, too.
+#[test]
+fn gaps_are_in_words_and_in_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| printed(&mut command(folder.path(), args));
+    run(&["generate", "--minutes", "60", "--attack", "data-gap", "-o", "day"]);
+    run(&["local", "day", "--store", "s.db"]);
+    let json = |args: &[&str]| answer(&run(&[args, &["--format", "json"]].concat()));
+    let (top, value) = (run(&["top", "--store", "s.db"]), json(&["top", "--store", "s.db"]));
+    assert!(top.contains("Incomplete: AWS skipped records") && value["complete"] == false, "{top}");
+
+    let (text, value) = (run(&["alerts", "--store", "s.db"]), json(&["alerts", "--store", "s.db"]));
+    let starved = value["cannot_feed"].as_array().unwrap();
+    assert!(!starved.is_empty(), "{value}");
+    for of_source in starved {
+        let rules: Vec<&str> =
+            of_source["rules"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+        let source = of_source["source"].as_str().unwrap();
+        let line = format!("note: {source} cannot feed {}\n", rules.join(", "));
+        assert!(text.contains(&line), "{line}: {text}");
+    }
+
+    // Files: what was read of how many, and what became of the lines.
+    let truth: Value =
+        serde_json::from_slice(&std::fs::read(folder.path().join("day/truth.json")).unwrap())
+            .unwrap();
+    let skipped = &truth["totals"]["skipdata"];
+    assert!(skipped.as_u64().unwrap() > 0, "{}", truth["totals"]);
+    let (text, value) = (run(&["nat-cost", "day"]), json(&["nat-cost", "day"]));
+    let of = truth["objects"].as_array().unwrap().len();
+    assert!(text.contains(&format!("Rests on {of} of {of} files")), "{text}");
+    assert!(text.contains("Incomplete") && value["complete"] == false, "{text}");
+    assert_eq!(value["records"]["read"], truth["totals"]["read"]);
+    assert_eq!(&value["records"]["skipdata"], skipped);
+    let ran = command(folder.path(), &["nat-cost", "nowhere"]).output().unwrap();
+    let text = String::from_utf8_lossy(&ran.stdout);
+    assert!(!ran.status.success() && text.contains("Rests on 0 of 1 files"), "{text}");
+    assert!(text.contains("there is no record of traffic") && !text.contains("lack"), "{text}");
+    for from in [&["replay", "day"][..], &["replay", "--store", "s.db"]] {
+        let (text, value) = (run(from), json(from));
+        assert!(text.contains("Incomplete: rules saw nothing of what AWS skipped"), "{text}");
+        assert_eq!(value["records"]["read"], truth["totals"]["read"], "{from:?}");
+        assert_eq!(&value["records"]["skipdata"], skipped, "{from:?}");
     }
 }
 
@@ -356,7 +434,9 @@ fn shells_and_manuals_know_every_command() {
         printed(&mut command(csv.path(), &["rejected", "--store", "s.db", "--format", "csv"]));
     let lists: Vec<&str> = text.lines().filter_map(|line| line.split(',').next()).collect();
     assert!(
-        ["list", "subjects", "sources", "ports"].iter().all(|list| lists.contains(list)),
+        ["list", "subjects", "sources", "ports", "deliveries", "complete", "error_bounds"]
+            .iter()
+            .all(|list| lists.contains(list)),
         "{text}"
     );
 }

@@ -119,6 +119,14 @@ pub async fn alerts(args: AlertsArgs) -> Result<String, AskError> {
     let rests = Rests::on(&opened.store, &found).await?;
     let mut answer = rests.to_json();
     answer["alerts"] = json!(list);
+    // What cannot be in the list, whatever happens.
+    let starved = flowlog_anomaly_alerter::starved(&opened.store).await?;
+    let starved: Vec<(String, Vec<&str>)> = starved
+        .into_iter()
+        .map(|(source, rules)| (source, rules.into_iter().map(Rule::name).collect()))
+        .collect();
+    answer["cannot_feed"] =
+        starved.iter().map(|(source, rules)| json!({ "source": source, "rules": rules })).collect();
     Ok(match args.ask.format {
         AnswerFormat::Json => format!("{answer}\n"),
         AnswerFormat::Csv => csv_of(&answer)?,
@@ -136,9 +144,7 @@ pub async fn alerts(args: AlertsArgs) -> Result<String, AskError> {
             });
             let header = ["alert", "severity", "", "since", "last", "told", "what showed it"];
             let mut text = table(&header, &[5], rows.collect()) + &rests.to_text();
-            // What cannot be in the list, whatever happens.
-            for (source, rules) in flowlog_anomaly_alerter::starved(&opened.store).await? {
-                let rules: Vec<&str> = rules.into_iter().map(Rule::name).collect();
+            for (source, rules) in starved {
                 let (source, rules) = (printable(&source), rules.join(", "));
                 let _ = writeln!(text, "note: {source} cannot feed {rules}");
             }

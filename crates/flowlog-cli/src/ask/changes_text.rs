@@ -26,8 +26,8 @@ fn bytes(n: u64) -> String {
 /// What changed.
 pub(super) fn diff_text(
     diff: &Diff,
-    (earlier, later): (Period, Period),
-    material: &Material,
+    (earlier, before): (Period, &Material),
+    (later, material): (Period, &Material),
 ) -> String {
     let mut out = format!(
         "{} to {}, compared with {} to {}\n",
@@ -36,6 +36,11 @@ pub(super) fn diff_text(
         time(earlier.from.start()),
         time(earlier.to.end())
     );
+    if before.answers.is_empty() {
+        out += "Nothing is on record of the time before: whoever talks now is called new.\n";
+    } else if !before.is_complete() {
+        out += "The time before is not complete: who is called new may have been there.\n";
+    }
     let row = |name: &str, before: &Sums, after: &Sums| {
         vec![
             name.to_owned(),
@@ -100,8 +105,12 @@ pub(super) fn compliance_text(
         time(period.from.start()),
         time(period.to.end())
     );
-    if report.exposed.is_empty() {
-        out.push_str("None: no accepted exchange with a public address at a watched port.\n");
+    if material.answers.is_empty() {
+        out.push_str("Not known: nothing is on record.\n");
+    } else if report.exposed.is_empty() && report.exposed_error > 0 {
+        out.push_str("None is listed.\n");
+    } else if report.exposed.is_empty() {
+        out.push_str("None: no public address was answered at a watched port.\n");
     }
     for exposure in &report.exposed {
         let flows: u64 = exposure.by.values().map(|service| service.flows).sum();

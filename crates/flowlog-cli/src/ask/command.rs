@@ -32,6 +32,7 @@ use super::{
 use crate::doctor::Cli;
 use crate::embedded::EmbeddedError;
 use crate::input::{self, Input};
+use crate::report::time;
 use crate::why::account::Narrowed;
 use crate::why::{self, Destination, WhyError};
 
@@ -199,6 +200,12 @@ pub enum AskError {
     /// Nothing to ask.
     #[error("the store is empty")]
     Empty,
+    /// A question makes no store.
+    #[error("{}: there is no such store; `flowlog local --store` makes one", .0.display())]
+    NoStore(PathBuf),
+    /// A time that is none, or that the store has nothing of.
+    #[error("no such time: --since must be before --until, and the store has {} to {}", time(.0.from.start()), time(.0.to.end()))]
+    NoSuchTime(Period),
     /// The tables of AWS are not named.
     #[error("no --store and no --stack, and the environment variable {0} is not set")]
     NoTables(&'static str),
@@ -274,20 +281,25 @@ async fn answer<S: Asked + AlertStore>(store: &S, question: &Question) -> Result
         _ => args.period(store, whole).await?,
     };
     let subject = args.subject();
-    let (material, who) = match question {
-        Question::Who(args) => {
-            let (material, who) = read_who(store, &subject, period, args.address).await?;
-            (material, Some(who))
-        }
-        _ => {
-            let detail = question.detail(store, &subject, period).await?;
-            (read_in_pieces(store, &subject, period, detail).await?, None)
-        }
+    let (material, who) = if let Question::Who(args) = question {
+        let (material, who) = read_who(store, &subject, period, args.address).await?;
+        (material, Some(who))
+    } else {
+        let detail = question.detail(store, &subject, period).await?;
+        (read_in_pieces(store, &subject, period, detail).await?, None)
     };
     let (value, text) = question.answer(store, &material, who, (period, whole)).await?;
     Ok(match args.format {
         AnswerFormat::Table => text,
-        AnswerFormat::Csv => csv_of(&value)?,
+        AnswerFormat::Csv => {
+            let mut rows = material.to_json();
+            if let (Some(rows), Some(answer)) = (rows.as_object_mut(), value.as_object()) {
+                rows.extend(answer.clone());
+                rows.insert("from".to_owned(), json!(period.from.start()));
+                rows.insert("to".to_owned(), json!(period.to.end()));
+            }
+            csv_of(&rows)?
+        }
         AnswerFormat::Json => {
             let mut whole = material.to_json();
             whole["from"] = json!(period.from.start());
@@ -358,7 +370,7 @@ impl Question {
                 value["compared_with"] = before.to_json();
                 value["compared_with"]["from"] = json!(earlier.from.start());
                 value["compared_with"]["to"] = json!(earlier.to.end());
-                (value, diff_text(&found, (earlier, period), material))
+                (value, diff_text(&found, (earlier, &before), (period, material)))
             }
             Self::Compliance(_) => {
                 let (found, made) = (compliance(material, whole), env::now());

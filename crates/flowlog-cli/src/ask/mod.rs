@@ -106,11 +106,22 @@ impl Material {
         self.answers.iter().map(|(_, answer)| answer.totals().skipdata).sum()
     }
 
+    /// Whether there is anything, and nothing is known to be missing.
+    pub fn is_complete(&self) -> bool {
+        !self.answers.is_empty() && self.coverage().is_complete() && self.skipdata() == 0
+    }
+
+    /// The notes, and one if nothing is there: no answer then says that there was nothing.
+    pub fn all_notes(&self) -> Vec<String> {
+        let nothing = self.answers.is_empty().then(|| NOTHING.to_owned());
+        nothing.into_iter().chain(self.notes.iter().cloned()).collect()
+    }
+
     /// What every answer ends with, for scripts.
     pub fn to_json(&self) -> Value {
         let coverage = self.coverage();
         json!({
-            "complete": coverage.is_complete() && self.skipdata() == 0,
+            "complete": self.is_complete(),
             "deliveries": {
                 "done": coverage.done,
                 "in_progress": coverage.in_progress,
@@ -118,10 +129,13 @@ impl Material {
                 "ledger_expired": coverage.expired,
             },
             "skipdata": self.skipdata(),
-            "notes": self.notes,
+            "notes": self.all_notes(),
         })
     }
 }
+
+/// What an answer says that rests on nothing.
+const NOTHING: &str = "nothing is on record of what was asked about: not even that it was silent";
 
 /// The period that a store has data of, by whole days; `None` if it has none.
 pub async fn whole_period<S: AggregateReader>(store: &S) -> Result<Option<Period>, StoreError> {

@@ -65,10 +65,12 @@ impl Times {
         };
         let (from, until) = self.ends(end)?;
         let window = |epoch: i64| Window::of(epoch.max(0));
-        Ok(Period {
-            from: window(from).unwrap_or(whole.from).max(whole.from),
-            to: window(until.saturating_sub(300)).unwrap_or(whole.to).min(whole.to),
-        })
+        let from = window(from).unwrap_or(whole.from).max(whole.from);
+        let to = window(until.saturating_sub(300)).unwrap_or(whole.to).min(whole.to);
+        if from > to {
+            return Err(AskError::NoSuchTime(whole));
+        }
+        Ok(Period { from, to })
     }
 }
 
@@ -89,7 +91,7 @@ pub struct AskArgs {
     #[arg(long, value_name = "ID")]
     account: Option<String>,
     /// Tables for people, one JSON object for scripts, or CSV: a row for each entry of each list, the
-    /// first column names the list.
+    /// first column names the list; bounds of errors and what the answer rests on are rows, too.
     #[arg(long, value_enum, default_value_t = AnswerFormat::Table)]
     pub(super) format: AnswerFormat,
 }
@@ -235,6 +237,9 @@ impl StoreArgs {
     /// Opens the store that is asked.
     pub(crate) async fn open(&self) -> Result<Opened, AskError> {
         if let Some(file) = &self.store {
+            if !file.exists() {
+                return Err(AskError::NoStore(file.clone()));
+            }
             let database = EmbeddedDb::open(Location::File(file.clone())).await?;
             let store = AskStore { tables: database.store(), file: Some(database.reader()) };
             return Ok(Opened { store, _database: Some(database) });

@@ -207,7 +207,14 @@ pub(super) fn footer(material: &Material) -> String {
             colour::word("Incomplete")
         );
     }
-    for note in &material.notes {
+    if material.skipdata() > 0 {
+        let _ = writeln!(
+            out,
+            "{}: AWS skipped records; `flowlog coverage` says in which hours.",
+            colour::word("Incomplete")
+        );
+    }
+    for note in material.all_notes() {
         let _ = writeln!(out, "note: {note}");
     }
     out
