@@ -39,6 +39,9 @@ from services import ENVIRONMENT, Database, Objects
 from totals import ledger, partials, truth_sums
 
 BUCKET = "logs"
+# When generated traffic begins: a week or two ago, since rows older than the horizon, 30 days, are late and in no sum.
+WEEK = 7 * 86_400
+START = (int(time.time()) // WEEK - 1) * WEEK
 # Attempts at one message; kills may take a few.
 ATTEMPTS = 50
 
@@ -132,8 +135,9 @@ def generate(options):
     slots = (options.objects + 1) // 2
     minutes = slots * 5
     rate = max(20, -(-options.rows // minutes))
-    folder = options.folder / f"{options.objects}-{options.rows}"
-    command = [options.flowlog, "generate", "--format", "v2", "--minutes", str(minutes), "--rate", str(rate), "-o", folder]
+    folder = options.folder / f"{options.objects}-{options.rows}-{START}"
+    plan = ["--format", "v2", "--minutes", str(minutes), "--rate", str(rate), "--start", str(START)]
+    command = [options.flowlog, "generate", *plan, "-o", folder]
     try:
         truth = json.loads((folder / "truth.json").read_text())
     except (OSError, ValueError):

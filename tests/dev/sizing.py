@@ -25,8 +25,8 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 
 from emulator import exit_on_signals
-from forged import HEADER, START
-from load import BUCKET, Aliases, alias
+from forged import HEADER
+from load import BUCKET, START, Aliases, alias
 from runtime_api import Function, notification, queue_event
 from services import ENVIRONMENT, Database
 
@@ -35,6 +35,7 @@ WHOLE = 1769
 PERIOD = 20_000
 # Interfaces of one object, three windows each: nearly all of what it costs is writing.
 WIDE = 2_000
+ARRIVED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(START + 1_200))
 V1, V2 = pathlib.Path("/sys/fs/cgroup/cpu"), pathlib.Path("/sys/fs/cgroup")
 
 
@@ -60,7 +61,8 @@ def share_of_a_processor(pid, share):
 
 def generated(flowlog, folder, rows):
     """The key of an object of nearly so many rows."""
-    command = [flowlog, "generate", "--format", "v2", "--minutes", "5", "--rate", str(rows // 5), "--seed", str(rows), "-o", folder]
+    plan = ["--format", "v2", "--minutes", "5", "--rate", str(rows // 5), "--seed", str(rows), "--start", str(START)]
+    command = [flowlog, "generate", *plan, "-o", folder]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     found = max(folder.rglob("*.log.gz"), key=lambda path: path.stat().st_size)
     return str(found.relative_to(folder))
@@ -91,7 +93,7 @@ def measure(options, folder, what, key, memory, work):
             seconds = []
             # The first is for connections and tables.
             for turn in range(options.times + 1):
-                event = queue_event({"m": notification(BUCKET, alias(key, turn), arrived="2026-11-01T00:20:00Z")})
+                event = queue_event({"m": notification(BUCKET, alias(key, turn), arrived=ARRIVED)})
                 with share_of_a_processor(function.process.pid, memory / WHOLE):
                     began = time.monotonic()
                     answer = function.invoke(event)

@@ -90,9 +90,13 @@ pub(crate) fn each<S: RecordSink>(
 
 /// Counts objects; drawn only where standard error is a terminal.
 pub fn progress_of_objects(objects: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} objects {eta}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::new(objects).with_style(style)
+    ProgressBar::new(objects).with_style(counting("objects"))
+}
+
+/// What a bar that counts such things looks like.
+pub(crate) fn counting(things: &str) -> ProgressStyle {
+    ProgressStyle::with_template(&format!("{{bar:30}} {{pos}}/{{len}} {things} {{eta}}"))
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 /// Counts bytes; drawn only where standard error is a terminal.

@@ -40,6 +40,7 @@ pub use who::{Seen, Who, who};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use flowlog_aws::DynamoDbStore;
 use flowlog_core::record::{Address, WINDOW_SECONDS, Window};
@@ -49,10 +50,12 @@ use flowlog_core::store::reader::{Answer, Coverage, Deliveries, Detail, Pieces};
 use flowlog_core::store::summary::WINDOWS_PER_HOUR;
 use flowlog_core::store::{AggregateReader, LedgerReader, Series, SeriesItems, StoreError, View};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
+use crate::analyze::counting;
 use crate::embedded::FileReader;
 
 /// What is asked about.
@@ -325,12 +328,14 @@ pub async fn read_each<S: Asked>(
         }
     }
     let within = (period.from, period.to);
+    let progress = Progress::of(seen.len());
     let mut subjects = seen.into_iter();
     let mut ledger = Deliveries::default();
     if let Some((id, seen)) = subjects.next() {
         let of = (view, id.as_str());
         let spoken = authority::read(store, &mut ledger, of, &seen, within, detail).await?;
         take(id, spoken);
+        progress.step();
     }
     // Most deliveries are of every interface: what the ledger said for the first one is known to the others,
     // which are read some at once: on threads of their own, or so that the store works while this works.
@@ -360,6 +365,31 @@ pub async fn read_each<S: Asked>(
         .buffered(at_once);
     while let Some((id, spoken)) = others.try_next().await? {
         take(id, spoken);
+        progress.step();
     }
     Ok(())
+}
+
+/// How far reading has come: shown from a second on, where standard error is a terminal.
+struct Progress(ProgressBar);
+
+impl Progress {
+    fn of(subjects: usize) -> Self {
+        let bar =
+            ProgressBar::with_draw_target(Some(subjects as u64), ProgressDrawTarget::hidden());
+        Self(bar.with_style(counting("read")))
+    }
+
+    fn step(&self) {
+        self.0.inc(1);
+        if self.0.is_hidden() && self.0.elapsed() > Duration::from_secs(1) {
+            self.0.set_draw_target(ProgressDrawTarget::stderr());
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
 }
