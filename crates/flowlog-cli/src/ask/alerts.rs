@@ -277,7 +277,7 @@ async fn find<S: AlertStore>(store: &S, wanted: &str) -> Result<(StateItem, Aler
 pub async fn silence(args: SilenceArgs) -> Result<String, AskError> {
     let opened = args.store.open().await?;
     let (_, alert) = find(&opened.store, &args.key).await?;
-    Ok(silence_entry(&alert.finding))
+    Ok(silence_entry(&alert.finding, env::now()))
 }
 
 /// Says that alerts are over: one that fires again begins anew.

@@ -9,8 +9,9 @@ use crate::record::Window;
 /// Seconds that the proposed silence lasts: a week.
 const WEEK: i64 = 7 * 86_400;
 
-/// An entry for a rules file that silences findings like this one for a week.
-pub fn entry(finding: &Finding) -> String {
+/// An entry for a rules file that silences findings like this one for a week: until the day of a week after
+/// `since`, in epoch seconds, or after its window, if that is later.
+pub fn entry(finding: &Finding, since: i64) -> String {
     let mut entry = format!("[[suppress]]\nrule = \"{}\"\n", finding.rule);
     let place = &finding.interface_id;
     let plain = |text: &str| {
@@ -30,7 +31,7 @@ pub fn entry(finding: &Finding) -> String {
     if let Some(port) = finding.target.and_then(|t| t.port) {
         let _ = writeln!(entry, "ports = [{port}]");
     }
-    let until = Window::of(finding.window.end() + WEEK).unwrap_or(finding.window);
+    let until = Window::of(finding.window.end().max(since) + WEEK).unwrap_or(finding.window);
     let _ = writeln!(entry, "until = {}", day(until));
     entry.push_str("reason = \"say why\"\n");
     entry

@@ -219,12 +219,16 @@ fn the_digest() {
 #[test]
 fn the_proposed_silence_silences() {
     for finding in [scan(), inside(Rule::DataGap, Cause::LostRecords)] {
-        let entry = silence::entry(&finding);
+        let entry = silence::entry(&finding, 0);
         let rules =
             crate::detect::RuleSet::parse(&entry).unwrap_or_else(|e| panic!("{e}\n{entry}"));
         let hushed = rules.hush(vec![finding.clone()]);
         assert_eq!(hushed[0].severity, Severity::Recorded, "{entry}");
-        let later = Finding { window: finding.window.forward(9 * 288), ..finding };
-        assert_eq!(rules.hush(vec![later])[0].severity, Severity::Notify);
+        let later = Finding { window: finding.window.forward(9 * 288), ..finding.clone() };
+        assert_eq!(rules.hush(vec![later.clone()])[0].severity, Severity::Notify);
+        // Asked for on that day, the week is that day's.
+        let entry = silence::entry(&finding, later.window.start());
+        let rules = crate::detect::RuleSet::parse(&entry).unwrap();
+        assert_eq!(rules.hush(vec![later])[0].severity, Severity::Recorded, "{entry}");
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn alert(finding: &Finding, alert: &Alert, dedupe_id: &str) -> String
         let _ = writeln!(out, "\n  {command}");
     }
     out.push_str("\nTo silence this, put into the rules file:\n\n");
-    for line in silence::entry(finding).lines() {
+    for line in silence::entry(finding, finding.window.end()).lines() {
         let _ = writeln!(out, "  {line}");
     }
     let _ = writeln!(
