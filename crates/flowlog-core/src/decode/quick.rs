@@ -23,7 +23,7 @@ use std::ops::Range;
 
 use self::heads::{HEAD, Heads, head_length};
 use super::digits::{Flaws, number, spaces};
-use crate::record::{Action, Address};
+use crate::record::{Action, Address, FIRST_BYTES};
 
 mod heads;
 
@@ -405,17 +405,11 @@ fn long<const N: usize, const M: usize>(
 /// A token of at most fifteen bytes.
 #[inline]
 fn spelled<const N: usize>(window: &[u8; N], from: usize, length: usize) -> Option<Spelled> {
-    const KEEP: [u128; 16] = {
-        let mut keep = [0; 16];
-        let mut length = 0;
-        while length < 16 {
-            keep[length] = (1 << (8 * length)) - 1;
-            length += 1;
-        }
-        keep
-    };
     let text = window.get(from & 31..)?.first_chunk::<16>()?;
-    Some(Spelled { bits: u128::from_le_bytes(*text) & KEEP[length & 15], family: Spelled::V4 })
+    Some(Spelled {
+        bits: u128::from_le_bytes(*text) & FIRST_BYTES[length & 15],
+        family: Spelled::V4,
+    })
 }
 
 /// Both times: ten digits each. They are within a hundred million seconds, three years, of the same

@@ -33,6 +33,17 @@ impl PartialOrd for Address {
     }
 }
 
+/// What keeps so many bytes of a text, the first one lowest.
+pub(crate) const FIRST_BYTES: [u128; 16] = {
+    let mut keep = [0; 16];
+    let mut length = 0;
+    while length < 16 {
+        keep[length] = (1 << (8 * length)) - 1;
+        length += 1;
+    }
+    keep
+};
+
 /// Whether an address is one that the Internet can route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Scope {
@@ -87,16 +98,7 @@ impl Address {
     /// As [`Address::parse_v4`], of the first `length` bytes.
     #[inline]
     pub(crate) fn v4_at(from: &[u8], length: usize) -> Option<Ipv4Addr> {
-        const KEEP: [u128; 16] = {
-            let mut keep = [0; 16];
-            let mut length = 0;
-            while length < 16 {
-                keep[length] = (1 << (8 * length)) - 1;
-                length += 1;
-            }
-            keep
-        };
-        match (from.first_chunk(), KEEP.get(length)) {
+        match (from.first_chunk(), FIRST_BYTES.get(length)) {
             (Some(text), Some(keep)) => {
                 Self::v4_of(u128::from_le_bytes(*text) & keep, u32::try_from(length).ok()?)
             }

@@ -7,6 +7,7 @@ mod batch;
 mod field;
 mod window;
 
+pub(crate) use address::FIRST_BYTES;
 pub use address::{Address, Scope};
 pub use batch::{BatchId, Source};
 pub use field::{Family, Field};

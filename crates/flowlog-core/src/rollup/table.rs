@@ -157,13 +157,6 @@ impl<V> Table<V> {
         }
     }
 
-    /// Reads the slot that a probe begins with, so that it is in the cache when it is needed.
-    #[inline]
-    pub(super) fn approach(&self, probe: &Probe) -> u32 {
-        let at = home(probe.hash, self.slots.len().wrapping_sub(1));
-        self.slots.get(at).copied().unwrap_or(0)
-    }
-
     /// Where the entry of a probe probably is: reads its slots, not the entry.
     #[inline]
     pub(super) fn foresee(&self, probe: &mut Probe) {

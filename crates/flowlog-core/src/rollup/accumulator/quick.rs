@@ -112,18 +112,6 @@ impl Accumulator {
     /// Asks memory for what the rows of a batch will be added to.
     fn foresee(&self, batch: &mut Batch) {
         let Batch { ahead, accepted, services, refused } = batch;
-        // Without a branch that depends on what memory says, the processor asks for many at once.
-        let mut slots = 0;
-        for at in &*accepted {
-            slots ^= self.talkers.approach(&ahead[*at].probe);
-        }
-        for (_, probe) in &*services {
-            slots ^= self.services.approach(probe);
-        }
-        for at in &*refused {
-            slots ^= self.sources.approach(&ahead[*at].probe);
-        }
-        std::hint::black_box(slots);
         for at in &*accepted {
             self.talkers.foresee(&mut ahead[*at].probe);
         }
