@@ -57,6 +57,31 @@ pub(super) fn spaces(text: &[u8; 64]) -> u64 {
     marks(a.simd_eq(space), b.simd_eq(space), c.simd_eq(space), d.simd_eq(space))
 }
 
+/// What 64 bytes are: the first is the lowest bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Marks {
+    /// Spaces.
+    pub(super) spaces: u64,
+    /// Neither spaces nor visible ASCII.
+    pub(super) others: u64,
+}
+
+impl Marks {
+    /// Looks at 64 bytes.
+    #[inline]
+    pub(super) fn of(text: &[u8; 64]) -> Self {
+        let [a, b, c, d] = quarters(text);
+        let space = u8x16::splat(b' ');
+        let spaces = marks(a.simd_eq(space), b.simd_eq(space), c.simd_eq(space), d.simd_eq(space));
+        // Beyond what is visible, or below as a difference that is too large.
+        let others = |text: u8x16| {
+            let above = text - u8x16::splat(b' ');
+            above.max(u8x16::splat(0x7f - b' ')).simd_eq(above)
+        };
+        Self { spaces, others: marks(others(a), others(b), others(c), others(d)) }
+    }
+}
+
 /// Which of 64 bytes separate tokens, as [`u8::is_ascii_whitespace`] says: the first is the lowest bit.
 #[inline]
 pub(super) fn separators(text: &[u8; 64]) -> u64 {
@@ -155,6 +180,11 @@ mod tests {
             prop_assert_eq!(spaces(&text), spaces_plainly(&text));
             let separating = text.iter().enumerate().map(|(at, b)| u64::from(b.is_ascii_whitespace()) << at);
             prop_assert_eq!(separators(&text), separating.sum::<u64>());
+            for text in [text, other] {
+                let unseen = text.iter().enumerate().map(|(at, b)| u64::from(!(b' '..0x7f).contains(b)) << at);
+                let expected = Marks { spaces: spaces_plainly(&text), others: unseen.sum() };
+                prop_assert_eq!(Marks::of(&text), expected);
+            }
             let sixteen = text.first_chunk::<16>().unwrap();
             let in_ids = sixteen.iter().enumerate().map(|(at, b)| {
                 u32::from(b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) << at

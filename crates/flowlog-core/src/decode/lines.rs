@@ -1,7 +1,7 @@
 //! Lines: text arrives in any pieces, each line is counted exactly once.
 
 use super::digits::has_control;
-use super::quick::{Batch, LONGEST_ROW, QuickReader};
+use super::quick::{Batch, QuickReader};
 use super::row::{Rejection, parse_row};
 use super::{Counts, DecodeError, Fallback, Limits, Reason, RecordSink, RejectedLine, count};
 use crate::format::{Column, Format, looks_like_header};
@@ -228,8 +228,7 @@ impl LineDecoder {
     }
 
     fn begin<S: RecordSink>(&mut self, format: Format, sink: &mut S) {
-        let reads = S::QUICK && format.is_default() && self.limits.line >= LONGEST_ROW;
-        self.quick = reads.then(QuickReader::new);
+        self.quick = S::QUICK.then(|| QuickReader::of(&format, self.limits.line)).flatten();
         sink.format(&format);
         self.format = Some(format);
     }

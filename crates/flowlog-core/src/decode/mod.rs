@@ -76,7 +76,7 @@ pub trait RecordSink {
     /// Whether this sink takes quick rows; one that does not is spared them.
     const QUICK: bool = false;
 
-    /// Records of the default format as the quick reader found them, in order. Returns how many of
+    /// Records as a quick reader found them, in order. Returns how many of
     /// the first ones were rolled up; the one that follows is left, with nothing changed, to the plain
     /// decoder: as must be done with an address that is none.
     fn quick(&mut self, _rows: &[QuickRow]) -> usize {

@@ -1,4 +1,5 @@
-//! The quick reader: rows of the default format, recognised rather than parsed.
+//! The quick reader: rows recognised rather than parsed. Of the default format here, of others in
+//! [`columns`].
 //!
 //! It takes what it is sure of and leaves everything else, gaps, odd spacing, damage, to the plain
 //! decoder ([`super::parse_row`]), which stays what says what a record is. What both take, they read
@@ -21,16 +22,24 @@
 use std::net::Ipv6Addr;
 use std::ops::Range;
 
+use self::columns::ColumnsReader;
 use self::heads::{HEAD, Heads, head_length};
 use super::digits::{Flaws, number, spaces};
-use crate::record::{Action, Address, FIRST_BYTES};
+use crate::format::Format;
+use crate::record::{Action, Address, Direction, FIRST_BYTES};
 
+mod columns;
+
+pub(super) use columns::{is_identity, reads};
 mod heads;
+mod identities;
 
-/// A record of the default format with log status OK, its addresses not yet looked at.
+/// A record with log status OK that has both addresses and nothing that is not said here, its addresses
+/// not yet looked at. Those of the packets, where they are others, are in place of the other side's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct QuickRow {
-    /// The number of its head: account and interface. Rows of one number have the same ids.
+    /// The number of its head: account, interface and what else the format says of whose row it is.
+    /// Rows of one number have the same ids.
     pub head: u32,
     /// `srcaddr`.
     pub src: Spelled,
@@ -50,12 +59,21 @@ pub struct QuickRow {
     pub start: i64,
     /// `end`.
     pub end: i64,
-    /// `action`: accepted or rejected.
+    /// `action`: accepted or rejected; other where the format has none.
     pub action: Action,
+    /// `flow-direction`, where the format has it.
+    pub direction: Option<Direction>,
+    /// `tcp-flags`.
+    pub tcp_flags: Option<u8>,
+    /// `traffic-path`.
+    pub traffic_path: Option<u8>,
+    /// `encryption-status`.
+    pub encryption_status: Option<u8>,
 }
 
 impl QuickRow {
-    const NOTHING: Self = Self {
+    /// One that says nothing yet.
+    pub(super) const NOTHING: Self = Self {
         head: 0,
         src: Spelled { bits: 0, family: Spelled::V4 },
         dst: Spelled { bits: 0, family: Spelled::V4 },
@@ -67,6 +85,10 @@ impl QuickRow {
         start: 0,
         end: 0,
         action: Action::Other,
+        direction: None,
+        tcp_flags: None,
+        traffic_path: None,
+        encryption_status: None,
     };
 }
 
@@ -164,10 +186,23 @@ impl Batch {
     }
 
     /// Reads rows from the beginning of `text`; returns whether there was any.
-    pub(super) fn fill(&mut self, reader: &mut QuickReader, mut text: &[u8]) -> bool {
+    pub(super) fn fill(&mut self, reader: &mut QuickReader, text: &[u8]) -> bool {
+        match reader {
+            QuickReader::Default(reader) => self.fill_by(text, |text, row| reader.row(text, row)),
+            QuickReader::Columns(reader) => self.fill_by(text, |text, row| reader.row(text, row)),
+        }
+    }
+
+    #[expect(clippy::inline_always, reason = "as what it calls")]
+    #[inline(always)]
+    fn fill_by(
+        &mut self,
+        mut text: &[u8],
+        mut read: impl FnMut(&[u8], &mut QuickRow) -> Option<usize>,
+    ) -> bool {
         self.filled = 0;
         for (row, length) in self.rows.iter_mut().zip(&mut self.lengths) {
-            let Some(read) = reader.row(text, row) else { break };
+            let Some(read) = read(text, row) else { break };
             *length = read;
             self.filled += 1;
             text = &text[read..];
@@ -192,20 +227,48 @@ const WIDE: usize = 128;
 const AFTER: usize = 32;
 /// Bytes behind those that are looked at, so that eight can be read wherever a number begins.
 const BEYOND: usize = 8;
-/// The longest row that the quick reader takes.
-pub(super) const LONGEST_ROW: usize = HEAD + WIDE + AFTER;
+/// The longest row of the default format that is read quickly.
+const LONGEST_ROW: usize = HEAD + WIDE + AFTER;
+
+/// Reads rows of one format.
+#[derive(Debug)]
+pub(super) enum QuickReader {
+    Default(Box<DefaultReader>),
+    Columns(Box<ColumnsReader>),
+}
+
+impl QuickReader {
+    /// A reader of a format, if it can be read quickly and no row that is taken is longer than `limit`.
+    pub(super) fn of(format: &Format, limit: usize) -> Option<Self> {
+        if format.is_default() {
+            return (limit >= LONGEST_ROW).then(|| Self::Default(Box::new(DefaultReader::new())));
+        }
+        (limit >= columns::LONGEST)
+            .then(|| ColumnsReader::new(format))
+            .flatten()
+            .map(|reader| Self::Columns(Box::new(reader)))
+    }
+
+    /// Remembers the head of a row that the plain decoder has passed, and returns its number.
+    pub(super) fn learn(&mut self, line: &[u8]) -> Option<u32> {
+        match self {
+            Self::Default(reader) => reader.learn(line),
+            Self::Columns(reader) => reader.learn(line),
+        }
+    }
+}
 
 /// Reads rows of the default format.
 #[derive(Debug)]
-pub(super) struct QuickReader {
+pub(super) struct DefaultReader {
     heads: Heads,
     /// Length of the last head: the next one is most likely as long.
     length: usize,
 }
 
-impl QuickReader {
+impl DefaultReader {
     /// A reader that knows no head yet.
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self { heads: Heads::default(), length: 0 }
     }
 
@@ -216,7 +279,7 @@ impl QuickReader {
         reason = "called several times a row, and a call costs about as much as its body"
     )]
     #[inline(always)]
-    pub(super) fn row(&mut self, text: &[u8], row: &mut QuickRow) -> Option<usize> {
+    fn row(&mut self, text: &[u8], row: &mut QuickRow) -> Option<usize> {
         let begin = text.first_chunk::<HEAD>()?;
         let head = if let Some(head) = self.heads.find(begin, self.length) {
             head
@@ -236,7 +299,7 @@ impl QuickReader {
     }
 
     /// Remembers the head of a row that the plain decoder has passed, and returns its number.
-    pub(super) fn learn(&mut self, line: &[u8]) -> Option<u32> {
+    fn learn(&mut self, line: &[u8]) -> Option<u32> {
         let mut text = [0; HEAD];
         let seen = line.len().min(HEAD);
         text[..seen].copy_from_slice(&line[..seen]);
@@ -299,7 +362,7 @@ fn wide_middle(window: &[u8; WIDE + AFTER + BEYOND], row: &mut QuickRow) -> Opti
 
 /// An IPv6 address: groups of up to four hexadecimal digits, at most one run of zeros left out. What is
 /// written otherwise (an end like IPv4, damage) is for the library.
-fn v6_bits(text: &[u8]) -> Option<u128> {
+pub(super) fn v6_bits(text: &[u8]) -> Option<u128> {
     let (mut bits, mut groups) = (0u128, 0u32);
     // How many groups stand before the run that is left out.
     let mut gap = text.starts_with(b"::").then_some(0);
@@ -443,5 +506,7 @@ fn action(after: &[u8; AFTER]) -> Option<Action> {
     }
 }
 
+#[cfg(test)]
+mod columns_tests;
 #[cfg(test)]
 mod tests;

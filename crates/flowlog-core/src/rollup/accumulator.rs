@@ -17,7 +17,7 @@ use super::{
 };
 use crate::decode::{QuickRow, RecordSink, Spelled, Verdict};
 use crate::format::Format;
-use crate::record::{Action, Address, Direction, LogStatus, Record, Window};
+use crate::record::{Action, Address, Direction, Field, LogStatus, Record, Window};
 
 mod quick;
 
@@ -56,6 +56,11 @@ pub struct Accumulator {
     budget: Budget,
     horizon: Option<i64>,
     lacking: Lacking,
+    /// Whether the format says each record's direction, and some of the numbers that are counted by value.
+    directed: bool,
+    numbered: bool,
+    /// The address at the interface's side of the last record, if it said its direction.
+    side: Option<Address>,
     interfaces: Map<String, u32>,
     state: Vec<Interface>,
     cell_of: Map<(u32, Window), u32>,
@@ -114,6 +119,9 @@ impl Accumulator {
             budget,
             horizon,
             lacking: Lacking::default(),
+            directed: false,
+            numbered: false,
+            side: None,
             interfaces: HashMap::with_hasher(hasher.clone()),
             state: Vec::new(),
             cell_of: HashMap::with_hasher(hasher.clone()),
@@ -208,6 +216,8 @@ impl Accumulator {
                 Direction::Egress if towards_attachment => Direction::Ingress,
                 direction => direction,
             };
+            self.side =
+                if direction == Direction::Egress { record.srcaddr } else { record.dstaddr };
             return self.apply(cell, direction, &flow);
         }
         let (Some(src), Some(dst)) = (record.srcaddr, record.dstaddr) else {
@@ -431,6 +441,7 @@ impl Accumulator {
 
 impl RecordSink for Accumulator {
     fn record(&mut self, record: &Record<'_>) -> Verdict {
+        self.side = None;
         // NODATA and SKIPDATA of a format without times cannot be placed; they are still counted.
         let Some(window) = record.window() else {
             self.last = None;
@@ -446,6 +457,10 @@ impl RecordSink for Accumulator {
 
     fn format(&mut self, format: &Format) {
         self.lacking = Lacking::of(format);
+        self.directed = format.has(Field::FlowDirection);
+        self.numbered = [Field::TcpFlags, Field::TrafficPath, Field::EncryptionStatus]
+            .into_iter()
+            .any(|field| format.has(field));
         self.known.clear();
     }
 
@@ -459,6 +474,13 @@ impl RecordSink for Accumulator {
     /// interface's own address: rows of this head in this window need no more.
     fn head(&mut self, head: u32) {
         let Some((interface, window, cell)) = self.last else { return };
-        self.known.learn(head, window, cell, &self.state[interface as usize].own);
+        let own = if self.directed {
+            let side = |family_of: usize| self.side.filter(|side| family(*side) == family_of);
+            [side(0), side(1)]
+        } else {
+            let [v4, v6, _] = &self.state[interface as usize].own;
+            [v4.known(), v6.known()]
+        };
+        self.known.learn(head, window, cell, own);
     }
 }

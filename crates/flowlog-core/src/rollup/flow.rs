@@ -23,7 +23,7 @@ impl Flow {
         }
     }
 
-    /// A row of the default format with what its addresses are.
+    /// A quick row with what its addresses are.
     pub(super) fn of_quick(row: &QuickRow, src: Address, dst: Address) -> Self {
         let evidence = Evidence {
             start: row.start,
@@ -37,7 +37,7 @@ impl Flow {
             bytes: row.bytes,
             action: row.action,
         };
-        Self { src: Some(src), dst: Some(dst), evidence, tcp_flags: None }
+        Self { src: Some(src), dst: Some(dst), evidence, tcp_flags: row.tcp_flags }
     }
 
     /// The other side's address; where the direction is unknown, the public one or the source.
@@ -143,19 +143,9 @@ pub(super) fn introduce(rollup: &mut Rollup, record: &Record<'_>) {
 
 /// Counts the optional fields; how many different values there can be is bounded.
 pub(super) fn tally_fields(rollup: &mut Rollup, record: &Record<'_>) {
-    const OTHER_FLAGS: u8 = u8::MAX;
     const KNOWN_REASONS: usize = 8;
-    if let Some(flags) = record.tcp_flags {
-        *rollup.tcp_flags.entry(if flags < 32 { flags } else { OTHER_FLAGS }).or_default() += 1;
-    }
-    if let Some(path) = record.traffic_path {
-        *rollup.traffic_path.entry(path.min(15)).or_default() += 1;
-        let bytes = rollup.path_bytes.entry(path.min(15)).or_default();
-        *bytes = bytes.saturating_add(record.bytes);
-    }
-    if let Some(status) = record.encryption_status {
-        *rollup.encryption_status.entry(status.min(15)).or_default() += 1;
-    }
+    let Record { tcp_flags, traffic_path, encryption_status, bytes, .. } = *record;
+    tally_numbers(rollup, tcp_flags, traffic_path.map(|path| (path, bytes)), encryption_status);
     if let Some(reason) = record.reject_reason {
         let known = rollup.reject_reasons.len() < KNOWN_REASONS
             || rollup.reject_reasons.contains_key(reason);
@@ -164,5 +154,27 @@ pub(super) fn tally_fields(rollup: &mut Rollup, record: &Record<'_>) {
     }
     for (mine, theirs) in rollup.packets_lost.iter_mut().zip(record.packets_lost) {
         *mine = mine.saturating_add(theirs);
+    }
+}
+
+/// The same of those fields that are numbers; the path with the bytes that went it.
+#[inline]
+pub(super) fn tally_numbers(
+    rollup: &mut Rollup,
+    tcp_flags: Option<u8>,
+    path: Option<(u8, u64)>,
+    encryption_status: Option<u8>,
+) {
+    const OTHER_FLAGS: u8 = u8::MAX;
+    if let Some(flags) = tcp_flags {
+        *rollup.tcp_flags.entry(if flags < 32 { flags } else { OTHER_FLAGS }).or_default() += 1;
+    }
+    if let Some((path, more)) = path {
+        *rollup.traffic_path.entry(path.min(15)).or_default() += 1;
+        let bytes = rollup.path_bytes.entry(path.min(15)).or_default();
+        *bytes = bytes.saturating_add(more);
+    }
+    if let Some(status) = encryption_status {
+        *rollup.encryption_status.entry(status.min(15)).or_default() += 1;
     }
 }

@@ -4,7 +4,6 @@
 
 use std::net::Ipv4Addr;
 
-use super::own::Own;
 use crate::decode::{QuickRow, Spelled};
 use crate::record::{Address, Direction, WINDOW_SECONDS, Window};
 
@@ -58,7 +57,7 @@ impl Place {
 
 impl Known {
     /// Where a quick row belongs, if its head is known in its window and one of its addresses is the
-    /// interface's own.
+    /// interface's own: the one at its side, where the row says which that is.
     #[inline]
     #[expect(
         clippy::needless_bitwise_bool,
@@ -69,7 +68,8 @@ impl Known {
         let family = usize::from(row.src.family & 1);
         let own = known.own[family];
         let within = row.start.wrapping_sub(known.window).cast_unsigned() < WINDOW_SECONDS as u64;
-        let (outward, inward) = (row.src.bits == own, row.dst.bits == own);
+        let outward = (row.src.bits == own) & (row.direction != Some(Direction::Ingress));
+        let inward = (row.dst.bits == own) & (row.direction != Some(Direction::Egress));
         // Nor is there a branch for the direction, which nobody can foretell.
         if !(within & (known.head == row.head) & known.has[family] & (outward | inward)) {
             return None;
@@ -92,26 +92,32 @@ impl Known {
         }
     }
 
-    pub(super) fn learn(&mut self, head: u32, window: Window, cell: u32, own: &[Own; 3]) {
-        let [v4, v6, _] = own.map(|own| own.known());
-        let as_number = match v4 {
-            Some(Address::V4(v4)) => v4,
-            _ => Ipv4Addr::UNSPECIFIED,
-        };
-        let [v4, v6] = [v4, v6].map(|own| own.map(Spelled::of));
+    /// Remembers the cell of a head in a window, and the interface's own addresses, IPv4 and IPv6, as far
+    /// as they are known. Where a row says its direction, any at the interface's side does.
+    pub(super) fn learn(
+        &mut self,
+        head: u32,
+        window: Window,
+        cell: u32,
+        [v4, v6]: [Option<Address>; 2],
+    ) {
         let window = window.start();
         let at = place(head, window);
         if at >= self.places.len() {
             self.places.resize(at + 1, Place::NOTHING);
         }
-        self.places[at] = Place {
-            own: [v4, v6].map(|own| own.unwrap_or_default().bits),
-            has: [v4.is_some(), v6.is_some()],
-            v4: as_number,
-            window,
-            head,
-            cell,
-        };
+        let known = &mut self.places[at];
+        if (known.window, known.head, known.cell) != (window, head, cell) {
+            *known = Place { window, head, cell, ..Place::NOTHING };
+        }
+        for (family, own) in [v4, v6].into_iter().enumerate() {
+            let Some(own) = own else { continue };
+            known.own[family] = Spelled::of(own).bits;
+            known.has[family] = true;
+            if let Address::V4(v4) = own {
+                known.v4 = v4;
+            }
+        }
     }
 
     pub(super) fn clear(&mut self) {

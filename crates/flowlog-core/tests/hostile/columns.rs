@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use flowlog_core::decode::{
-    Counts, DecodeError, Decoded, Fallback, Limits, ObjectDecoder, ParquetDecoder, Reason,
-    RecordSink, RejectedLine, Step, Verdict,
+    Counts, DecodeError, Decoded, Fallback, Limits, ObjectDecoder, ParquetDecoder, QuickRow,
+    Reason, RecordSink, RejectedLine, Step, Verdict,
 };
-use flowlog_core::format::Format;
+use flowlog_core::format::{DEFAULT_HEADER, Format};
 use flowlog_core::record::{Family, Field, Record};
 use flowlog_core::rollup::{Accumulator, Budget, Chunk};
 use parquet::basic::{Compression, GzipLevel, Repetition, Type as Physical};
@@ -182,15 +182,28 @@ pub(crate) fn decode_any<S: RecordSink>(
     }
 }
 
-/// Rolls up and remembers what was rejected.
+/// Rolls up and remembers what was rejected, and how many quick rows came.
 #[derive(Debug)]
-struct Watched {
+struct Watched<const QUICK: bool> {
     accumulator: Accumulator,
     rejected: Vec<RejectedLine>,
     format: Option<Format>,
+    quick: usize,
 }
 
-impl RecordSink for Watched {
+impl<const QUICK: bool> RecordSink for Watched<QUICK> {
+    const QUICK: bool = QUICK;
+
+    fn quick(&mut self, rows: &[QuickRow]) -> usize {
+        let taken = self.accumulator.quick(rows);
+        self.quick += taken;
+        taken
+    }
+
+    fn head(&mut self, head: u32) {
+        self.accumulator.head(head);
+    }
+
     fn record(&mut self, record: &Record<'_>) -> Verdict {
         self.accumulator.record(record)
     }
@@ -207,17 +220,24 @@ impl RecordSink for Watched {
 
 type Found = (Counts, Vec<Chunk>, Vec<(u64, Reason, Option<usize>)>);
 
-/// What is found in a file; rows are numbered from 1, whatever stands before them.
+/// What is found in a file by the plain decoder; rows are numbered from 1, whatever stands before them.
 fn found(file: &[u8], header_lines: u64) -> Found {
-    let accumulator = Accumulator::new(Budget::default(), None);
-    let sink = Watched { accumulator, rejected: Vec::new(), format: None };
+    let (found, quick) = found_by::<false>(file, header_lines, Budget::default());
+    assert_eq!(quick, 0);
+    found
+}
+
+/// The same by either way, and how many rows went the quick one.
+fn found_by<const QUICK: bool>(file: &[u8], header_lines: u64, budget: Budget) -> (Found, usize) {
+    let accumulator = Accumulator::new(budget, None);
+    let sink = Watched::<QUICK> { accumulator, rejected: Vec::new(), format: None, quick: 0 };
     let decoded = decode_any(file, Limits::default(), sink).unwrap();
     assert!(decoded.counts.balances());
     assert_eq!(decoded.input_bytes, file.len() as u64);
     assert_eq!(decoded.format, decoded.sink.format);
     let rejected = decoded.sink.rejected.iter();
     let rejected = rejected.map(|r| (r.line - header_lines, r.reason, r.column)).collect();
-    (decoded.counts, decoded.sink.accumulator.finish(), rejected)
+    ((decoded.counts, decoded.sink.accumulator.finish(), rejected), decoded.sink.quick)
 }
 
 /// Rows of a format, with what may be missing missing now and then and some that are wrong.
@@ -230,6 +250,59 @@ pub(crate) fn rows(header: &str, rows: u64, wrong: bool) -> String {
         let tokens: Vec<String> =
             names.iter().map(|name| token(name, start, wrong, &mut random)).collect();
         text.push_str(&tokens.join(" "));
+        text.push('\n');
+    }
+    text
+}
+
+/// Rows as networks have them: what says whose they are depends on the interface, and its address stands at
+/// its side of most of them.
+fn ordinary(header: &str, rows: u64) -> String {
+    let mut random = Random::new(rows);
+    let names: Vec<&str> = header.split(' ').collect();
+    let mut text = format!("{header}\n");
+    for _ in 0..rows {
+        let mut one_in = |n: u64| random.below(n) == 0;
+        let (outward, wide, stray, turned) = (one_in(2), one_in(4), one_in(40), one_in(40));
+        let packets = [one_in(15), one_in(15)];
+        let (eni, other) = (random.below(5), random.below(60));
+        let start = 1_793_491_200 + random.below(900);
+        let (own, remote) = match (stray, wide) {
+            (true, _) => ("198.51.100.7".to_owned(), format!("10.0.0.{other}")),
+            (_, true) => (format!("2001:db8::9:{eni}"), format!("2001:db8::{other:x}")),
+            _ => (format!("10.9.0.{eni}"), format!("10.0.0.{other}")),
+        };
+        let sides = if outward { [&own, &remote] } else { [&remote, &own] };
+        let by_packet = |side: usize| match other % 4 {
+            _ if !packets[side] => sides[side].clone(),
+            0 => "-".to_owned(),
+            1 => "02:00:5e:10:00:ff".to_owned(),
+            _ => format!("203.0.113.{other}"),
+        };
+        let mut value = |name: &str| match name {
+            "srcaddr" => sides[0].clone(),
+            "dstaddr" => sides[1].clone(),
+            "pkt-srcaddr" => by_packet(0),
+            "pkt-dstaddr" => by_packet(1),
+            "flow-direction" if stray && other == 1 => "-".to_owned(),
+            "flow-direction" => if outward == turned { "ingress" } else { "egress" }.to_owned(),
+            "reject-reason" if other == 0 => "BPA".to_owned(),
+            "reject-reason" | "resource-id" | "instance-tag" => "-".to_owned(),
+            "account-id" => format!("00000000000{}", eni % 2),
+            "instance-id" if eni == 2 => "-".to_owned(),
+            "interface-tag" if other == 3 => "another".to_owned(),
+            "interface-tag" | "vpc-id" | "subnet-id" | "instance-id" | "interface-id" => {
+                format!("{}-0123456789{eni}", &name[..3])
+            }
+            _ if other % 20 == 7 => token(name, start, true, &mut random),
+            _ => loop {
+                let token = token(name, start, false, &mut random);
+                if token != "-" {
+                    break token;
+                }
+            },
+        };
+        text.push_str(&names.iter().map(|name| value(name)).collect::<Vec<_>>().join(" "));
         text.push('\n');
     }
     text
@@ -319,6 +392,40 @@ fn text_and_parquet_of_the_same_rows_are_the_same_roll_ups() {
         }
     }
     assert_eq!(layouts, 54);
+}
+
+#[test]
+fn quick_rows_of_columns_are_what_plain_ones_are() {
+    let whole = header(|family| family != Family::TransitGateway);
+    let undirected = whole.replace(" flow-direction", "").replace(" pkt-dstaddr", "");
+    let small = Budget { state_bytes: 40 << 10, pruned_entries: 3 };
+    for header in [&*whole, &*undirected, DEFAULT_HEADER] {
+        let text = ordinary(header, 3_000);
+        // Where chunks are cut all the time, much is forgotten.
+        for (budget, at_least) in [(Budget::default(), 1_000), (small, 200)] {
+            let (expected, none) = found_by::<false>(text.as_bytes(), 1, budget);
+            assert_eq!(none, 0);
+            assert!(expected.0.parsed > 2_500 && !expected.2.is_empty(), "{:?}", expected.0);
+            let (lines, quick) = found_by::<true>(text.as_bytes(), 1, budget);
+            assert!(quick > at_least, "{quick} quick rows of text");
+            assert!(lines == expected, "other roll-ups of text");
+            for texts in [Texts::Dashes, Texts::Nulls, Texts::Required] {
+                for (group_rows, page_rows) in [(1_000_000, 20_000), (700, 90)] {
+                    let layout = Layout { texts, group_rows, page_rows, ..Layout::default() };
+                    let file = parquet(&text, &layout);
+                    let (plain, _) = found_by::<false>(&file, 0, budget);
+                    let (found, quick) = found_by::<true>(&file, 0, budget);
+                    assert!(quick > at_least, "{quick} quick rows of {layout:?}");
+                    assert!(plain == expected && found == expected, "{layout:?}: other roll-ups");
+                }
+            }
+        }
+    }
+    // Where texts have no dictionary, nothing says quickly whose rows they are.
+    let text = ordinary(DEFAULT_HEADER, 500);
+    let file = parquet(&text, &Layout { dictionary: false, ..Layout::default() });
+    let (plain, found) = (found(&file, 0), found_by::<true>(&file, 0, Budget::default()));
+    assert!((plain, 0) == found);
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! The values of one column of a row group, some rows at a time.
 
+use std::net::Ipv6Addr;
+
 use bytes::Bytes;
 
 use super::footer::{Chunk, Column, Stored};
 use super::memory::Memory;
 use super::pages::{Data, Encoding, Page, Pages};
 use super::runs::Runs;
+use crate::decode::quick::v6_bits;
 use crate::decode::values::{Kind, decimal, is_identifier};
 use crate::decode::{DecodeError, Reason};
 use crate::record::{Address, Field};
@@ -37,7 +40,7 @@ pub(super) struct ColumnReader {
     page: Option<Current>,
     /// Where the value of each row that was read last stands, or [`NOTHING`].
     keys: Vec<u32>,
-    /// Whether `keys` are places in the dictionary.
+    /// Whether `keys` are places in the dictionary, or nowhere.
     from_dictionary: bool,
     levels: Vec<u32>,
 }
@@ -107,31 +110,48 @@ impl ColumnReader {
         self.levels.clear();
         let mut count = rows;
         if let Some(levels) = &mut page.levels {
-            let broken = levels.read(rows, &mut self.levels).is_none();
-            if broken || self.levels.iter().any(|level| *level > 1) {
-                return Err(self.pages.wrong("levels that are broken"));
+            // Mostly all rows have a value.
+            let same = levels.same(rows);
+            if same != Some(1) {
+                let read = match same {
+                    Some(level) => {
+                        self.levels.resize(rows, level);
+                        Some(())
+                    }
+                    None => levels.read(rows, &mut self.levels),
+                };
+                if read.is_none() || self.levels.iter().any(|level| *level > 1) {
+                    return Err(self.pages.wrong("levels that are broken"));
+                }
+                count = self.levels.iter().filter(|level| **level == 1).count();
             }
-            count = self.levels.iter().filter(|level| **level == 1).count();
         }
         self.keys.clear();
         let whole = match &mut page.values {
             Source::Plain(bytes) => {
-                self.from_dictionary = false;
+                // Rows without values are the same wherever they have none.
+                self.from_dictionary = count == 0;
                 self.plain.worth.clear();
                 self.plain.texts.clear();
                 let Self { column, plain: values, .. } = self;
                 values.worth.reserve(count);
                 self.keys.extend((0..).take(count));
-                (0..count).try_for_each(|_| {
-                    values.worth.push(plain(*column, bytes, &mut values.texts)?);
+                let mut rest = &bytes[..];
+                let whole = (0..count).try_for_each(|_| {
+                    values.worth.push(plain(*column, &mut rest, &mut values.texts)?);
                     Some(())
-                })
+                });
+                *bytes = bytes.slice_ref(rest);
+                whole
             }
             Source::Keys(runs) => {
                 self.from_dictionary = true;
                 let known = u32::try_from(self.dictionary.worth.len()).unwrap_or(NOTHING);
                 let read = runs.read(count, &mut self.keys);
-                read.filter(|()| self.keys.iter().max().is_none_or(|most| *most < known))
+                // Below 2^31, and less `known` below zero: the highest bit says so of all of them.
+                let below = |so_far, key: &u32| so_far & !key & key.wrapping_sub(known);
+                let all = self.keys.iter().fold(u32::MAX, below);
+                read.filter(|()| all >> 31 == 1)
             }
         };
         if whole.is_none() {
@@ -167,6 +187,19 @@ impl ColumnReader {
         self.values().worth.get(key as usize).copied().unwrap_or(Worth::Nothing)
     }
 
+    /// What the rows from there on are worth, of those that were read last.
+    #[inline]
+    pub(super) fn worths(&self, from: usize) -> impl Iterator<Item = &Worth> {
+        let worth = &self.values().worth;
+        let keys = self.keys.get(from..).unwrap_or_default();
+        keys.iter().map(|key| worth.get(*key as usize).unwrap_or(&Worth::Nothing))
+    }
+
+    /// The keys of those rows, if equal ones mean equal values in the whole row group.
+    pub(super) fn dictionary_keys(&self, from: usize) -> Option<&[u32]> {
+        self.keys.get(from..).filter(|_| self.from_dictionary)
+    }
+
     /// The text that [`Worth::Text`] stands for.
     pub(super) fn text(&self, at: usize, length: usize) -> Option<&str> {
         self.values().texts.get(at..at.checked_add(length)?)
@@ -175,7 +208,7 @@ impl ColumnReader {
     fn learn(
         &mut self,
         count: usize,
-        mut bytes: Bytes,
+        bytes: Bytes,
         memory: &mut Memory,
     ) -> Result<(), DecodeError> {
         let wrong = "a dictionary that does not hold what it claims";
@@ -185,13 +218,14 @@ impl ColumnReader {
             return Err(self.pages.wrong(wrong));
         }
         memory.hold((count * size_of::<Worth>()) as u64)?;
+        let mut rest = &bytes[..];
         let mut values = Values { worth: Vec::with_capacity(count), texts: String::new() };
         for _ in 0..count {
-            let worth = plain(self.column, &mut bytes, &mut values.texts);
+            let worth = plain(self.column, &mut rest, &mut values.texts);
             values.worth.push(worth.ok_or_else(|| self.pages.wrong(wrong))?);
         }
         self.dictionary = values;
-        if bytes.is_empty() { Ok(()) } else { Err(self.pages.wrong(wrong)) }
+        if rest.is_empty() { Ok(()) } else { Err(self.pages.wrong(wrong)) }
     }
 
     fn open(&self, data: Data) -> Result<Current, DecodeError> {
@@ -210,26 +244,39 @@ impl ColumnReader {
 }
 
 /// Takes the next of some plain values; `None` if it is cut off.
-fn plain(column: Column, bytes: &mut Bytes, texts: &mut String) -> Option<Worth> {
+fn plain(column: Column, bytes: &mut &[u8], texts: &mut String) -> Option<Worth> {
     let number = |n: i64| u64::try_from(n).map_or(Worth::Bad(Reason::BadNumber), Worth::Number);
     Some(match column.stored {
         Stored::Int32 => number(i32::from_le_bytes(*take(bytes, 4)?.first_chunk()?).into()),
         Stored::Int64 => number(i64::from_le_bytes(*take(bytes, 8)?.first_chunk()?)),
         Stored::Texts => {
             let length = u32::from_le_bytes(*take(bytes, 4)?.first_chunk()?);
-            judge(column.kind, &take(bytes, usize::try_from(length).ok()?)?, texts)
+            judge(column.kind, take(bytes, usize::try_from(length).ok()?)?, texts)
         }
     })
 }
 
-fn take(bytes: &mut Bytes, length: usize) -> Option<Bytes> {
-    (length <= bytes.len()).then(|| bytes.split_to(length))
+fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
+    let (taken, rest) = bytes.split_at_checked(length)?;
+    *bytes = rest;
+    Some(taken)
+}
+
+/// An IP address; one is short and readable.
+fn address(text: &[u8]) -> Option<Address> {
+    let v6 = || Some(Address::V6(Ipv6Addr::from_bits(v6_bits(text)?)));
+    Address::parse_v4(text).map(Address::V4).or_else(v6)
 }
 
 /// What a text is worth; `-` says nothing, as in lines, and what a line could not hold is refused.
 fn judge(kind: Kind, text: &[u8], texts: &mut String) -> Worth {
     if matches!(text, b"" | b"-") {
         return Worth::Nothing;
+    }
+    if kind == Kind::Address
+        && let Some(address) = address(text)
+    {
+        return Worth::Address(address);
     }
     if text.len() > MAX_TEXT {
         return Worth::Bad(Reason::LineTooLong);

@@ -1,7 +1,7 @@
-//! What reading one row group may take.
+//! What reading one row group may take, and what its columns share.
 
 use super::bomb;
-use crate::decode::DecodeError;
+use crate::decode::{DecodeError, Inflater};
 
 /// Bytes in memory and bytes of output, in which all columns of a row group have a share.
 #[derive(Debug)]
@@ -14,12 +14,19 @@ pub(super) struct Memory {
     /// Size of the file and bound on its output, for the error.
     size: u64,
     limit: u64,
+    /// For pages, which are inflated one at a time.
+    inflater: Option<Inflater>,
 }
 
 impl Memory {
     /// `output` bytes are left of the `limit` for a file of `size`.
     pub(super) fn new(hold_at_most: u64, output: u64, size: u64, limit: u64) -> Self {
-        Self { held: 0, hold_at_most, output, size, limit }
+        Self { held: 0, hold_at_most, output, size, limit, inflater: None }
+    }
+
+    /// What pages are inflated with.
+    pub(super) fn inflater(&mut self) -> &mut Inflater {
+        self.inflater.get_or_insert_default()
     }
 
     /// Bytes that pages may still inflate to.

@@ -18,6 +18,7 @@ mod column;
 mod footer;
 mod memory;
 mod pages;
+mod quick;
 mod rows;
 mod runs;
 mod thrift;
@@ -29,6 +30,7 @@ use bytes::Bytes;
 use self::column::ColumnReader;
 use self::footer::{Footer, Group, TAIL};
 use self::memory::Memory;
+use self::quick::{AHEAD, QuickRows};
 use self::rows::{Places, Row};
 use super::values::{self, Blame};
 use super::{Counts, DecodeError, Decoded, Encoding, Limits, RecordSink, RejectedLine, count};
@@ -60,6 +62,8 @@ pub struct ParquetDecoder<S: RecordSink> {
     sink: S,
     counts: Counts,
     stage: Stage,
+    /// For formats and sinks that have quick rows.
+    quick: Option<Box<QuickRows>>,
     /// Bytes that pages may still inflate to.
     output_left: u64,
 }
@@ -88,7 +92,7 @@ impl<S: RecordSink> ParquetDecoder<S> {
             Stage::End(size - size.min(FIRST_READ)..size)
         };
         let output_left = limits.output_of(size);
-        Self { limits, size, sink, counts: Counts::default(), stage, output_left }
+        Self { limits, size, sink, counts: Counts::default(), stage, quick: None, output_left }
     }
 
     /// Says what is wanted, or decodes some rows. After an error the decoder is spent and repeats
@@ -167,6 +171,7 @@ impl<S: RecordSink> ParquetDecoder<S> {
         let (size, limits) = (self.size, self.limits);
         let footer = Footer::read(bytes, start, size, &limits)?;
         self.sink.format(&footer.format);
+        self.quick = S::QUICK.then(|| QuickRows::of(&footer.format)).flatten().map(Box::new);
         self.stage = Stage::Group(Box::new(footer), 0);
         Ok(())
     }
@@ -185,6 +190,9 @@ impl<S: RecordSink> ParquetDecoder<S> {
             .map(|((column, chunk), bytes)| ColumnReader::new(*column, chunk, bytes, group.rows))
             .collect();
         let (rows_left, places) = (group.rows, Places::new(&columns));
+        if let Some(quick) = &mut self.quick {
+            quick.begin();
+        }
         self.stage =
             Stage::Rows(Box::new(Reading { footer, at, columns, places, memory, rows_left }));
         Ok(())
@@ -204,20 +212,25 @@ impl<S: RecordSink> ParquetDecoder<S> {
         let Stage::Rows(reading) = &mut self.stage else { return Ok(Step::Done) };
         if reading.rows_left > 0 {
             let rows = reading.read()?;
-            let Reading { footer, columns, places, .. } = &**reading;
-            for at in 0..rows {
-                self.counts.read += 1;
-                match values::record(&Row { columns, places, at }) {
-                    Ok(record) => count(&mut self.counts, &record, &mut self.sink),
-                    Err(Blame { field, reason }) => {
-                        self.counts.reject(reason);
-                        let column = field.and_then(|f| footer.format.position(f));
-                        self.sink.rejected(RejectedLine {
-                            line: self.counts.read,
-                            offset: 0,
-                            reason,
-                            column: column.map(|at| at + 1),
-                        });
+            let reading = &**reading;
+            let (counts, sink) = (&mut self.counts, &mut self.sink);
+            for first in (0..rows).step_by(AHEAD) {
+                let end = rows.min(first + AHEAD);
+                let mut quick = self.quick.as_deref_mut();
+                if let Some(quick) = &mut quick {
+                    quick.fill(&reading.columns, &reading.places, first..end);
+                }
+                let mut at = first;
+                while at < end {
+                    let ready = quick.as_ref().map_or(&[][..], |quick| quick.from(at - first));
+                    let taken = if ready.is_empty() { 0 } else { sink.quick(ready) };
+                    counts.read += taken as u64;
+                    counts.parsed += taken as u64;
+                    at += taken;
+                    if taken < ready.len() || ready.is_empty() {
+                        let head = quick.as_ref().and_then(|quick| quick.head(at - first));
+                        reading.row(at, head, counts, sink);
+                        at += 1;
                     }
                 }
             }
@@ -244,6 +257,25 @@ struct Reading {
 }
 
 impl Reading {
+    /// Decodes a row plainly; if it is a record, it has this head.
+    fn row<S: RecordSink>(&self, at: usize, head: Option<u32>, counts: &mut Counts, sink: &mut S) {
+        let Self { footer, columns, places, .. } = self;
+        counts.read += 1;
+        match values::record(&Row { columns, places, at }) {
+            Ok(record) => {
+                count(counts, &record, sink);
+                if let Some(head) = head {
+                    sink.head(head);
+                }
+            }
+            Err(Blame { field, reason }) => {
+                counts.reject(reason);
+                let column = field.and_then(|f| footer.format.position(f)).map(|at| at + 1);
+                sink.rejected(RejectedLine { line: counts.read, offset: 0, reason, column });
+            }
+        }
+    }
+
     /// Reads the next rows of all columns, one at least; returns how many.
     fn read(&mut self) -> Result<usize, DecodeError> {
         let mut rows = self.rows_left.min(BATCH);

@@ -7,7 +7,7 @@ use super::corrupt;
 use super::footer::{Codec, Column};
 use super::memory::Memory;
 use super::thrift::{self, Broken, Reader};
-use crate::decode::{DecodeError, GzipError, Inflater};
+use crate::decode::{DecodeError, GzipError};
 
 /// A page, inflated.
 #[derive(Debug)]
@@ -50,7 +50,8 @@ pub(super) struct Pages {
     rows: usize,
     /// Whether there was a page: a dictionary comes first.
     begun: bool,
-    inflater: Option<Inflater>,
+    /// Whether a page has been inflated.
+    inflated: bool,
     /// What the page that was given out last takes.
     held: u64,
 }
@@ -123,8 +124,8 @@ impl Header {
 impl Pages {
     /// The pages of a chunk in memory, for a row group of so many rows.
     pub(super) fn new(column: Column, codec: Codec, chunk: Bytes, rows: usize) -> Self {
-        let (at, begun, inflater, held) = (0, false, None, 0);
-        Self { column, codec, chunk, at, rows, begun, inflater, held }
+        let (at, begun, inflated, held) = (0, false, false, 0);
+        Self { column, codec, chunk, at, rows, begun, inflated, held }
     }
 
     /// The next page, `None` at the end of the chunk or of the rows.
@@ -172,10 +173,10 @@ impl Pages {
         memory.hold(takes)?;
         let first = !std::mem::replace(&mut self.begun, true);
         match header.page_type {
-            DICTIONARY if first => self.dictionary(header, stored, inflated),
+            DICTIONARY if first => self.dictionary(header, stored, inflated, memory),
             DICTIONARY => Err(self.wrong("a dictionary that is not the first page")),
-            DATA => self.data(header, stored, inflated).map(Page::Data),
-            DATA_V2 => self.data_v2(header, stored, inflated).map(Page::Data),
+            DATA => self.data(header, stored, inflated, memory).map(Page::Data),
+            DATA_V2 => self.data_v2(header, stored, inflated, memory).map(Page::Data),
             _ => Err(self.wrong("a page of an unknown type")),
         }
     }
@@ -185,12 +186,14 @@ impl Pages {
         header: Header,
         stored: &Bytes,
         inflated: usize,
+        memory: &mut Memory,
     ) -> Result<Page, DecodeError> {
         // Some writers call a plain dictionary by the name of what refers to it.
         if !matches!(header.encoding, 0 | 2) {
             return Err(self.wrong("a dictionary that is not plain"));
         }
-        let (count, values) = (self.size(header.values)?, self.inflate(stored, inflated)?);
+        let count = self.size(header.values)?;
+        let values = self.inflate(stored, inflated, memory)?;
         Ok(Page::Dictionary { count, values })
     }
 
@@ -199,9 +202,10 @@ impl Pages {
         header: Header,
         stored: &Bytes,
         inflated: usize,
+        memory: &mut Memory,
     ) -> Result<Data, DecodeError> {
         let (rows, encoding) = (self.rows_of(header)?, self.encoding(header)?);
-        let mut values = self.inflate(stored, inflated)?;
+        let mut values = self.inflate(stored, inflated, memory)?;
         let mut levels = None;
         if self.column.nullable {
             if header.level_encoding != 3 {
@@ -224,6 +228,7 @@ impl Pages {
         header: Header,
         stored: &Bytes,
         inflated: usize,
+        memory: &mut Memory,
     ) -> Result<Data, DecodeError> {
         let (rows, encoding) = (self.rows_of(header)?, self.encoding(header)?);
         let levels = self.size(header.levels)?;
@@ -234,7 +239,7 @@ impl Pages {
         }
         let (rest, inflated) = (stored.slice(levels..), inflated - levels);
         let values = match (self.codec, header.stored_as_is) {
-            (Codec::None, _) | (_, false) => self.inflate(&rest, inflated)?,
+            (Codec::None, _) | (_, false) => self.inflate(&rest, inflated, memory)?,
             _ if rest.len() == inflated => rest,
             _ => return Err(self.wrong(OTHER_SIZE)),
         };
@@ -261,12 +266,22 @@ impl Pages {
         }
     }
 
-    fn inflate(&mut self, stored: &Bytes, size: usize) -> Result<Bytes, DecodeError> {
+    fn inflate(
+        &mut self,
+        stored: &Bytes,
+        size: usize,
+        memory: &mut Memory,
+    ) -> Result<Bytes, DecodeError> {
         match self.codec {
             Codec::None if stored.len() == size => Ok(stored.clone()),
             Codec::None => Err(self.wrong(OTHER_SIZE)),
             Codec::Gzip => {
-                let inflater = self.inflater.get_or_insert_default();
+                // Nothing at all is no member, but it may stand behind one.
+                if stored.is_empty() && !self.inflated {
+                    return Err(self.wrong(&GzipError::Truncated.to_string()));
+                }
+                self.inflated = true;
+                let inflater = memory.inflater();
                 let mut page = Vec::with_capacity(size);
                 let done = inflater.push(stored, |piece| {
                     if piece.len() > size - page.len() {

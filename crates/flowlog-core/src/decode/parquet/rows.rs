@@ -17,6 +17,15 @@ impl Places {
         }
         Self(places)
     }
+
+    /// The column of a field.
+    pub(super) fn column<'a>(
+        &self,
+        columns: &'a [ColumnReader],
+        field: Field,
+    ) -> Option<&'a ColumnReader> {
+        columns.get(usize::from(self.0[field as usize]?))
+    }
 }
 
 /// One of the rows that the columns have read last.
@@ -29,7 +38,7 @@ pub(super) struct Row<'a> {
 
 impl<'a> Row<'a> {
     fn column(self, field: Field) -> Option<&'a ColumnReader> {
-        self.columns.get(usize::from(self.places.0[field as usize]?))
+        self.places.column(self.columns, field)
     }
 
     fn worth(self, field: Field) -> Worth {

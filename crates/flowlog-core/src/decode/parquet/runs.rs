@@ -60,6 +60,24 @@ impl Runs {
         Some(())
     }
 
+    /// The number that the next `count` are, which are then read, if they are one run; else nothing is read.
+    pub(super) fn same(&mut self, count: usize) -> Option<u32> {
+        if let Run::Same { left: 0, .. } | Run::Packed { left: 0, .. } = self.run {
+            let at = self.at;
+            self.run = self.next().or_else(|| {
+                self.at = at;
+                None
+            })?;
+        }
+        match &mut self.run {
+            Run::Same { number, left } if *left >= count => {
+                *left -= count;
+                Some(*number)
+            }
+            _ => None,
+        }
+    }
+
     /// A run that is not empty.
     fn next(&mut self) -> Option<Run> {
         let head = self.varint()?;

@@ -16,25 +16,31 @@ use crate::rollup::{Accumulator, Budget, Chunk};
 
 /// What a sink was told, as text.
 #[derive(Default)]
-struct Heard<const QUICK: bool> {
-    said: Vec<String>,
-    ids: BTreeMap<u32, (String, String)>,
-    last: (String, String),
+pub(super) struct Heard<const QUICK: bool> {
+    pub(super) said: Vec<String>,
+    pub(super) ids: BTreeMap<u32, String>,
+    pub(super) last: String,
     /// Leaves every so many quick rows to the plain decoder.
-    leave: usize,
-    quick: usize,
+    pub(super) leave: usize,
+    pub(super) quick: usize,
 }
 
 impl<const QUICK: bool> RecordSink for Heard<QUICK> {
     const QUICK: bool = QUICK;
 
     fn record(&mut self, r: &Record<'_>) -> Verdict {
-        let (account, interface) = (r.account_id.unwrap_or("-"), r.interface_id.unwrap_or("-"));
-        self.last = (account.to_owned(), interface.to_owned());
+        let ids =
+            [r.account_id, r.interface_id, r.resource_id, r.vpc_id, r.subnet_id, r.instance_id];
+        self.last = format!("{ids:?} {:?}", r.tag);
+        // Of an accepted row the packets' address at the other side is what counts.
+        let (src, dst) = match r.flow_direction.filter(|_| r.action != Action::Reject) {
+            Some(Direction::Ingress) => (r.pkt_srcaddr.or(r.srcaddr), r.dstaddr),
+            Some(Direction::Egress) => (r.srcaddr, r.pkt_dstaddr.or(r.dstaddr)),
+            _ => (r.srcaddr, r.dstaddr),
+        };
         self.said.push(format!(
-            "{account} {interface} {:?} {:?} {:?} {:?} {:?} {} {} {:?} {:?} {:?} {:?}",
-            r.srcaddr,
-            r.dstaddr,
+            "{} {src:?} {dst:?} {:?} {:?} {:?} {} {} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            self.last,
             r.srcport,
             r.dstport,
             r.protocol,
@@ -43,7 +49,12 @@ impl<const QUICK: bool> RecordSink for Heard<QUICK> {
             r.start,
             r.end,
             r.action,
-            r.log_status
+            r.log_status,
+            r.flow_direction,
+            r.tcp_flags,
+            r.traffic_path,
+            r.encryption_status,
+            r.reject_reason
         ));
         Verdict::Counted
     }
@@ -55,9 +66,9 @@ impl<const QUICK: bool> RecordSink for Heard<QUICK> {
             if self.leave > 0 && self.quick.is_multiple_of(self.leave) {
                 return at;
             }
-            let Some((account, interface)) = self.ids.get(&r.head) else { return at };
+            let Some(ids) = self.ids.get(&r.head) else { return at };
             self.said.push(format!(
-                "{account} {interface} {:?} {:?} {:?} {:?} {:?} {} {} {:?} {:?} {:?} Ok",
+                "{ids} {:?} {:?} {:?} {:?} {:?} {} {} {:?} {:?} {:?} Ok {:?} {:?} {:?} {:?} None",
                 Some(src),
                 Some(dst),
                 Some(r.srcport),
@@ -67,7 +78,11 @@ impl<const QUICK: bool> RecordSink for Heard<QUICK> {
                 r.bytes,
                 Some(r.start),
                 Some(r.end),
-                r.action
+                r.action,
+                r.direction,
+                r.tcp_flags,
+                r.traffic_path,
+                r.encryption_status
             ));
         }
         rows.len()
@@ -83,7 +98,7 @@ impl<const QUICK: bool> RecordSink for Heard<QUICK> {
 }
 
 /// Hides the quick way of the sink within.
-struct Plainly(Accumulator);
+pub(super) struct Plainly(pub(super) Accumulator);
 
 impl RecordSink for Plainly {
     fn record(&mut self, record: &Record<'_>) -> Verdict {
@@ -95,7 +110,7 @@ impl RecordSink for Plainly {
     }
 }
 
-fn decode<S: RecordSink>(text: &[u8], piece: usize, sink: &mut S) -> Counts {
+pub(super) fn decode<S: RecordSink>(text: &[u8], piece: usize, sink: &mut S) -> Counts {
     let mut decoder = LineDecoder::new(Limits::default(), Fallback::Default);
     for piece in text.chunks(piece) {
         decoder.push(piece, sink).unwrap();
@@ -105,7 +120,7 @@ fn decode<S: RecordSink>(text: &[u8], piece: usize, sink: &mut S) -> Counts {
 }
 
 /// Encoded roll-ups in order.
-fn stored(chunks: Vec<Chunk>) -> Vec<(String, i64, Vec<u8>)> {
+pub(super) fn stored(chunks: Vec<Chunk>) -> Vec<(String, i64, Vec<u8>)> {
     let rollups = chunks.into_iter().flatten();
     rollups.map(|(id, window, rollup)| (id, window.start(), rollup.encode())).collect()
 }
@@ -278,7 +293,7 @@ fn zeros_spell_no_address() {
 }
 
 /// Counts what the accumulator within is given plainly.
-struct Counting(Accumulator, usize);
+pub(super) struct Counting(pub(super) Accumulator, pub(super) usize);
 
 impl RecordSink for Counting {
     const QUICK: bool = true;
@@ -294,6 +309,10 @@ impl RecordSink for Counting {
 
     fn head(&mut self, head: u32) {
         self.0.head(head);
+    }
+
+    fn format(&mut self, format: &Format) {
+        self.0.format(format);
     }
 }
 

@@ -15,7 +15,7 @@ use super::{SERVICE_COST, SOURCE_COST, TALKER_COST, TUPLE_COST};
 use crate::decode::QuickRow;
 use crate::record::{Action, Direction, Scope};
 use crate::rollup::connections::served;
-use crate::rollup::flow::{Flow, is_late_reply, note_contact};
+use crate::rollup::flow::{Flow, is_late_reply, note_contact, tally_numbers};
 use crate::rollup::known::Aim;
 use crate::rollup::lists::Source;
 use crate::rollup::table::{Key, Probe};
@@ -68,6 +68,13 @@ impl Accumulator {
         }
         for at in &batch.refused {
             self.quick_reject(&rows[*at], &batch.ahead[*at]);
+        }
+        if self.numbered {
+            for (row, Ahead { cell, .. }) in rows.iter().zip(&batch.ahead[..taken]) {
+                let path = row.traffic_path.map(|path| (path, row.bytes));
+                let rollup = &mut self.cells[*cell as usize].rollup;
+                tally_numbers(rollup, row.tcp_flags, path, row.encryption_status);
+            }
         }
         self.batch = batch;
         if self.used > self.budget.state_bytes {
@@ -207,7 +214,7 @@ impl Accumulator {
             source.samples.add(flow.evidence, &mut self.samples);
             self.used += SAMPLE_COST;
         }
-        if is_late_reply(row.srcport, row.dstport, None) {
+        if is_late_reply(row.srcport, row.dstport, row.tcp_flags) {
             source.totals.replies += 1;
         } else {
             let contact = Contact { host, port: row.dstport, protocol: row.protocol };
