@@ -3,11 +3,14 @@
 //! Reading takes an item apart, so that a blob is moved and not copied. What cannot be read is
 //! [`StoreError::Corrupt`]: it was written by something else, or by a later version.
 
+use std::borrow::Cow;
+use std::str::FromStr;
+
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use flowlog_core::rollup::{ActionTotals, Sums};
 use flowlog_core::store::item::{self, Claim, Completion};
-use flowlog_core::store::summary::SummaryError;
+use flowlog_core::store::summary::{Part, SummaryError};
 use flowlog_core::store::{
     DirectoryEntry, LedgerEntry, LedgerState, PartialItem, Series, StateItem, StoreError,
     SummaryItem,
@@ -59,11 +62,11 @@ pub(crate) fn of_partial(partial: &PartialItem) -> Item {
     item
 }
 
-pub(crate) fn to_partial(item: Item) -> Result<PartialItem, StoreError> {
+pub(crate) fn to_partial<'a>(item: impl Attributes<'a>) -> Result<PartialItem, StoreError> {
     let mut reader = Reader::new(item);
-    let (pk, sk) = (reader.text("pk")?, reader.text("sk")?);
-    let named = PartialItem::parse_key(&pk, &sk).zip(PartialItem::parse_batch(&sk));
-    let ((series, window), (batch, chunk)) =
+    let named = Series::parse_pk(reader.pk()?).zip(Part::parse_sk(reader.sk()?));
+    let named = named.filter(|((_, day), part)| *day == part.window.day());
+    let ((series, _), Part { window, batch, chunk }) =
         named.ok_or_else(|| reader.corrupt("no key of a partial"))?;
     let mut sums = [Sums::default(); 3];
     for (sums, [records, packets, bytes]) in sums.iter_mut().zip(TOTALS) {
@@ -98,19 +101,20 @@ pub(crate) fn of_summary(summary: &SummaryItem) -> Item {
     if summary.whole { with(item, [("f", n(1))]) } else { item }
 }
 
-pub(crate) fn to_summary(item: Item) -> Result<SummaryItem, StoreError> {
+pub(crate) fn to_summary<'a>(item: impl Attributes<'a>) -> Result<SummaryItem, StoreError> {
     let mut reader = Reader::new(item);
-    let (pk, sk) = (reader.text("pk")?, reader.text("sk")?);
-    let named = Series::parse_pk(&pk).zip(SummaryItem::parse_sk(&sk));
+    let named = Series::parse_pk(reader.pk()?).zip(SummaryItem::parse_sk(reader.sk()?));
     let ((series, _), hour) = named.ok_or_else(|| reader.corrupt("no key of a summary"))?;
-    let corrupt = |reader: &Reader, error: SummaryError| reader.corrupt(&error.to_string());
     let (ids, windows) = (reader.bytes("ids")?, reader.bytes("w")?);
+    let parts = SummaryItem::unpack_parts(hour, &ids);
+    let windows = SummaryItem::unpack_windows(&windows);
+    let corrupt = |error: SummaryError| reader.corrupt(&error.to_string());
     Ok(SummaryItem {
         series,
         hour,
+        parts: parts.map_err(corrupt)?,
+        windows: windows.map_err(corrupt)?,
         version: reader.number("v")?,
-        parts: SummaryItem::unpack_parts(hour, &ids).map_err(|e| corrupt(&reader, e))?,
-        windows: SummaryItem::unpack_windows(&windows).map_err(|e| corrupt(&reader, e))?,
         blob: reader.bytes("b")?,
         whole: reader.has("f"),
     })
@@ -143,13 +147,13 @@ pub(crate) fn of_quarantine(ledger: Item) -> Result<Option<Item>, StoreError> {
     if reader.text("st")? != LedgerState::Quarantined.letter() {
         return Ok(None);
     }
-    let pk = reader.text("pk")?;
-    let batch = pk.strip_prefix("O#").ok_or_else(|| reader.corrupt("no key of a ledger entry"))?;
     let ttl: i64 = reader.number("ttl")?;
+    let batch = reader.pk()?.strip_prefix("O#");
+    let batch = batch.ok_or_else(|| reader.corrupt("no key of a ledger entry"))?;
     Ok(Some(with(key(item::QUARANTINE_PK, batch), [("t", s("Q")), ("ttl", n(ttl))])))
 }
 
-pub(crate) fn to_ledger(item: Item) -> Result<LedgerEntry, StoreError> {
+pub(crate) fn to_ledger<'a>(item: impl Attributes<'a>) -> Result<LedgerEntry, StoreError> {
     let mut reader = Reader::new(item);
     let state = reader.text("st")?;
     let state = LedgerState::from_letter(&state)
@@ -166,7 +170,9 @@ pub(crate) fn to_ledger(item: Item) -> Result<LedgerEntry, StoreError> {
     })
 }
 
-fn to_completion(reader: &mut Reader) -> Result<Completion, StoreError> {
+fn to_completion<'a>(
+    reader: &mut Reader<'a, impl Attributes<'a>>,
+) -> Result<Completion, StoreError> {
     let counts = reader.text("c")?;
     Ok(Completion {
         counts: serde_json::from_str(&counts).map_err(|e| reader.corrupt(&format!("c: {e}")))?,
@@ -184,77 +190,123 @@ pub(crate) fn of_state(state: &StateItem) -> Item {
 
 pub(crate) fn to_state(item: Item) -> Result<StateItem, StoreError> {
     let mut reader = Reader::new(item);
-    let pk = reader.text("pk")?;
-    let kind = pk.strip_prefix("A#").ok_or_else(|| reader.corrupt("no key of a state"))?;
+    let kind = reader.pk()?.strip_prefix("A#").map(str::to_owned);
     Ok(StateItem {
-        kind: kind.to_owned(),
-        subject: reader.text("sk")?,
+        kind: kind.ok_or_else(|| reader.corrupt("no key of a state"))?,
+        subject: reader.sk()?.to_owned(),
         version: reader.number("v")?,
         body: reader.text("b")?,
         ttl: reader.number("ttl")?,
     })
 }
 
-/// Takes an item apart; every error names the item's key.
-pub(crate) struct Reader {
-    item: Item,
-    key: String,
+/// An item whose attributes can be taken out of it.
+pub(crate) trait Attributes<'a> {
+    /// The attribute of this name, which is then gone.
+    fn take(&mut self, name: &str) -> Option<Attribute<'a>>;
+
+    /// Whether it is there.
+    fn has(&self, name: &str) -> bool;
 }
 
-impl Reader {
-    pub(crate) fn new(item: Item) -> Self {
-        let part = |name| item.get(name).and_then(|value| value.as_s().ok()).map_or("?", |k| k);
-        let key = format!("{}/{}", part("pk"), part("sk"));
+/// The kinds of attributes that our items have.
+pub(crate) enum Attribute<'a> {
+    /// A string.
+    S(Cow<'a, str>),
+    /// A number.
+    N(Cow<'a, str>),
+    /// Binary.
+    B(Vec<u8>),
+    /// Anything else.
+    Other,
+}
+
+impl Attributes<'static> for Item {
+    fn take(&mut self, name: &str) -> Option<Attribute<'static>> {
+        Some(match self.remove(name)? {
+            AttributeValue::S(text) => Attribute::S(text.into()),
+            AttributeValue::N(number) => Attribute::N(number.into()),
+            AttributeValue::B(blob) => Attribute::B(blob.into_inner()),
+            _ => Attribute::Other,
+        })
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.contains_key(name)
+    }
+}
+
+/// Takes an item apart; every error names the item's key.
+pub(crate) struct Reader<'a, A> {
+    item: A,
+    key: [Option<Cow<'a, str>>; 2],
+}
+
+impl<'a, A: Attributes<'a>> Reader<'a, A> {
+    pub(crate) fn new(mut item: A) -> Self {
+        let key = ["pk", "sk"].map(|name| match item.take(name)? {
+            Attribute::S(text) => Some(text),
+            _ => None,
+        });
         Self { item, key }
     }
 
-    pub(crate) fn text(&mut self, name: &str) -> Result<String, StoreError> {
-        match self.item.remove(name) {
-            Some(AttributeValue::S(text)) => Ok(text),
+    pub(crate) fn pk(&self) -> Result<&str, StoreError> {
+        self.key[0].as_deref().ok_or_else(|| self.corrupt("pk should be a string"))
+    }
+
+    pub(crate) fn sk(&self) -> Result<&str, StoreError> {
+        self.key[1].as_deref().ok_or_else(|| self.corrupt("sk should be a string"))
+    }
+
+    fn text(&mut self, name: &str) -> Result<String, StoreError> {
+        match self.item.take(name) {
+            Some(Attribute::S(text)) => Ok(text.into_owned()),
             other => Err(self.wrong(name, "a string", other.as_ref())),
         }
     }
 
     fn has(&self, name: &str) -> bool {
-        self.item.contains_key(name)
+        self.item.has(name)
     }
 
     fn bytes(&mut self, name: &str) -> Result<Vec<u8>, StoreError> {
-        match self.item.remove(name) {
-            Some(AttributeValue::B(blob)) => Ok(blob.into_inner()),
+        match self.item.take(name) {
+            Some(Attribute::B(bytes)) => Ok(bytes),
             other => Err(self.wrong(name, "binary", other.as_ref())),
         }
     }
 
-    fn number<T: std::str::FromStr>(&mut self, name: &str) -> Result<T, StoreError> {
+    fn number<T: FromStr>(&mut self, name: &str) -> Result<T, StoreError> {
         match self.optional_number(name)? {
             Some(number) => Ok(number),
             None => Err(self.wrong(name, "a number", None)),
         }
     }
 
-    fn optional_number<T: std::str::FromStr>(
-        &mut self,
-        name: &str,
-    ) -> Result<Option<T>, StoreError> {
-        let Some(value) = self.item.remove(name) else { return Ok(None) };
-        let number = value.as_n().ok().and_then(|text| text.parse().ok());
+    fn optional_number<T: FromStr>(&mut self, name: &str) -> Result<Option<T>, StoreError> {
+        let Some(value) = self.item.take(name) else { return Ok(None) };
+        let number = match &value {
+            Attribute::N(text) => text.parse().ok(),
+            _ => None,
+        };
         number.map(Some).ok_or_else(|| self.wrong(name, "a number in range", Some(&value)))
     }
 
     /// Says what is there by its type only: values are not for error messages.
-    fn wrong(&self, name: &str, expected: &str, found: Option<&AttributeValue>) -> StoreError {
+    fn wrong(&self, name: &str, expected: &str, found: Option<&Attribute<'_>>) -> StoreError {
         let found = match found {
             None => "absent",
-            Some(AttributeValue::S(_)) => "a string",
-            Some(AttributeValue::N(_)) => "another number",
+            Some(Attribute::S(_)) => "a string",
+            Some(Attribute::N(_)) => "another number",
             Some(_) => "of another type",
         };
         self.corrupt(&format!("{name} should be {expected} and is {found}"))
     }
 
     pub(crate) fn corrupt(&self, reason: &str) -> StoreError {
-        StoreError::Corrupt { key: self.key.clone(), reason: reason.to_owned() }
+        let [pk, sk] = self.key.each_ref().map(|part| part.as_deref().unwrap_or("?"));
+        StoreError::Corrupt { key: format!("{pk}/{sk}"), reason: reason.to_owned() }
     }
 }
 

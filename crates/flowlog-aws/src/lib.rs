@@ -18,6 +18,7 @@ pub mod s3;
 pub mod schema;
 pub mod sdk;
 pub mod sns;
+pub mod stored;
 #[cfg(feature = "streams")]
 pub mod streams;
 pub mod telemetry;

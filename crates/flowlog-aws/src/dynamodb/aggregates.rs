@@ -99,8 +99,8 @@ impl AggregateReader for DynamoDbStore {
         let last = format!("{to_day}#{LAST}");
         let mut found = Vec::new();
         for item in self.query(&self.tables.aggregates, "D".to_owned(), from_day, &last).await? {
-            let mut reader = items::Reader::new(item);
-            let sk = reader.text("sk")?;
+            let reader = items::Reader::new(item);
+            let sk = reader.sk()?;
             let entry = sk.split_once('#').and_then(|(day, s)| Some((day, Source::parse(s)?)));
             let (day, source) = entry.ok_or_else(|| reader.corrupt("no key of a source"))?;
             found.push((day.to_owned(), source));
@@ -119,7 +119,7 @@ impl AggregateReader for DynamoDbStore {
         let of_day = DirectoryEntry::Series { day: day.to_owned(), series };
         let mut found = Vec::new();
         for item in self.query(&self.tables.aggregates, of_day.pk(), " ", "~").await? {
-            found.push(items::Reader::new(item).text("sk")?);
+            found.push(items::Reader::new(item).sk()?.to_owned());
         }
         found.sort();
         Ok(found)

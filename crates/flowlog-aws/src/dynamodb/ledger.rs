@@ -103,8 +103,8 @@ impl Quarantine for DynamoDbStore {
         let control = &self.tables.control;
         let mut batches = Vec::new();
         for item in self.query(control, item::QUARANTINE_PK.to_owned(), " ", "~").await? {
-            let mut reader = items::Reader::new(item);
-            let batch = BatchId::parse(&reader.text("sk")?);
+            let reader = items::Reader::new(item);
+            let batch = BatchId::parse(reader.sk()?);
             batches.push(batch.ok_or_else(|| reader.corrupt("no key of a delivery"))?);
         }
         batches.sort_unstable();

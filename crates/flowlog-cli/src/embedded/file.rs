@@ -5,27 +5,21 @@
 //! an hour whose summary stands for its partials nothing else is read. The table is private to the engine:
 //! the contract of stores is tested against this reader, too.
 
-use std::collections::BTreeMap;
-use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use flowlog_aws::stored;
 use flowlog_core::record::{BatchId, Source, Window};
-use flowlog_core::rollup::{ActionTotals, Sums};
 use flowlog_core::store::item::{ledger_pk, window_sk};
 use flowlog_core::store::summary::{Part, WINDOWS_PER_HOUR};
 use flowlog_core::store::{
-    AggregateReader, Completion, DirectoryEntry, LedgerEntry, LedgerReader, LedgerState,
-    PartialItem, Series, SeriesItems, StoreError, SummaryItem, View,
+    AggregateReader, DirectoryEntry, LedgerEntry, LedgerReader, PartialItem, Series, SeriesItems,
+    StoreError, View,
 };
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
-use serde::Deserialize;
-use serde_json::Value;
 
 /// Every item of a partition between two sort keys.
-const ITEMS: &str = "SELECT pk, sk, item_json FROM \"FlowAggregates\" \
+const ITEMS: &str = "SELECT sk, item_json FROM \"FlowAggregates\" \
      WHERE pk = ?1 AND sk BETWEEN ?2 AND ?3 ORDER BY sk";
 /// The keys, and of summaries the rest: the index has the keys, and the row is looked up for nothing else.
 pub(super) const CONDENSED: &str = "SELECT sk, CASE WHEN substr(sk, -2) = '#S' THEN item_json END FROM \"FlowAggregates\" \
@@ -173,7 +167,7 @@ impl LedgerReader for FileReader {
                 let pk = format!("{TEXT}{}", ledger_pk(*batch));
                 let json = statement.query_row([&pk], |row| row.get::<_, String>(0));
                 let json = json.optional().map_err(refused)?;
-                found.push(json.map(|json| ledger_entry(&pk, &json)).transpose()?);
+                found.push(json.map(|json| stored::ledger(&json)).transpose()?);
             }
             Ok(found)
         })
@@ -185,45 +179,6 @@ fn sorted(mut items: SeriesItems) -> SeriesItems {
     items.partials.sort_by_key(|p| (p.window, p.batch, p.chunk));
     items.summaries.sort_by_key(|s| s.hour);
     items
-}
-
-/// A ledger entry; see `store/item.rs`.
-fn ledger_entry(pk: &str, json: &str) -> Result<LedgerEntry, StoreError> {
-    let corrupt = |reason: String| StoreError::Corrupt { key: format!("{pk} / L"), reason };
-    let item: BTreeMap<String, BTreeMap<String, Value>> =
-        serde_json::from_str(json).map_err(|error| corrupt(error.to_string()))?;
-    let optional = |name: &str, kind: &str| item.get(name)?.get(kind)?.as_str();
-    let text = |name: &str| {
-        let found = optional(name, "S").map(str::to_owned);
-        found.ok_or_else(|| corrupt(format!("{name} should be a text")))
-    };
-    let number = |name: &str| {
-        let parse = |text: &str| {
-            text.parse::<i64>().map_err(|_| corrupt(format!("{name} should be a number")))
-        };
-        optional(name, "N").map(parse).transpose()
-    };
-    let narrow = |name: &str, found: Option<i64>| {
-        found.and_then(|n| u64::try_from(n).ok()).ok_or_else(|| corrupt(format!("no {name}")))
-    };
-    let state = LedgerState::from_letter(&text("st")?);
-    let completion = match optional("h", "S") {
-        None => None,
-        Some(digest) => Some(Completion {
-            counts: serde_json::from_str(&text("c")?).map_err(|e| corrupt(e.to_string()))?,
-            partials: narrow("np", number("np")?)?,
-            digest: digest.to_owned(),
-        }),
-    };
-    Ok(LedgerEntry {
-        state: state.ok_or_else(|| corrupt("unknown state".to_owned()))?,
-        mapping: u8::try_from(narrow("m", number("m")?)?).map_err(|e| corrupt(e.to_string()))?,
-        etag: text("et")?,
-        origin: text("k")?,
-        horizon: number("hz")?,
-        completion,
-        reason: optional("q", "S").map(str::to_owned),
-    })
 }
 
 fn refused(error: impl std::error::Error + Send + Sync + 'static) -> StoreError {
@@ -243,6 +198,15 @@ fn keys(first: Window, last: Window) -> [String; 2] {
     [format!("{TEXT}{}#", window_sk(first)), format!("{TEXT}{}#~", window_sk(end))]
 }
 
+/// The partial that a sort key names.
+fn part(series: &Series, sk: &str) -> Result<Part, StoreError> {
+    let named = sk.strip_prefix(TEXT).and_then(Part::parse_sk);
+    named.ok_or_else(|| StoreError::Corrupt {
+        key: format!("{} / {sk}", series.subject),
+        reason: "no key of a partial".to_owned(),
+    })
+}
+
 /// Adds the partials of some windows of one day, and the summaries of their hours.
 fn items(
     connection: &Connection,
@@ -257,15 +221,11 @@ fn items(
     let mut rows = statement.query(params![pk, low, high]).map_err(refused)?;
     while let Some(row) = rows.next().map_err(refused)? {
         let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
-        let sk = text(1).map_err(refused)?.trim_start_matches(TEXT);
-        let stored = Stored { series, sk, json: text(2).map_err(refused)? };
+        let (sk, json) = (text(0).map_err(refused)?, text(1).map_err(refused)?);
         if sk.ends_with("#S") {
-            found.summaries.push(stored.summary()?);
-        } else {
-            let part = stored.part()?;
-            if part.window <= last {
-                found.partials.push(stored.partial(part)?);
-            }
+            found.summaries.push(stored::summary(json)?);
+        } else if part(series, sk)?.window <= last {
+            found.partials.push(stored::partial(json)?);
         }
     }
     Ok(())
@@ -298,10 +258,9 @@ fn condensed(
     };
     while let Some(row) = rows.next().map_err(refused)? {
         let text = |column| row.get_ref(column)?.as_str_or_null().map_err(rusqlite::Error::from);
-        let sk = text(0).map_err(refused)?.unwrap_or_default().trim_start_matches(TEXT);
-        let stored = Stored { series, sk, json: text(1).map_err(refused)?.unwrap_or_default() };
-        if stored.json.is_empty() {
-            let part = stored.part()?;
+        let sk = text(0).map_err(refused)?.unwrap_or_default();
+        let Some(json) = text(1).map_err(refused)? else {
+            let part = part(series, sk)?;
             if there.last().is_some_and(|last| last.window.hour() != part.window.hour()) {
                 need(&mut there);
             }
@@ -309,9 +268,9 @@ fn condensed(
                 there.push(part);
             }
             continue;
-        }
+        };
         // Behind all partials of its hour.
-        let summary = stored.summary()?;
+        let summary = stored::summary(json)?;
         if there.last().is_some_and(|last| last.window.hour() != summary.hour) {
             need(&mut there);
         }
@@ -330,113 +289,4 @@ fn condensed(
         found.partials.append(&mut of_these.partials);
     }
     Ok(())
-}
-
-/// An item as the engine keeps it.
-struct Stored<'a> {
-    series: &'a Series,
-    sk: &'a str,
-    json: &'a str,
-}
-
-/// An attribute in DynamoDB's JSON; a text here has nothing in it that JSON would escape.
-#[derive(Deserialize)]
-struct Attribute<'a> {
-    #[serde(rename = "N")]
-    number: Option<&'a str>,
-    #[serde(rename = "B")]
-    bytes: Option<&'a str>,
-}
-
-/// What partials and summaries have; see `store/item.rs`, `store/summary.rs`.
-#[derive(Deserialize)]
-struct Attributes<'a> {
-    #[serde(borrow)]
-    b: Option<Attribute<'a>>,
-    m: Option<Attribute<'a>>,
-    ar: Option<Attribute<'a>>,
-    ap: Option<Attribute<'a>>,
-    ab: Option<Attribute<'a>>,
-    rr: Option<Attribute<'a>>,
-    rp: Option<Attribute<'a>>,
-    rb: Option<Attribute<'a>>,
-    or: Option<Attribute<'a>>,
-    op: Option<Attribute<'a>>,
-    ob: Option<Attribute<'a>>,
-    v: Option<Attribute<'a>>,
-    ids: Option<Attribute<'a>>,
-    w: Option<Attribute<'a>>,
-    f: Option<Attribute<'a>>,
-}
-
-impl<'a> Stored<'a> {
-    fn corrupt(&self, reason: &impl Display) -> StoreError {
-        let (subject, sk) = (&self.series.subject, self.sk);
-        StoreError::Corrupt { key: format!("{subject} / {sk}"), reason: reason.to_string() }
-    }
-
-    fn attributes(&self) -> Result<Attributes<'a>, StoreError> {
-        serde_json::from_str(self.json).map_err(|error| self.corrupt(&error))
-    }
-
-    fn number<T: std::str::FromStr>(&self, found: Option<&Attribute<'_>>) -> Result<T, StoreError> {
-        let number = found.and_then(|attribute| attribute.number?.parse().ok());
-        number.ok_or_else(|| self.corrupt(&"a number is missing, or is none"))
-    }
-
-    fn bytes(&self, found: Option<&Attribute<'_>>) -> Result<Vec<u8>, StoreError> {
-        let bytes = found.and_then(|attribute| STANDARD.decode(attribute.bytes?).ok());
-        bytes.ok_or_else(|| self.corrupt(&"bytes are missing, or are none"))
-    }
-
-    /// The partial that the sort key names.
-    fn part(&self) -> Result<Part, StoreError> {
-        let window = self.sk.strip_prefix('W').and_then(|rest| rest.split_once("#P#"));
-        let window = window.and_then(|(epoch, _)| Window::of(epoch.parse().ok()?));
-        let named = window.zip(PartialItem::parse_batch(self.sk));
-        let (window, (batch, chunk)) = named.ok_or_else(|| self.corrupt(&"no key of a partial"))?;
-        Ok(Part { window, batch, chunk })
-    }
-
-    fn partial(&self, Part { window, batch, chunk }: Part) -> Result<PartialItem, StoreError> {
-        let found = self.attributes()?;
-        let sums = |records: &Option<Attribute<'_>>,
-                    packets: &Option<Attribute<'_>>,
-                    bytes: &Option<Attribute<'_>>| {
-            Ok::<_, StoreError>(Sums {
-                records: self.number(records.as_ref())?,
-                packets: self.number(packets.as_ref())?,
-                bytes: self.number(bytes.as_ref())?,
-            })
-        };
-        Ok(PartialItem {
-            series: self.series.clone(),
-            window,
-            batch,
-            chunk,
-            mapping: self.number(found.m.as_ref())?,
-            totals: ActionTotals {
-                accept: sums(&found.ar, &found.ap, &found.ab)?,
-                reject: sums(&found.rr, &found.rp, &found.rb)?,
-                other: sums(&found.or, &found.op, &found.ob)?,
-            },
-            blob: self.bytes(found.b.as_ref())?,
-        })
-    }
-
-    fn summary(&self) -> Result<SummaryItem, StoreError> {
-        let found = self.attributes()?;
-        let hour = SummaryItem::parse_sk(self.sk);
-        let hour = hour.ok_or_else(|| self.corrupt(&"no key of a summary"))?;
-        let (ids, windows) = (self.bytes(found.ids.as_ref())?, self.bytes(found.w.as_ref())?);
-        Ok(SummaryItem {
-            series: self.series.clone(),
-            hour,
-            version: self.number(found.v.as_ref())?,
-            parts: SummaryItem::unpack_parts(hour, &ids).map_err(|e| self.corrupt(&e))?,
-            windows: SummaryItem::unpack_windows(&windows).map_err(|e| self.corrupt(&e))?,
-            blob: self.bytes(found.b.as_ref())?,
-            whole: found.f.is_some(),
-        })
-    }
 }

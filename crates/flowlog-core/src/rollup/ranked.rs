@@ -76,25 +76,20 @@ impl<K: Ord + Clone, V: Weigh + Clone> Ranked<K, V> {
     /// Adds another list. Nothing is dropped; see [`Ranked::cap`].
     pub fn merge(&mut self, other: &Self) {
         self.error = self.error.saturating_add(other.error);
-        if other.entries.is_empty() {
-            return;
-        }
-        let mut merged = Vec::with_capacity(self.entries.len() + other.entries.len());
-        let mut mine = std::mem::take(&mut self.entries).into_iter().peekable();
+        let mut mine = self.entries.iter_mut().peekable();
+        let mut new = Vec::new();
         for (key, value) in &other.entries {
-            while let Some(entry) = mine.next_if(|(k, _)| k < key) {
-                merged.push(entry);
-            }
-            match mine.next_if(|(k, _)| k == key) {
-                Some((k, mut v)) => {
-                    v.absorb(value);
-                    merged.push((k, v));
-                }
-                None => merged.push((key.clone(), value.clone())),
+            while mine.next_if(|(k, _)| *k < *key).is_some() {}
+            match mine.next_if(|(k, _)| *k == *key) {
+                Some((_, known)) => known.absorb(value),
+                None => new.push((key.clone(), value.clone())),
             }
         }
-        merged.extend(mine);
-        self.entries = merged;
+        if !new.is_empty() {
+            // Two runs that are sorted: the sort only merges them.
+            self.entries.append(&mut new);
+            self.entries.sort_by(|a, b| a.0.cmp(&b.0));
+        }
     }
 
     /// Keeps the `n` heaviest and notes in `error` what the heaviest dropped one weighed.

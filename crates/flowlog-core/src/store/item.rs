@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::summary::Part;
 use crate::decode::Counts;
 use crate::record::{BatchId, Source, Window};
 use crate::rollup::ActionTotals;
@@ -119,18 +120,8 @@ impl PartialItem {
     /// The series and window that a partial's key names, or `None` if it is no partial's.
     pub fn parse_key(pk: &str, sk: &str) -> Option<(Series, Window)> {
         let (series, day) = Series::parse_pk(pk)?;
-        let window = sk.strip_prefix('W')?.split_once("#P#")?.0;
-        if window.len() != 10 {
-            return None;
-        }
-        let window = Window::of(window.parse().ok()?)?;
+        let window = Part::parse_sk(sk)?.window;
         (window.day() == day).then_some((series, window))
-    }
-
-    /// The batch id and chunk that a partial's sort key names.
-    pub fn parse_batch(sk: &str) -> Option<(BatchId, u16)> {
-        let (batch, chunk) = sk.split_once("#P#")?.1.split_once('#')?;
-        Some((BatchId::parse(batch)?, chunk.parse().ok()?))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Folding what is stored back into roll-ups.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -167,7 +168,7 @@ impl Answer {
         let rollups = std::mem::take(&mut self.hours).into_iter();
         for (window, rollup) in rollups.chain(std::mem::take(&mut self.detailed)) {
             if detail.pieces != Pieces::Totals {
-                self.hours.entry(detail.piece(window, from)).or_default().merge(&rollup);
+                put(&mut self.hours, detail.piece(window, from), rollup);
             }
         }
         self
@@ -178,7 +179,7 @@ impl Answer {
         self.windows.append(&mut other.windows);
         self.detailed.append(&mut other.detailed);
         for (window, rollup) in other.hours {
-            self.hours.entry(window).or_default().merge(&rollup);
+            put(&mut self.hours, window, rollup);
         }
         self.deliveries.append(&mut other.deliveries);
     }
@@ -296,16 +297,27 @@ async fn fold<R: LedgerReader>(
     }
     for partial in partials {
         let hour = partial.window.hour();
-        let rollup = decode(partial)?;
-        match answer.hours.get_mut(&hour) {
-            Some(_) if by_hour[&hour].contains(&Part::of(partial)) => continue,
-            Some(folded) => folded.merge(&rollup),
-            None => answer.detailed.entry(partial.window).or_default().merge(&rollup),
+        let folded = answer.hours.get_mut(&hour);
+        if folded.is_some() && by_hour[&hour].contains(&Part::of(partial)) {
+            continue;
         }
+        let rollup = decode(partial)?;
         answer.windows.entry(partial.window).or_default().add(&window_totals(&rollup));
+        match folded {
+            Some(folded) => folded.merge(&rollup),
+            None => put(&mut answer.detailed, partial.window, rollup),
+        }
     }
     answer.deliveries = deliveries;
     Ok(answer)
+}
+
+/// Merges a roll-up into the one under its key; most are alone, and are moved.
+fn put(rollups: &mut BTreeMap<Window, Rollup>, key: Window, rollup: Rollup) {
+    match rollups.entry(key) {
+        Entry::Vacant(place) => _ = place.insert(rollup),
+        Entry::Occupied(known) => known.into_mut().merge(&rollup),
+    }
 }
 
 /// What a roll-up adds to its window's totals.

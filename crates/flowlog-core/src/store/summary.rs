@@ -27,6 +27,14 @@ impl Part {
     pub fn of(partial: &PartialItem) -> Self {
         Self { window: partial.window, batch: partial.batch, chunk: partial.chunk }
     }
+
+    /// The part whose partial has this sort key, `None` if it is none of a partial.
+    pub fn parse_sk(sk: &str) -> Option<Self> {
+        let (window, rest) = sk.strip_prefix('W')?.split_once("#P#")?;
+        let (batch, chunk) = rest.split_once('#')?;
+        let window = Window::of(window.parse().ok().filter(|_| window.len() == 10)?)?;
+        Some(Self { window, batch: BatchId::parse(batch)?, chunk: chunk.parse().ok()? })
+    }
 }
 
 /// What a summary keeps of one window: enough for exact totals after the partials have expired.
