@@ -1,6 +1,7 @@
 #![no_main]
 
 #[global_allocator]
-static MEMORY: cap::Cap<std::alloc::System> = cap::Cap::new(std::alloc::System, flowlog_fuzz::MEMORY);
+static MEMORY: cap::Cap<std::alloc::System> =
+    cap::Cap::new(std::alloc::System, flowlog_fuzz::MEMORY);
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| flowlog_fuzz::blob(bytes));

@@ -8,7 +8,7 @@ use flowlog_core::rollup::{Accumulator, BLOB_LIMIT, Budget, Chunk, Rollup};
 use super::first;
 
 /// Hides the quick way of the sink within.
-struct Plainly(Accumulator);
+pub(crate) struct Plainly(pub(crate) Accumulator);
 
 impl RecordSink for Plainly {
     fn record(&mut self, record: &Record<'_>) -> Verdict {
@@ -72,7 +72,7 @@ fn read<S: RecordSink>(text: &[u8], piece: usize, sink: &mut S) -> Result<Counts
 }
 
 /// Encoded roll-ups in order.
-fn stored(chunks: Vec<Chunk>) -> Vec<(String, i64, Vec<u8>)> {
+pub(crate) fn stored(chunks: Vec<Chunk>) -> Vec<(String, i64, Vec<u8>)> {
     let rollups = chunks.into_iter().flatten();
     rollups.map(|(id, window, rollup)| (id, window.start(), rollup.encode())).collect()
 }
