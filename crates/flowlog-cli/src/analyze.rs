@@ -8,8 +8,8 @@ use flowlog_core::decode::{
 };
 use flowlog_core::detect::RuleSet;
 use flowlog_core::format::Format;
-use flowlog_core::record::{Field, Record};
-use flowlog_core::rollup::{Accumulator, BlobError, Budget, Chunk};
+use flowlog_core::record::{Field, Record, Window};
+use flowlog_core::rollup::{Accumulator, BlobError, Budget, ChunkSink, Mapping, Rollup};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::input::{Input, expand};
@@ -44,7 +44,7 @@ pub(crate) fn read(
     let mut builder = Builder::default();
     let mut files = Vec::with_capacity(inputs.len());
     for input in &inputs {
-        let read = read_input(input, limits, fallback, builder.next(), &progress)?;
+        let read = read_input(input, limits, fallback, Builder::of_a_file(), &progress)?;
         progress.suspend(|| {
             for line in &read.complaints {
                 complain(format!("{}: {line}", input.name()));
@@ -75,7 +75,7 @@ pub(crate) fn each<S: RecordSink>(
     let mut read = 0;
     for input in &inputs {
         let hidden = ProgressBar::hidden();
-        match input.decode(Limits::default(), fallback, sink(), &hidden, |_| {}) {
+        match input.decode(Limits::default(), fallback, sink(), &hidden) {
             Ok(decoded) => {
                 read += 1;
                 take(decoded);
@@ -117,7 +117,7 @@ fn read_input(
     input: &Input,
     limits: Limits,
     fallback: &Fallback,
-    mut builder: Builder,
+    builder: Builder,
     progress: &ProgressBar,
 ) -> Result<ReadFile, BlobError> {
     let failed = |error: String| ReadFile {
@@ -130,20 +130,15 @@ fn read_input(
         complaints: vec![error],
         found: None,
     };
-    let mut added = Ok(());
-    let decoded = input.decode(limits, fallback, Watched::new(), progress, |sink| {
-        if added.is_ok() {
-            added = add(&mut builder, sink.accumulator.take_ready());
-        }
-    });
-    added?;
-    Ok(match decoded {
+    Ok(match input.decode(limits, fallback, Watched::new(builder), progress) {
         Ok(decoded) => {
             let Decoded { sink, counts, format, encoding, .. } = decoded;
-            builder.lack(sink.lacking.iter().copied());
             let described = format.map_or_else(|| "unknown".to_owned(), |f| f.describe());
             let complaints = sink.complaints(counts.rejected_total(), encoding);
-            add(&mut builder, sink.accumulator.finish())?;
+            let Watched { accumulator, lacking, .. } = sink;
+            let Added { mut builder, failed } = accumulator.finish();
+            failed.map_or(Ok(()), Err)?;
+            builder.lack(lacking);
             ReadFile {
                 report: FileReport {
                     path: input.name(),
@@ -159,14 +154,29 @@ fn read_input(
     })
 }
 
-fn add(builder: &mut Builder, chunks: Vec<Chunk>) -> Result<(), BlobError> {
-    let rollups = chunks.into_iter().flatten();
-    rollups.into_iter().try_for_each(|(id, window, rollup)| builder.add(&id, window, rollup))
+/// Adds each roll-up to a report as it comes.
+struct Added {
+    builder: Builder,
+    failed: Option<BlobError>,
+}
+
+impl ChunkSink for Added {
+    fn begin(&mut self, _: bool) -> bool {
+        self.failed.is_none()
+    }
+
+    fn rollup(&mut self, interface_id: &str, window: Window, rollup: Rollup) {
+        if self.failed.is_none() {
+            self.failed = self.builder.add(interface_id, window, rollup).err();
+        }
+    }
+
+    fn end(&mut self) {}
 }
 
 /// Rolls up, and remembers what to tell about the lines.
 struct Watched {
-    accumulator: Accumulator,
+    accumulator: Accumulator<Added>,
     rejected: Vec<RejectedLine>,
     unknown: Vec<String>,
     /// Fields that a format could have and did not.
@@ -174,9 +184,10 @@ struct Watched {
 }
 
 impl Watched {
-    fn new() -> Self {
+    fn new(builder: Builder) -> Self {
+        let added = Added { builder, failed: None };
         Self {
-            accumulator: Accumulator::new(Budget::default(), None),
+            accumulator: Accumulator::of(Mapping::CURRENT, Budget::default(), None, added),
             rejected: Vec::new(),
             unknown: Vec::new(),
             lacking: BTreeSet::new(),
@@ -203,7 +214,7 @@ impl Watched {
 }
 
 impl RecordSink for Watched {
-    const QUICK: bool = Accumulator::QUICK;
+    const QUICK: bool = <Accumulator<Added>>::QUICK;
 
     fn record(&mut self, record: &Record<'_>) -> Verdict {
         self.accumulator.record(record)

@@ -43,15 +43,14 @@ impl Input {
         }
     }
 
-    /// Decodes all of it into `sink`, text or Parquet. `ready` gets the sink after every piece of it;
-    /// `progress` counts bytes. An error means that nothing of it counts.
+    /// Decodes all of it into `sink`, text or Parquet. `progress` counts bytes. An error means that
+    /// nothing of it counts.
     pub(crate) fn decode<S: RecordSink>(
         &self,
         limits: Limits,
         fallback: &Fallback,
         sink: S,
         progress: &ProgressBar,
-        mut ready: impl FnMut(&mut S),
     ) -> Result<Decoded<S>, String> {
         let reader: Box<dyn Read + Send> = match self {
             Self::Unreadable(_, why) => return Err(why.clone()),
@@ -79,22 +78,14 @@ impl Input {
                 };
                 let file = file.map_err(|e| e.to_string())?;
                 let size = file.metadata().map_err(|e| e.to_string())?.len();
-                return parquet::decode(
-                    file,
-                    decoder.into_parquet(size).map_err(fail)?,
-                    progress,
-                    ready,
-                );
+                return parquet::decode(file, decoder.into_parquet(size).map_err(fail)?, progress);
             }
             progress.inc(n as u64);
             pushed.map_err(fail)?;
-            if let Some(sink) = decoder.sink_mut() {
-                ready(sink);
-            }
             if self.is_worth_a_thread()
                 && let Some(inflater) = decoder.take_inflater()
             {
-                return beside::decode(inflater, reader, decoder, progress, ready);
+                return beside::decode(inflater, reader, decoder, progress);
             }
         }
     }

@@ -7,12 +7,11 @@ use bytes::Bytes;
 use flowlog_core::decode::{Decoded, ParquetDecoder, RecordSink, Step};
 use indicatif::ProgressBar;
 
-/// Decodes a whole file. `ready` gets the sink after every batch of rows.
+/// Decodes a whole file.
 pub(crate) fn decode<S: RecordSink>(
     mut file: File,
     mut decoder: ParquetDecoder<S>,
     progress: &ProgressBar,
-    mut ready: impl FnMut(&mut S),
 ) -> Result<Decoded<S>, String> {
     loop {
         match decoder.step().map_err(|e| e.to_string())? {
@@ -30,7 +29,7 @@ pub(crate) fn decode<S: RecordSink>(
                 }
                 decoder.push(found).map_err(|e| e.to_string())?;
             }
-            Step::Rows => ready(decoder.sink_mut()),
+            Step::Rows => {}
             Step::Done => return decoder.finish().map_err(|e| e.to_string()),
         }
     }

@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 use crate::decode::Counts;
 use crate::record::{BatchId, Source, Window};
-use crate::rollup::{Accumulator, Budget, Chunk, Mapping, Rollup};
+use crate::rollup::{Accumulator, Budget, ChunkSink, Mapping, Rollup};
 use crate::store::item::{LEDGER_TTL, PARTIAL_TTL, PartialItem, Series};
 use crate::store::{
     AggregateWriter, Claim, ClaimOutcome, Completed, Completion, DirectoryEntry, Ledger,
@@ -157,7 +157,6 @@ pub struct Attempt<'a, S> {
     mapping: Mapping,
     horizon: Option<i64>,
     now: Option<i64>,
-    chunks: u16,
     partials: u64,
     digest: Sha256,
 }
@@ -207,7 +206,6 @@ impl Ingestor {
             mapping,
             horizon,
             now: lateness.map(|l| l.now),
-            chunks: 0,
             partials: 0,
             digest: Sha256::new(),
         }))
@@ -239,19 +237,43 @@ fn judge(entry: &LedgerEntry, claim: &Claim) -> Result<Found, IngestError> {
     }
 }
 
-impl<S: Ledger + AggregateWriter> Attempt<'_, S> {
-    /// A fresh accumulator under the pinned mapping and horizon.
-    pub fn accumulator(&self) -> Accumulator {
-        Accumulator::of(self.mapping, self.ingestor.budget, self.horizon)
+impl<'a, S: Ledger + AggregateWriter> Attempt<'a, S> {
+    /// A fresh accumulator under the pinned mapping and horizon, whose chunks become partials.
+    pub fn accumulator(&self) -> Accumulator<Partials<'a>> {
+        self.accumulator_of(false)
     }
 
-    /// Writes one chunk. Chunks must come in order, from the first.
-    pub async fn write(&mut self, chunk: Chunk) -> Result<(), IngestError> {
-        const MAX_CHUNKS: u16 = 999;
-        if self.chunks >= MAX_CHUNKS {
-            return Err(IngestError::TooManyChunks(MAX_CHUNKS));
+    /// The same for a delivery that is only being verified: gives a chunk if it is the only one.
+    pub fn trial(&self) -> Accumulator<Partials<'a>> {
+        self.accumulator_of(true)
+    }
+
+    fn accumulator_of(&self, trial: bool) -> Accumulator<Partials<'a>> {
+        let Self { delivery, mapping, now, horizon, .. } = *self;
+        let partials = Partials {
+            delivery,
+            mapping,
+            now,
+            trial,
+            overflown: false,
+            chunk: 0,
+            items: Vec::new(),
+            scopes: BTreeMap::new(),
+            expired: None,
+            ready: Vec::new(),
+        };
+        Accumulator::of(mapping, self.ingestor.budget, horizon, partials)
+    }
+
+    /// Writes the chunks that are full, or were the last. They come in order, from the first.
+    pub async fn write(&mut self, partials: &mut Partials<'_>) -> Result<(), IngestError> {
+        for chunk in std::mem::take(&mut partials.ready) {
+            self.write_chunk(chunk?).await?;
         }
-        let items = self.items(chunk)?;
+        Ok(())
+    }
+
+    async fn write_chunk(&mut self, items: Vec<PartialItem>) -> Result<(), IngestError> {
         for item in &items {
             for part in [item.pk().as_bytes(), item.sk().as_bytes(), &item.blob] {
                 self.digest.update((part.len() as u64).to_be_bytes());
@@ -260,6 +282,8 @@ impl<S: Ledger + AggregateWriter> Attempt<'_, S> {
         }
         let entries = self.directory(&items);
         self.store.put_partials(&items).await?;
+        self.partials += items.len() as u64;
+        drop(items);
         if !entries.is_empty() {
             self.store.put_directory(&entries).await?;
             let mut known = self.ingestor.directory.borrow_mut();
@@ -268,8 +292,6 @@ impl<S: Ledger + AggregateWriter> Attempt<'_, S> {
             }
             known.extend(entries);
         }
-        self.chunks += 1;
-        self.partials += items.len() as u64;
         Ok(())
     }
 
@@ -298,46 +320,6 @@ impl<S: Ledger + AggregateWriter> Attempt<'_, S> {
         Ok(Outcome::Quarantined(reason.to_owned()))
     }
 
-    /// The items of a chunk: a partial for each interface and window, then one for each scope and
-    /// window, sorted.
-    fn items(&self, chunk: Chunk) -> Result<Vec<PartialItem>, IngestError> {
-        let source = &self.delivery.source;
-        let mut items = Vec::with_capacity(chunk.len());
-        let mut scopes: BTreeMap<(String, Window), Rollup> = BTreeMap::new();
-        // A log group's delivery is of one interface: its scopes are folded by who reads them.
-        let with_scopes = self.mapping.has_scopes() && !source.is_log_group();
-        for (interface_id, window, rollup) in chunk {
-            if self.now.is_some_and(|now| window.end() + PARTIAL_TTL <= now + MARGIN) {
-                return Err(IngestError::Expired(window));
-            }
-            for scope in [rollup.vpc_id.as_str(), rollup.account_id.as_str()] {
-                if with_scopes && !scope.is_empty() {
-                    let folded = scopes.entry((scope.to_owned(), window)).or_default();
-                    folded.merge(&rollup);
-                    folded.condense(CONDENSED);
-                }
-            }
-            let series = Series::interface(source.clone(), interface_id);
-            items.push(self.item(series, window, rollup));
-        }
-        for ((scope, window), rollup) in scopes {
-            items.push(self.item(Series::scope(source.clone(), scope), window, rollup));
-        }
-        Ok(items)
-    }
-
-    fn item(&self, series: Series, window: Window, rollup: Rollup) -> PartialItem {
-        PartialItem {
-            series,
-            window,
-            batch: self.delivery.batch,
-            chunk: self.chunks,
-            mapping: self.mapping.number(),
-            totals: rollup.totals(),
-            blob: rollup.into_encoded(self.mapping),
-        }
-    }
-
     /// The directory entries of items that are not known to be there.
     fn directory(&self, items: &[PartialItem]) -> Vec<DirectoryEntry> {
         let source = &self.delivery.source;
@@ -356,5 +338,89 @@ impl<S: Ledger + AggregateWriter> Attempt<'_, S> {
         }
         let known = self.ingestor.directory.borrow();
         entries.into_iter().filter(|entry| !known.contains(entry)).collect()
+    }
+}
+
+/// Encodes the chunks of an attempt, each roll-up as it is made: a partial for each interface and window,
+/// then one for each scope and window, sorted.
+#[derive(Debug)]
+pub struct Partials<'a> {
+    delivery: &'a Delivery,
+    mapping: Mapping,
+    now: Option<i64>,
+    trial: bool,
+    overflown: bool,
+    /// The number of the chunk at hand, and what there is of it.
+    chunk: u16,
+    items: Vec<PartialItem>,
+    scopes: BTreeMap<(String, Window), Rollup>,
+    expired: Option<Window>,
+    /// What is to be written, or why it may not be.
+    ready: Vec<Result<Vec<PartialItem>, IngestError>>,
+}
+
+impl Partials<'_> {
+    /// Whether a chunk was full before the delivery ended.
+    pub fn is_overflown(&self) -> bool {
+        self.overflown
+    }
+
+    fn item(&self, series: Series, window: Window, rollup: Rollup) -> PartialItem {
+        PartialItem {
+            series,
+            window,
+            batch: self.delivery.batch,
+            chunk: self.chunk,
+            mapping: self.mapping.number(),
+            totals: rollup.totals(),
+            blob: rollup.into_encoded(self.mapping),
+        }
+    }
+}
+
+impl ChunkSink for Partials<'_> {
+    fn begin(&mut self, is_last: bool) -> bool {
+        const MAX_CHUNKS: u16 = 999;
+        self.overflown |= !is_last;
+        if self.trial && self.overflown {
+            return false;
+        }
+        if self.chunk >= MAX_CHUNKS {
+            self.ready.push(Err(IngestError::TooManyChunks(MAX_CHUNKS)));
+            return false;
+        }
+        true
+    }
+
+    fn rollup(&mut self, interface_id: &str, window: Window, rollup: Rollup) {
+        let source = &self.delivery.source;
+        if self.now.is_some_and(|now| window.end() + PARTIAL_TTL <= now + MARGIN) {
+            self.expired = Some(window);
+        }
+        if self.expired.is_some() {
+            return;
+        }
+        // A log group's delivery is of one interface: its scopes are folded by who reads them.
+        let with_scopes = self.mapping.has_scopes() && !source.is_log_group();
+        for scope in [rollup.vpc_id.as_str(), rollup.account_id.as_str()] {
+            if with_scopes && !scope.is_empty() {
+                let folded = self.scopes.entry((scope.to_owned(), window)).or_default();
+                folded.merge(&rollup);
+                folded.condense(CONDENSED);
+            }
+        }
+        let item = self.item(Series::interface(source.clone(), interface_id), window, rollup);
+        self.items.push(item);
+    }
+
+    fn end(&mut self) {
+        let mut items = std::mem::take(&mut self.items);
+        for ((scope, window), rollup) in std::mem::take(&mut self.scopes) {
+            let series = Series::scope(self.delivery.source.clone(), scope);
+            items.push(self.item(series, window, rollup));
+        }
+        let expired = self.expired.take();
+        self.ready.push(expired.map_or(Ok(items), |window| Err(IngestError::Expired(window))));
+        self.chunk += 1;
     }
 }

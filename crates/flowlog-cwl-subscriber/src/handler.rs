@@ -4,7 +4,7 @@ use flowlog_aws::telemetry::Metric;
 use flowlog_core::decode::{MessageDecoder, Reason, RecordSink, RejectedLine, Verdict};
 use flowlog_core::event::{LogEvent, LogsPayload, Message, decode_logs};
 use flowlog_core::format::Format;
-use flowlog_core::ingest::{Begun, Delivery, IngestError, Lateness, Outcome};
+use flowlog_core::ingest::{Begun, Delivery, IngestError, Lateness, Outcome, Partials};
 use flowlog_core::record::{BatchId, Record, Source};
 use flowlog_core::rollup::Accumulator;
 use flowlog_core::store::{AggregateWriter, Ledger};
@@ -69,10 +69,8 @@ pub async fn ingest_payload<S: Ledger + AggregateWriter>(
         // Nothing fits: the configured format is not that of the flow log.
         return attempt.quarantine(Reason::FormatMismatch.code()).await;
     }
-    // A payload is at most 64 MiB of text; its chunks fit into memory together.
-    for chunk in sink.0.finish() {
-        attempt.write(chunk).await?;
-    }
+    // A payload is at most 64 MiB of text; what is written of it fits into memory.
+    attempt.write(&mut sink.0.finish()).await?;
     attempt.done(counts).await
 }
 
@@ -82,9 +80,9 @@ fn batch_of(payload: &LogsPayload) -> BatchId {
 }
 
 /// Passes records on and logs rejected messages by position and reason, never by content.
-struct Logged(Accumulator);
+struct Logged<'a>(Accumulator<Partials<'a>>);
 
-impl RecordSink for Logged {
+impl RecordSink for Logged<'_> {
     fn record(&mut self, record: &Record<'_>) -> Verdict {
         self.0.record(record)
     }

@@ -4,7 +4,7 @@ use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use flowlog_aws::deadline::Deadline;
 use flowlog_aws::telemetry::Metric;
 use flowlog_core::event::{Notification, Notifications, json_error, parse_notifications};
-use flowlog_core::ingest::{Begun, Delivery, IngestError, Lateness, Outcome};
+use flowlog_core::ingest::{Begun, Delivery, Lateness, Outcome};
 use flowlog_core::object::{Listing, ObjectError, ObjectRef, Objects};
 use flowlog_core::record::{BatchId, Source};
 use flowlog_core::store::{AggregateWriter, Ledger, LedgerReader};
@@ -127,13 +127,9 @@ async fn attempt<O: Objects, S: Ledger + AggregateWriter>(
     };
     // The first pass verifies the object to its end. If it all fits into one chunk, that is what is
     // written; an object that overflows is read a second time, chunk by chunk.
-    let mut overflow = false;
-    let first =
-        read(&app.objects, at, &delivery.etag, app.limits, attempt.accumulator(), async |_| {
-            overflow = true;
-            Ok::<(), IngestError>(())
-        });
-    let decoded = match first.await.map_err(ingest_error)? {
+    let trial = attempt.trial();
+    let first = read(&app.objects, at, &delivery.etag, app.limits, trial, async |_| Ok(()));
+    let mut decoded = match first.await.map_err(ingest_error)? {
         Ok(decoded) => decoded,
         Err(ReadError::Decode(error)) => {
             tracing::warn!(object = %at, error = %error, "object is unusable");
@@ -147,13 +143,15 @@ async fn attempt<O: Objects, S: Ledger + AggregateWriter>(
         }
         Err(ReadError::Object(error)) => return Err(object_error(error)),
     };
-    let decoded = if overflow {
+    if decoded.sink.chunks_mut().is_overflown() {
+        // What the first pass holds is not needed any more, and as large as what the second will.
+        drop(decoded);
         let accumulator = attempt.accumulator();
         let second =
-            read(&app.objects, at, &delivery.etag, app.limits, accumulator, async |chunk| {
-                attempt.write(chunk).await
+            read(&app.objects, at, &delivery.etag, app.limits, accumulator, async |partials| {
+                attempt.write(partials).await
             });
-        match second.await.map_err(ingest_error)? {
+        decoded = match second.await.map_err(ingest_error)? {
             Ok(decoded) => decoded,
             Err(ReadError::Object(error)) => return Err(object_error(error)),
             // The same bytes decoded a moment ago.
@@ -161,13 +159,9 @@ async fn attempt<O: Objects, S: Ledger + AggregateWriter>(
                 let source = ObjectError::Retryable(error.into());
                 return Err(object_error(source));
             }
-        }
-    } else {
-        decoded
-    };
-    for chunk in decoded.sink.finish() {
-        attempt.write(chunk).await.map_err(ingest_error)?;
+        };
     }
+    attempt.write(&mut decoded.sink.finish()).await.map_err(ingest_error)?;
     attempt.done(decoded.counts).await.map_err(ingest_error)
 }
 

@@ -1,8 +1,9 @@
 //! Reading one object through the decoder.
 
 use flowlog_core::decode::{DecodeError, Decoded, Fallback, Limits, ObjectDecoder};
+use flowlog_core::ingest::Partials;
 use flowlog_core::object::{ObjectError, ObjectRef, Objects};
-use flowlog_core::rollup::{Accumulator, Chunk};
+use flowlog_core::rollup::Accumulator;
 
 use crate::download::Download;
 use crate::parquet;
@@ -16,16 +17,16 @@ pub(crate) enum ReadError {
     Decode(DecodeError),
 }
 
-/// Streams an object through the decoder into the accumulator. Full chunks go to `on_chunk` as they
-/// come, so that memory stays bounded. A body that breaks is resumed under the live decoder.
-pub(crate) async fn read<O: Objects, E>(
+/// Streams an object through the decoder into the accumulator. `write` is shown what has come of it after
+/// every piece, so that memory stays bounded. A body that breaks is resumed under the live decoder.
+pub(crate) async fn read<'a, O: Objects, E>(
     objects: &O,
     at: &ObjectRef,
     etag: &str,
     limits: Limits,
-    accumulator: Accumulator,
-    mut on_chunk: impl AsyncFnMut(Chunk) -> Result<(), E>,
-) -> Result<Result<Decoded<Accumulator>, ReadError>, E> {
+    accumulator: Accumulator<Partials<'a>>,
+    mut write: impl AsyncFnMut(&mut Partials<'a>) -> Result<(), E>,
+) -> Result<Result<Decoded<Accumulator<Partials<'a>>>, ReadError>, E> {
     let mut download = match Download::open(objects, at, etag).await {
         Ok(download) => download,
         Err(error) => return Ok(Err(ReadError::Object(error))),
@@ -47,12 +48,12 @@ pub(crate) async fn read<O: Objects, E>(
             drop(download);
             return match decoder.into_parquet(head.size) {
                 // In a box, so that it takes no room where it is not needed.
-                Ok(decoder) => Box::pin(parquet::read(objects, at, &head, decoder, on_chunk)).await,
+                Ok(decoder) => Box::pin(parquet::read(objects, at, &head, decoder, write)).await,
                 Err(error) => Ok(Err(ReadError::Decode(error))),
             };
         }
-        for chunk in decoder.sink_mut().map(Accumulator::take_ready).unwrap_or_default() {
-            on_chunk(chunk).await?;
+        if let Some(sink) = decoder.sink_mut() {
+            write(sink.chunks_mut()).await?;
         }
     }
 }

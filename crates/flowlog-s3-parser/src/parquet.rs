@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use flowlog_core::decode::{Decoded, ParquetDecoder, Step};
+use flowlog_core::ingest::Partials;
 use flowlog_core::object::{ObjectError, ObjectHead, ObjectRef, Objects};
-use flowlog_core::rollup::{Accumulator, Chunk};
+use flowlog_core::rollup::Accumulator;
 
 use crate::download::Download;
 use crate::object::ReadError;
@@ -13,14 +14,14 @@ use crate::object::ReadError;
 /// Ranges with fewer bytes between them are read by one request: a request costs more than that.
 const GAP: u64 = 256 << 10;
 
-/// Brings the decoder what it asks for. Full chunks go to `on_chunk` as they come.
-pub(crate) async fn read<O: Objects, E>(
+/// Brings the decoder what it asks for. `write` is shown what has come of it after every batch of rows.
+pub(crate) async fn read<'a, O: Objects, E>(
     objects: &O,
     at: &ObjectRef,
     head: &ObjectHead,
-    mut decoder: ParquetDecoder<Accumulator>,
-    mut on_chunk: impl AsyncFnMut(Chunk) -> Result<(), E>,
-) -> Result<Result<Decoded<Accumulator>, ReadError>, E> {
+    mut decoder: ParquetDecoder<Accumulator<Partials<'a>>>,
+    mut write: impl AsyncFnMut(&mut Partials<'a>) -> Result<(), E>,
+) -> Result<Result<Decoded<Accumulator<Partials<'a>>>, ReadError>, E> {
     loop {
         match decoder.step() {
             Ok(Step::Need(ranges)) => match fetch(objects, at, head, &ranges).await {
@@ -31,11 +32,7 @@ pub(crate) async fn read<O: Objects, E>(
                 }
                 Err(error) => return Ok(Err(ReadError::Object(error))),
             },
-            Ok(Step::Rows) => {
-                for chunk in decoder.sink_mut().take_ready() {
-                    on_chunk(chunk).await?;
-                }
-            }
+            Ok(Step::Rows) => write(decoder.sink_mut().chunks_mut()).await?,
             Ok(Step::Done) => return Ok(decoder.finish().map_err(ReadError::Decode)),
             Err(error) => return Ok(Err(ReadError::Decode(error))),
         }

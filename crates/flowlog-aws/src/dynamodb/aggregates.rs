@@ -32,8 +32,10 @@ const LAST: char = '~';
 impl AggregateWriter for DynamoDbStore {
     async fn put_partials(&self, partials: &[PartialItem]) -> Result<(), StoreError> {
         // One request may not put a key twice. The same key is the same delivery, so the same
-        // bytes; should it not be, the last one stays, as it would by one put after another.
-        let by_key: BTreeMap<_, _> = partials.iter().map(|p| ((p.pk(), p.sk()), p)).collect();
+        // bytes; should it not be, the last one stays, as it would by one put after another. Told
+        // apart by what keys are made of: tens of thousands of them as text would take megabytes.
+        let key = |p: &'_ PartialItem| (p.window, p.batch, p.chunk);
+        let by_key: BTreeMap<_, _> = partials.iter().map(|p| ((&p.series, key(p)), p)).collect();
         self.put_all(&by_key.into_values().collect::<Vec<_>>(), |p| items::of_partial(p)).await
     }
 

@@ -24,7 +24,6 @@ pub(super) fn decode<S: RecordSink>(
     reader: impl Read + Send,
     mut decoder: ObjectDecoder<S>,
     progress: &ProgressBar,
-    mut ready: impl FnMut(&mut S),
 ) -> Result<Decoded<S>, String> {
     let (send, pieces) = sync_channel::<Piece>(WAITING);
     let (give_back, empty) = channel();
@@ -33,9 +32,6 @@ pub(super) fn decode<S: RecordSink>(
         // An error here lets go of the pieces, which ends the thread.
         for (input, text) in pieces {
             decoder.push_inflated(input, &text).map_err(|error| error.to_string())?;
-            if let Some(sink) = decoder.sink_mut() {
-                ready(sink);
-            }
             // Nobody takes it back once everything has been inflated.
             let _ = give_back.send(text);
         }
@@ -133,7 +129,7 @@ mod tests {
         let (first, rest) = object.split_at(object.len().min(100));
         decoder.push(first).map_err(|error| error.to_string())?;
         let whole = if beside && let Some(inflater) = decoder.take_inflater() {
-            decode(inflater, rest, decoder, &progress, |_| {})?
+            decode(inflater, rest, decoder, &progress)?
         } else {
             for piece in rest.chunks(256 << 10) {
                 decoder.push(piece).map_err(|error| error.to_string())?;

@@ -50,10 +50,9 @@ pub struct Found {
 }
 
 impl Builder {
-    /// One for the next file, within what this one leaves of the budget.
-    #[must_use]
-    pub fn next(&self) -> Self {
-        Self { held: Held::within(self.held.rest()), ..Self::default() }
+    /// One for a single file, to be absorbed once it has been read to its end.
+    pub fn of_a_file() -> Self {
+        Self { held: Held::of_a_file(), ..Self::default() }
     }
 
     /// Says what the formats of the records lack, each by itself ([`Format::lacking`]).
@@ -312,8 +311,9 @@ impl<K, V> Default for Tops<K, V> {
     }
 }
 
-/// How many entries are kept; twice as many are held before the lightest half is let go.
-const KEPT: usize = 32_768;
+/// How many entries are kept; twice as many are held before the lightest half is let go: as many as a
+/// table of 65,536 places takes before it doubles.
+const KEPT: usize = 28_672;
 
 impl<K: Ord + Copy + Hash, V: Weigh + Clone> Tops<K, V> {
     fn add(&mut self, key: K, value: &V) {
@@ -342,6 +342,8 @@ impl<K: Ord + Copy + Hash, V: Weigh + Clone> Tops<K, V> {
         weights.sort_unstable_by(|a, b| b.cmp(a));
         let bar = weights[KEPT];
         self.entries.retain(|_, v| v.weight() > bar);
+        // The places of those that went would count as taken, and the table double.
+        self.entries.shrink_to_fit();
         self.error = self.error.saturating_add(bar);
     }
 

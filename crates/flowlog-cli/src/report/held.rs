@@ -13,6 +13,9 @@ use flowlog_core::rollup::{ActionTotals, BlobError, Mapping, Rollup};
 
 /// About how many bytes are held of a recording.
 const BUDGET: usize = 64 << 20;
+/// The same of one file, while its rows take memory, too. The largest that AWS delivers (75 MB) needs less,
+/// unless it is of thousands of interfaces.
+const OF_A_FILE: usize = 16 << 20;
 /// Bytes of an interface beside its windows, with what judging it takes.
 const INTERFACE_COST: usize = 1_536;
 /// Bytes of a window beside its roll-ups, with its line of the report.
@@ -65,14 +68,13 @@ impl Default for Held {
 
 impl Held {
     /// Nothing yet, and a budget of so many bytes.
-    pub(super) fn within(budget: usize) -> Self {
+    fn within(budget: usize) -> Self {
         Self { interfaces: BTreeMap::new(), budget, used: 0, left_out: LeftOut::default() }
     }
 
-    /// As much again as is not used here, half of the budget at least: for one more file, which counts
-    /// for nothing if it breaks off.
-    pub(super) fn rest(&self) -> usize {
-        (self.budget - self.used.min(self.budget)).max(self.budget / 2)
+    /// The same for one file, which counts for nothing if it breaks off.
+    pub(super) fn of_a_file() -> Self {
+        Self::within(OF_A_FILE)
     }
 
     /// Takes in one roll-up.

@@ -3,22 +3,25 @@
 use foldhash::{fast, quality};
 use hashbrown::HashMap;
 
+pub use self::cut::{Chunk, ChunkSink};
 use self::quick::Batch;
 use super::connections::service_of;
-use super::flow::{CONTACT_COST, Flow, describe, family, introduce, note_contact, tally_fields};
+use super::described::Described;
+use super::flow::{CONTACT_COST, Flow, family, note_contact};
 use super::known::Known;
-use super::lists::{Dropped, Lists, Map, SAMPLES, Samples, Source, prune, prune_table};
+use super::lists::{Dropped, Map, SAMPLES, Source, forget, prune, prune_table};
 use super::own::{MAX_HELD, Own};
-use super::sums::Places;
+use super::sums::{Blocks, Places};
 use super::table::{Key, Table};
 use super::{
-    Contact, Distinct, Evidence, Lacking, Mapping, PortKey, Rollup, Service, Sums, Talker,
-    TalkerKey, Tally, Tuple, Verdicts, Weigh as _, scope_of,
+    Contact, Distinct, Evidence, Lacking, Mapping, PortKey, Service, Sums, Talker, TalkerKey,
+    Tally, Tuple, Verdicts, Weigh as _, scope_of,
 };
 use crate::decode::{QuickRow, RecordSink, Spelled, Verdict};
 use crate::format::Format;
 use crate::record::{Action, Address, Direction, Field, LogStatus, Record, Window};
 
+mod cut;
 mod quick;
 
 /// How much state may be held. Part of the mapping version: it decides where chunks are cut.
@@ -36,9 +39,6 @@ impl Default for Budget {
     }
 }
 
-/// The roll-ups of one chunk, sorted by interface id, then window.
-pub type Chunk = Vec<(String, Window, Rollup)>;
-
 /// Approximate bytes of one cell, talker, rejected source, port, held record.
 const CELL_COST: usize = 512;
 const TALKER_COST: usize = 96;
@@ -49,9 +49,9 @@ const SERVICE_COST: usize = 80;
 const HELD_COST: usize = 176;
 const SAMPLE_COST: usize = 104;
 
-/// Rolls records up. See [`crate::rollup`] for what is promised.
+/// Rolls records up and gives chunks to `C` as they are full. See [`crate::rollup`] for what is promised.
 #[derive(Debug)]
-pub struct Accumulator {
+pub struct Accumulator<C = Vec<Chunk>> {
     mapping: Mapping,
     budget: Budget,
     horizon: Option<i64>,
@@ -65,6 +65,7 @@ pub struct Accumulator {
     state: Vec<Interface>,
     cell_of: Map<(u32, Window), u32>,
     cells: Vec<Cell>,
+    sums: Blocks,
     /// The cell of the last record: most records follow one of the same interface and window.
     last: Option<(u32, Window, u32)>,
     /// What is known of the heads of quick rows.
@@ -81,7 +82,7 @@ pub struct Accumulator {
     ports: Map<(u32, PortKey), Tally>,
     tuples: Map<(u32, Tuple), Verdicts>,
     used: usize,
-    ready: Vec<Chunk>,
+    chunks: C,
 }
 
 #[derive(Debug)]
@@ -96,22 +97,29 @@ struct Interface {
 struct Cell {
     interface: u32,
     window: Window,
-    rollup: Rollup,
     /// What becomes the roll-up's breakdown.
     sums: Places,
+    described: Described,
     /// What pruning dropped: the values to count, and the heaviest weights.
     dropped: Option<Box<Dropped>>,
 }
 
 impl Accumulator {
-    /// An accumulator that has seen nothing. Records whose window begins before `horizon` (epoch
-    /// seconds) are late.
+    /// An accumulator that has seen nothing and keeps its chunks. Records whose window begins before
+    /// `horizon` (epoch seconds) are late.
     pub fn new(budget: Budget, horizon: Option<i64>) -> Self {
-        Self::of(Mapping::CURRENT, budget, horizon)
+        Self::of(Mapping::CURRENT, budget, horizon, Vec::new())
     }
 
+    /// The chunks that are full. Taking them is what keeps memory bounded.
+    pub fn take_ready(&mut self) -> Vec<Chunk> {
+        std::mem::take(&mut self.chunks)
+    }
+}
+
+impl<C: ChunkSink> Accumulator<C> {
     /// An accumulator of a mapping version that a delivery is pinned to.
-    pub fn of(mapping: Mapping, budget: Budget, horizon: Option<i64>) -> Self {
+    pub fn of(mapping: Mapping, budget: Budget, horizon: Option<i64>, chunks: C) -> Self {
         let hasher = quality::RandomState::default();
         let by_address = fast::RandomState::default();
         Self {
@@ -126,6 +134,7 @@ impl Accumulator {
             state: Vec::new(),
             cell_of: HashMap::with_hasher(hasher.clone()),
             cells: Vec::new(),
+            sums: Blocks::default(),
             last: None,
             known: Known::default(),
             batch: Batch::default(),
@@ -137,19 +146,19 @@ impl Accumulator {
             ports: HashMap::with_hasher(hasher.clone()),
             tuples: HashMap::with_hasher(hasher),
             used: 0,
-            ready: Vec::new(),
+            chunks,
         }
     }
 
-    /// The chunks that are full. Taking them is what keeps memory bounded.
-    pub fn take_ready(&mut self) -> Vec<Chunk> {
-        std::mem::take(&mut self.ready)
+    /// Who takes the chunks.
+    pub fn chunks_mut(&mut self) -> &mut C {
+        &mut self.chunks
     }
 
-    /// The last chunks; none where there was no record with a window.
-    pub fn finish(mut self) -> Vec<Chunk> {
-        self.cut();
-        self.ready
+    /// Ends the last chunk, if there was a record with a window since the one before.
+    pub fn finish(mut self) -> C {
+        self.cut(true);
+        self.chunks
     }
 
     fn interface(&mut self, id: &str) -> u32 {
@@ -175,9 +184,8 @@ impl Accumulator {
         let next = u32::try_from(self.cells.len()).unwrap_or(u32::MAX);
         let cell = *self.cell_of.entry((interface, window)).or_insert(next);
         if cell == next {
-            let rollup = Rollup { lacking: self.lacking, ..Rollup::default() };
-            let sums = Places::default();
-            self.cells.push(Cell { interface, window, rollup, sums, dropped: None });
+            let (sums, described) = (Places::default(), Described::default());
+            self.cells.push(Cell { interface, window, sums, described, dropped: None });
             self.used += CELL_COST;
         }
         self.last = Some((interface, window, cell));
@@ -186,19 +194,10 @@ impl Accumulator {
 
     fn roll_up(&mut self, record: &Record<'_>, window: Window) {
         let cell = self.cell(record, window);
-        let lacking = self.lacking;
-        let rollup = &mut self.cells[cell as usize].rollup;
-        describe(rollup, record, lacking);
-        if self.mapping.has_connections() {
-            introduce(rollup, record);
-        }
-        match record.log_status {
-            LogStatus::NoData => rollup.nodata += 1,
-            LogStatus::SkipData => rollup.skipdata += 1,
-            LogStatus::Ok => {
-                tally_fields(rollup, record);
-                self.orient(cell, record);
-            }
+        let introduces = self.mapping.has_connections();
+        self.cells[cell as usize].described.add(record, self.lacking, introduces);
+        if record.log_status == LogStatus::Ok {
+            self.orient(cell, record);
         }
         if self.used > self.budget.state_bytes {
             self.relieve();
@@ -232,6 +231,8 @@ impl Accumulator {
         }
         match own.direction(src, dst) {
             None => {
+                // Of most interfaces the next record decides.
+                interface.held.reserve_exact(usize::from(interface.held.is_empty()));
                 interface.held.push((cell, flow));
                 self.used += HELD_COST;
             }
@@ -267,7 +268,7 @@ impl Accumulator {
         let sums = Sums { records: 1, packets: row.packets, bytes: row.bytes };
         let remote = flow.remote(direction);
         let key = (row.action, direction, scope_of(remote));
-        self.cells[cell as usize].sums.add(key, &sums);
+        self.sums.add(&mut self.cells[cell as usize].sums, key, &sums);
         if row.action == Action::Reject {
             self.reject(cell, direction, flow);
         } else if let Some(remote) = remote {
@@ -348,7 +349,7 @@ impl Accumulator {
     fn relieve(&mut self) {
         self.prune();
         if self.used > self.budget.state_bytes / 2 {
-            self.cut();
+            self.cut(false);
         }
     }
 
@@ -358,8 +359,9 @@ impl Accumulator {
         let sources = prune_table(&mut self.sources, keep, |s| {
             SOURCE_COST + s.totals.contacts.len() * CONTACT_COST + s.samples.len() * SAMPLE_COST
         });
-        self.samples =
-            Samples::gather(self.sources.values_mut().map(|s| &mut s.samples), &self.samples);
+        if !sources.is_empty() {
+            forget(&mut self.sources, &mut self.samples);
+        }
         let services = prune_table(&mut self.services, keep, |_| SERVICE_COST);
         let ports = prune(&mut self.ports, keep, |_| PORT_COST, |k| Distinct::port(*k));
         let tuples =
@@ -381,65 +383,9 @@ impl Accumulator {
             }
         }
     }
-
-    /// Ends the chunk: everything held becomes roll-ups, and the state is empty again.
-    fn cut(&mut self) {
-        for interface in 0..self.state.len() {
-            for own in &mut self.state[interface].own {
-                own.settle();
-            }
-            self.release(interface);
-        }
-        let mut lists: Vec<Lists> = Vec::new();
-        lists.resize_with(self.cells.len(), Lists::default);
-        // Room for what comes, exactly.
-        let mut room = vec![[0; 2]; self.cells.len()];
-        self.talkers.keys().for_each(|key| room[key.cell() as usize][0] += 1);
-        self.sources.keys().for_each(|key| room[key.cell() as usize][1] += 1);
-        for (lists, [talkers, sources]) in lists.iter_mut().zip(room) {
-            lists.talkers.reserve_exact(talkers);
-            lists.sources.reserve_exact(sources);
-        }
-        for (cell, key, talker) in self.talkers.drain() {
-            lists[cell as usize].talkers.push((key, talker));
-        }
-        for (cell, key, source) in self.sources.drain() {
-            lists[cell as usize].sources.push((key.remote, source));
-        }
-        for ((cell, key), tally) in self.ports.drain() {
-            lists[cell as usize].ports.push((key, tally));
-        }
-        for ((cell, tuple), verdicts) in self.tuples.drain() {
-            lists[cell as usize].tuples.push((tuple, verdicts));
-        }
-        for (cell, key, service) in self.services.drain() {
-            lists[cell as usize].services.push((key, service));
-        }
-        let mut chunk: Chunk = Vec::with_capacity(self.cells.len());
-        for (mut cell, lists) in self.cells.drain(..).zip(lists) {
-            cell.rollup.breakdown = cell.sums.breakdown();
-            let id = self.state[cell.interface as usize].id.clone();
-            chunk.push((
-                id,
-                cell.window,
-                lists.into_rollup(cell.rollup, &self.samples, cell.dropped, self.mapping),
-            ));
-        }
-        chunk.sort_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
-        if !chunk.is_empty() {
-            self.ready.push(chunk);
-        }
-        self.samples.clear();
-        self.interfaces.clear();
-        self.state.clear();
-        self.cell_of.clear();
-        self.last = None;
-        self.known.clear();
-        self.used = 0;
-    }
 }
 
-impl RecordSink for Accumulator {
+impl<C: ChunkSink> RecordSink for Accumulator<C> {
     fn record(&mut self, record: &Record<'_>) -> Verdict {
         self.side = None;
         // NODATA and SKIPDATA of a format without times cannot be placed; they are still counted.

@@ -1,6 +1,6 @@
 //! One record on its way into the sums, and what of it is counted where.
 
-use super::{CONTACTS, Contact, Evidence, Lacking, RejectedSource, Rollup, scope_of};
+use super::{CONTACTS, Contact, Evidence, RejectedSource, scope_of};
 use crate::decode::QuickRow;
 use crate::record::{Address, Direction, Record, Scope};
 
@@ -106,6 +106,8 @@ pub(super) fn note_contact(totals: &mut RejectedSource, contact: Contact) -> usi
     match totals.contacts.binary_search(&contact) {
         Ok(_) => 0,
         Err(at) if totals.contacts.len() < CONTACTS => {
+            // Most sources have one.
+            totals.contacts.reserve_exact(usize::from(totals.contacts.is_empty()));
             totals.contacts.insert(at, contact);
             totals.contact_count += 1;
             CONTACT_COST
@@ -120,61 +122,4 @@ pub(super) fn note_contact(totals: &mut RejectedSource, contact: Contact) -> usi
 
 fn full_list() -> u32 {
     u32::try_from(CONTACTS).unwrap_or(u32::MAX)
-}
-
-pub(super) fn describe(rollup: &mut Rollup, record: &Record<'_>, lacking: Lacking) {
-    rollup.lacking.add(lacking);
-    if rollup.account_id.is_empty()
-        && let Some(account) = record.account_id
-    {
-        account.clone_into(&mut rollup.account_id);
-    }
-    if rollup.vpc_id.is_empty()
-        && let Some(vpc) = record.vpc_id
-    {
-        vpc.clone_into(&mut rollup.vpc_id);
-    }
-}
-
-/// Who the interface is, since mapping version 2.
-pub(super) fn introduce(rollup: &mut Rollup, record: &Record<'_>) {
-    rollup.about.learn(record.subnet_id, record.instance_id, record.tag);
-}
-
-/// Counts the optional fields; how many different values there can be is bounded.
-pub(super) fn tally_fields(rollup: &mut Rollup, record: &Record<'_>) {
-    const KNOWN_REASONS: usize = 8;
-    let Record { tcp_flags, traffic_path, encryption_status, bytes, .. } = *record;
-    tally_numbers(rollup, tcp_flags, traffic_path.map(|path| (path, bytes)), encryption_status);
-    if let Some(reason) = record.reject_reason {
-        let known = rollup.reject_reasons.len() < KNOWN_REASONS
-            || rollup.reject_reasons.contains_key(reason);
-        let reason = if known { reason } else { "other" };
-        *rollup.reject_reasons.entry(reason.to_owned()).or_default() += 1;
-    }
-    for (mine, theirs) in rollup.packets_lost.iter_mut().zip(record.packets_lost) {
-        *mine = mine.saturating_add(theirs);
-    }
-}
-
-/// The same of those fields that are numbers; the path with the bytes that went it.
-#[inline]
-pub(super) fn tally_numbers(
-    rollup: &mut Rollup,
-    tcp_flags: Option<u8>,
-    path: Option<(u8, u64)>,
-    encryption_status: Option<u8>,
-) {
-    const OTHER_FLAGS: u8 = u8::MAX;
-    if let Some(flags) = tcp_flags {
-        *rollup.tcp_flags.entry(if flags < 32 { flags } else { OTHER_FLAGS }).or_default() += 1;
-    }
-    if let Some((path, more)) = path {
-        *rollup.traffic_path.entry(path.min(15)).or_default() += 1;
-        let bytes = rollup.path_bytes.entry(path.min(15)).or_default();
-        *bytes = bytes.saturating_add(more);
-    }
-    if let Some(status) = encryption_status {
-        *rollup.encryption_status.entry(status.min(15)).or_default() += 1;
-    }
 }

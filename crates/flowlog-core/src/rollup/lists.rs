@@ -1,7 +1,7 @@
 //! The lists of one interface and window: pruned when the budget is spent, gathered when a chunk is
 //! cut.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::ops::Range;
 
@@ -73,18 +73,28 @@ impl Samples {
     fn of<'a>(&self, all: &'a [Evidence]) -> impl Iterator<Item = &'a Evidence> {
         self.places.into_iter().take(self.len()).filter_map(|at| all.get(at as usize))
     }
+}
 
-    /// A list of what these hold, and nothing else.
-    pub(super) fn gather<'s>(
-        these: impl Iterator<Item = &'s mut Self>,
-        all: &[Evidence],
-    ) -> Vec<Evidence> {
-        let mut kept = Vec::new();
-        for samples in these {
-            let old = std::mem::take(samples);
-            old.of(all).for_each(|sample| samples.add(*sample, &mut kept));
-        }
-        kept
+/// Forgets the records that no source holds any more.
+pub(super) fn forget(sources: &mut Table<Source>, samples: &mut Vec<Evidence>) {
+    const GONE: u32 = u32::MAX;
+    // Where each one goes.
+    let mut moved = vec![GONE; samples.len()];
+    for Source { samples: Samples { places, count }, .. } in sources.values() {
+        places.iter().take(usize::from(*count)).for_each(|at| moved[*at as usize] = 0);
+    }
+    let kept = moved.iter_mut().filter(|to| **to != GONE);
+    (0..).zip(kept).for_each(|(at, to)| *to = at);
+    let mut each = moved.iter();
+    samples.retain(|_| each.next() != Some(&GONE));
+    for Source { samples: Samples { places, count }, .. } in sources.values_mut() {
+        places.iter_mut().take(usize::from(*count)).for_each(|at| *at = moved[*at as usize]);
+    }
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self::first(0, 0, Direction::Unknown)
     }
 }
 
@@ -125,7 +135,7 @@ impl Source {
     }
 }
 
-/// The lists of one cell while a chunk is cut.
+/// The lists of one cell, out of the state and on their way into its roll-up.
 #[derive(Debug, Default)]
 pub(super) struct Lists {
     pub(super) talkers: Vec<(TalkerKey, Talker)>,
@@ -178,19 +188,33 @@ impl Lists {
 
 /// What sources that were refused exchanged all the same, beyond the services listed already.
 fn of_refused(rollup: &Rollup, listed: &[(TalkerKey, Service)]) -> Vec<(TalkerKey, Service)> {
-    let listed: BTreeSet<&TalkerKey> = listed.iter().map(|(key, _)| key).collect();
-    let refused = rollup.talkers.iter().filter(|(key, _)| {
-        rollup.rejected_sources.get(&key.remote).is_some() && !listed.contains(key)
-    });
-    refused.map(|(key, talker)| (*key, talker.as_service())).collect()
+    let mut listed: Vec<TalkerKey> = listed.iter().map(|(key, _)| *key).collect();
+    listed.sort_unstable();
+    // Both are sorted by address.
+    let mut sources = rollup.rejected_sources.iter().map(|(address, _)| address).peekable();
+    let mut found = Vec::new();
+    for (key, talker) in rollup.talkers.iter() {
+        while sources.next_if(|address| **address < key.remote).is_some() {}
+        let Some(next) = sources.peek() else { break };
+        if **next == key.remote && listed.binary_search(key).is_err() {
+            found.push((*key, talker.as_service()));
+        }
+    }
+    found
 }
 
 /// A record of each of the heaviest sources, then the second of each, and so on: many sources are
 /// shown by one record each, a lone scanner by several.
 fn evidence(sources: &[(Address, Source)], samples: &[Evidence]) -> Vec<Evidence> {
+    let heavier = |a: &&(Address, Source), b: &&(Address, Source)| {
+        b.1.totals.records.cmp(&a.1.totals.records).then(a.0.cmp(&b.0))
+    };
     let mut heaviest: Vec<_> = sources.iter().collect();
-    heaviest.sort_by(|a, b| b.1.totals.records.cmp(&a.1.totals.records).then(a.0.cmp(&b.0)));
-    heaviest.truncate(EVIDENCE);
+    if heaviest.len() > EVIDENCE {
+        heaviest.select_nth_unstable_by(EVIDENCE, heavier);
+        heaviest.truncate(EVIDENCE);
+    }
+    heaviest.sort_unstable_by(heavier);
     let most = heaviest.iter().map(|(_, source)| source.samples.len()).max().unwrap_or(0);
     let mut rows: Vec<Evidence> = (0..most)
         .flat_map(|nth| heaviest.iter().filter_map(move |(_, s)| s.samples.of(samples).nth(nth)))

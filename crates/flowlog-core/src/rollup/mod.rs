@@ -10,6 +10,7 @@
 mod accumulator;
 mod blob;
 mod connections;
+mod described;
 mod distinct;
 mod flow;
 mod known;
@@ -20,7 +21,7 @@ mod ranked;
 mod sums;
 mod table;
 
-pub use accumulator::{Accumulator, Budget, Chunk};
+pub use accumulator::{Accumulator, Budget, Chunk, ChunkSink};
 pub use blob::{BLOB_LIMIT, BlobError};
 pub use connections::{
     About, NAME_LIMIT, SHORT_FLOW_PACKETS, Service, Tuple, Verdicts, WATCHED_PORTS, is_watched,
@@ -380,6 +381,7 @@ impl Rollup {
             *mine = mine.saturating_add(theirs);
         }
         self.lacking.add(other.lacking);
+        self.evidence.reserve_exact(other.evidence.len());
         self.evidence.extend_from_slice(&other.evidence);
         self.evidence.sort_unstable();
         self.evidence.dedup();

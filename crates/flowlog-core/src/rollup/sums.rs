@@ -96,31 +96,51 @@ impl Breakdown {
     }
 }
 
-/// A breakdown while records are added: a place for every key.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Places([[[Sums; 3]; 3]; 3]);
+/// The breakdowns of all cells while records are added. Most cells have few keys, and a stranger can make
+/// many cells: so each has a block for every action and direction that it has met.
+#[derive(Debug)]
+pub(super) struct Blocks(Vec<[Sums; 3]>);
 
-impl Places {
-    /// Adds to one key.
+/// Where the sums of one cell are: the block of an action and direction, by scope; 0 is none.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Places([[u32; 3]; 3]);
+
+impl Default for Blocks {
+    fn default() -> Self {
+        // What stands at no place.
+        Self(vec![[Sums::default(); 3]])
+    }
+}
+
+impl Blocks {
+    /// Adds to one key of a cell.
     #[inline]
-    pub(super) fn add(&mut self, (action, direction, scope): BreakdownKey, sums: &Sums) {
-        self.0[action as usize][direction as usize][scope as usize].add(sums);
+    pub(super) fn add(&mut self, of: &mut Places, key: BreakdownKey, sums: &Sums) {
+        let (action, direction, scope) = key;
+        let place = &mut of.0[action as usize][direction as usize];
+        if *place == 0 {
+            *place = u32::try_from(self.0.len()).unwrap_or(0);
+            self.0.push([Sums::default(); 3]);
+        }
+        self.0[*place as usize][scope as usize].add(sums);
     }
 
     /// Reads a word of what accepted records of this direction are added to, so that it is in the
     /// cache when it is needed.
     #[inline]
-    pub(super) fn touch(&self, direction: Direction) -> u64 {
-        self.0[Action::Accept as usize][direction as usize][Scope::Public as usize].records
+    pub(super) fn touch(&self, of: &Places, direction: Direction) -> u64 {
+        let place = of.0[Action::Accept as usize][direction as usize];
+        self.0[place as usize][Scope::Public as usize].records
     }
 
-    /// The keys that were added to, in order.
-    pub(super) fn breakdown(&self) -> Breakdown {
+    /// The keys of a cell that were added to, in order.
+    pub(super) fn breakdown(&self, of: &Places) -> Breakdown {
         let mut breakdown = Breakdown::default();
         for action in [Action::Accept, Action::Reject, Action::Other] {
             for direction in [Direction::Ingress, Direction::Egress, Direction::Unknown] {
+                let block = &self.0[of.0[action as usize][direction as usize] as usize];
                 for scope in [Scope::Private, Scope::Public, Scope::Unknown] {
-                    let sums = &self.0[action as usize][direction as usize][scope as usize];
+                    let sums = &block[scope as usize];
                     if !sums.is_zero() {
                         breakdown.0.push(((action, direction, scope), *sums));
                     }
@@ -128,5 +148,10 @@ impl Places {
             }
         }
         breakdown
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.0.truncate(1);
     }
 }

@@ -8,6 +8,7 @@
 
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::net::Ipv4Addr;
+use std::ops::Range;
 
 use foldhash::fast::RandomState;
 
@@ -92,6 +93,14 @@ impl Key {
         let (port, protocol) = ((self.rest >> 16) as u16, (self.rest >> 8) as u8);
         Some(TalkerKey { remote, port, protocol })
     }
+
+    /// A number that says how keys of one cell are ordered as talkers, if all are of IPv4; `v4` is the
+    /// address's.
+    fn order(&self, v4: u32) -> Option<u64> {
+        let is_v4 = (self.rest & (PUBLIC - 1)) as u8 == Spelled::V4;
+        // Port and protocol follow one another in the key.
+        is_v4.then(|| u64::from(v4) << 24 | self.rest >> 8 & 0xff_ffff)
+    }
 }
 
 /// A look-up to come.
@@ -136,6 +145,24 @@ pub(super) struct Table<V> {
     /// How many entries to reserve memory for.
     room: usize,
     hasher: RandomState,
+}
+
+/// Places of entries in the order of the ranks of their cells.
+#[derive(Debug)]
+pub(super) struct Ranks {
+    ends: Vec<u32>,
+    places: Vec<u32>,
+    /// Places of one rank, to be sorted.
+    by_key: Vec<(u64, u32)>,
+}
+
+impl Ranks {
+    /// Where those of one rank are.
+    fn range(&self, rank: u32) -> Range<usize> {
+        let rank = rank as usize;
+        let first = rank.checked_sub(1).map_or(0, |before| self.ends[before]);
+        first as usize..self.ends[rank] as usize
+    }
 }
 
 /// How many slots there are at first, and the most that there can be.
@@ -228,11 +255,60 @@ impl<V> Table<V> {
         &mut self.entries[place].value
     }
 
-    /// Every entry; the table is empty afterwards.
-    pub(super) fn drain(&mut self) -> impl Iterator<Item = (u32, TalkerKey, V)> {
+    /// The places of all entries in the order of the ranks of their cells.
+    #[expect(clippy::cast_possible_truncation, reason = "there are fewer than slots can number")]
+    pub(super) fn by_rank(&self, ranks: &[u32]) -> Ranks {
+        let rank = |key: &Key| ranks[key.cell() as usize] as usize;
+        // Of each rank, where the next of its entries goes: at last, where they end.
+        let mut ends = vec![0; ranks.len() + 1];
+        self.keys().for_each(|key| ends[rank(key) + 1] += 1);
+        (1..ends.len()).for_each(|at| ends[at] += ends[at - 1]);
+        let mut places = vec![0; self.entries.len()];
+        for (place, key) in self.keys().enumerate() {
+            let next = &mut ends[rank(key)];
+            places[*next as usize] = place as u32;
+            *next += 1;
+        }
+        Ranks { ends, places, by_key: Vec::new() }
+    }
+
+    /// Takes out what the cell of a rank has, each value with a key that is made of the table's; if all
+    /// of it is of IPv4, in the order of the table's keys.
+    pub(super) fn take<K>(
+        &mut self,
+        ranks: &mut Ranks,
+        rank: u32,
+        key: impl Fn(TalkerKey) -> K,
+    ) -> Vec<(K, V)>
+    where
+        V: Default,
+    {
+        let range = ranks.range(rank);
+        let Ranks { places, by_key, .. } = ranks;
+        let places = &mut places[range];
+        // Compared as numbers, which is much quicker than as what they are.
+        by_key.clear();
+        by_key.extend(places.iter().map_while(|place| {
+            let key = &self.entries.get(*place as usize)?.key;
+            Some((key.order(*self.numbers.get(*place as usize)?)?, *place))
+        }));
+        if by_key.len() == places.len() {
+            by_key.sort_unstable_by_key(|(key, _)| *key);
+            places.iter_mut().zip(by_key).for_each(|(place, (_, sorted))| *place = *sorted);
+        }
+        let mut taken = Vec::with_capacity(places.len());
+        taken.extend(places.iter().filter_map(|place| {
+            let of = key(self.talker(*place as usize)?);
+            Some((of, std::mem::take(&mut self.entries.get_mut(*place as usize)?.value)))
+        }));
+        taken
+    }
+
+    /// Forgets every entry.
+    pub(super) fn clear(&mut self) {
         self.slots.fill(0);
-        let entries = self.entries.drain(..).zip(self.numbers.drain(..));
-        entries.filter_map(|(Entry { key, value }, v4)| Some((key.cell(), key.talker(v4)?, value)))
+        self.entries.clear();
+        self.numbers.clear();
     }
 
     /// How many entries there are.

@@ -6,10 +6,10 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
 use flowlog_core::compact::{self, Compacted, compact_hour};
-use flowlog_core::decode::{Fallback, Limits, ObjectDecoder};
-use flowlog_core::ingest::{Begun, Delivery, Ingestor, Lateness, Outcome};
+use flowlog_core::decode::{Decoded, Fallback, Limits, ObjectDecoder};
+use flowlog_core::ingest::{Attempt, Begun, Delivery, Ingestor, Lateness, Outcome, Partials};
 use flowlog_core::record::{BatchId, Source, Window};
-use flowlog_core::rollup::{About, Budget, Mapping, Rollup};
+use flowlog_core::rollup::{About, Accumulator, Budget, Mapping, Rollup};
 use flowlog_core::store::item::PARTIAL_TTL;
 use flowlog_core::store::memory::MemoryStore;
 use flowlog_core::store::reader::{Answer, Deliveries, Detail, Pieces, answer, answer_in_pieces};
@@ -50,15 +50,19 @@ fn ingest(store: &MemoryStore, n: i64, present: i64) -> Outcome {
         Begun::Duplicate => return Outcome::Duplicate,
         Begun::Quarantined(reason) => return Outcome::Quarantined(reason),
     };
-    let text = text(200, 14, MIDNIGHT, n);
+    let whole = decoded(&attempt, &text(200, 14, MIDNIGHT, n));
+    now(attempt.write(&mut whole.sink.finish())).unwrap();
+    now(attempt.done(whole.counts)).unwrap()
+}
+
+fn decoded<'a>(
+    attempt: &Attempt<'a, MemoryStore>,
+    text: &str,
+) -> Decoded<Accumulator<Partials<'a>>> {
     let sink = attempt.accumulator();
     let mut decoder = ObjectDecoder::new(Limits::default(), Fallback::Default, None, sink);
     decoder.push(text.as_bytes()).unwrap();
-    let whole = decoder.finish().unwrap();
-    for chunk in whole.sink.finish() {
-        now(attempt.write(chunk)).unwrap();
-    }
-    now(attempt.done(whole.counts)).unwrap()
+    decoder.finish().unwrap()
 }
 
 fn every_series(store: &MemoryStore) -> Vec<Series> {
@@ -158,9 +162,8 @@ fn only_what_is_done_is_folded_and_the_quarantined_is_left_out() {
     let Begun::Attempt(mut attempt) = now(ingestor.begin(&store, &half, None)).unwrap() else {
         panic!("it is new");
     };
-    let chunks =
-        crate::traffic::chunks(&text(50, 3, MIDNIGHT, 1), Mapping::CURRENT, Budget::default());
-    now(attempt.write(chunks[0].clone())).unwrap();
+    let mut partials = decoded(&attempt, &text(50, 3, MIDNIGHT, 1)).sink.finish();
+    now(attempt.write(&mut partials)).unwrap();
     let compacted = compact_all(&store);
     assert!(compacted.waiting > 0 && compacted.partials > 0);
     let parts = store.all_summaries().into_iter().flat_map(|summary| summary.parts);
@@ -183,13 +186,12 @@ fn an_attempt_that_comes_too_late_to_keep_what_it_writes_is_refused() {
     let ingestor = Ingestor::default();
     let delivery = delivery(0);
     let lateness = |now| Some(Lateness { arrived: MIDNIGHT, now, horizon: 30 * 86_400 });
-    let chunks =
-        crate::traffic::chunks(&text(50, 3, MIDNIGHT, 0), Mapping::CURRENT, Budget::default());
     for (days, refused) in [(33, false), (34, true)] {
         let present = MIDNIGHT + 300 + days * 86_400;
         let begun = now(ingestor.begin(&store, &delivery, lateness(present))).unwrap();
         let Begun::Attempt(mut attempt) = begun else { panic!("it is not done") };
-        let written = now(attempt.write(chunks[0].clone()));
+        let mut partials = decoded(&attempt, &text(50, 3, MIDNIGHT, 0)).sink.finish();
+        let written = now(attempt.write(&mut partials));
         assert_eq!(written.is_err(), refused, "{days} days");
         assert!(written.err().is_none_or(|error| !error.is_retryable()));
     }

@@ -66,7 +66,7 @@ pub(crate) fn text(rows: i64, windows: i64, start: i64, salt: i64) -> String {
 
 /// The chunks of a text under a mapping version.
 pub(crate) fn chunks(text: &str, mapping: Mapping, budget: Budget) -> Vec<Chunk> {
-    let sink = Accumulator::of(mapping, budget, None);
+    let sink = Accumulator::of(mapping, budget, None, Vec::new());
     let mut decoder = ObjectDecoder::new(Limits::default(), Fallback::Default, None, sink);
     let mut chunks = Vec::new();
     for piece in text.as_bytes().chunks(1000) {

@@ -10,12 +10,12 @@
 //!          └ an unknown head ends the batch      └ one that has no entry must be an address, or ends it
 //! ```
 
-use super::{Accumulator, CONTACT_COST, PORT_COST, SAMPLE_COST, SAMPLES};
+use super::{Accumulator, CONTACT_COST, ChunkSink, PORT_COST, SAMPLE_COST, SAMPLES};
 use super::{SERVICE_COST, SOURCE_COST, TALKER_COST, TUPLE_COST};
 use crate::decode::QuickRow;
 use crate::record::{Action, Direction, Scope};
 use crate::rollup::connections::served;
-use crate::rollup::flow::{Flow, is_late_reply, note_contact, tally_numbers};
+use crate::rollup::flow::{Flow, is_late_reply, note_contact};
 use crate::rollup::known::Aim;
 use crate::rollup::lists::Source;
 use crate::rollup::table::{Key, Probe};
@@ -45,7 +45,7 @@ struct Ahead {
     direction: Direction,
 }
 
-impl Accumulator {
+impl<C: ChunkSink> Accumulator<C> {
     /// Rolls up the first of these rows, as many as it knows what to do with; returns how many.
     pub(super) fn quick_batch(&mut self, rows: &[QuickRow]) -> usize {
         // Near the end of the budget one by one, since it decides where chunks are cut.
@@ -72,8 +72,8 @@ impl Accumulator {
         if self.numbered {
             for (row, Ahead { cell, .. }) in rows.iter().zip(&batch.ahead[..taken]) {
                 let path = row.traffic_path.map(|path| (path, row.bytes));
-                let rollup = &mut self.cells[*cell as usize].rollup;
-                tally_numbers(rollup, row.tcp_flags, path, row.encryption_status);
+                let described = &mut self.cells[*cell as usize].described;
+                described.tally_numbers(row.tcp_flags, path, row.encryption_status);
             }
         }
         self.batch = batch;
@@ -131,7 +131,8 @@ impl Accumulator {
         let mut seen = 0;
         for at in &*accepted {
             let Ahead { probe, cell, direction } = &ahead[*at];
-            seen ^= self.talkers.touch(probe) ^ self.cells[*cell as usize].sums.touch(*direction);
+            let places = &self.cells[*cell as usize].sums;
+            seen ^= self.talkers.touch(probe) ^ self.sums.touch(places, *direction);
         }
         for at in &*refused {
             seen ^= self.sources.touch(&ahead[*at].probe);
@@ -178,7 +179,8 @@ impl Accumulator {
         let Some((scope, talker)) = self.talkers.located(probe) else { return };
         talker.add(*direction, row.packets, row.bytes);
         let sums = Sums { records: 1, packets: row.packets, bytes: row.bytes };
-        self.cells[*cell as usize].sums.add((row.action, *direction, scope), &sums);
+        let places = &mut self.cells[*cell as usize].sums;
+        self.sums.add(places, (row.action, *direction, scope), &sums);
     }
 
     /// Adds an accepted row to its service.
@@ -226,6 +228,7 @@ impl Accumulator {
         }
         let scope = if *direction == Direction::Ingress { scope } else { host.scope() };
         let sums = Sums { records: 1, packets: row.packets, bytes: row.bytes };
-        self.cells[*cell as usize].sums.add((row.action, *direction, scope), &sums);
+        let places = &mut self.cells[*cell as usize].sums;
+        self.sums.add(places, (row.action, *direction, scope), &sums);
     }
 }
