@@ -195,7 +195,7 @@ memory: ## Peak memory of analyze: 5 M rows as text and as Parquet, 10 M invente
 	$(FLOWLOG) generate --format v2 --minutes 20 --rate 1000 --attack source-flood=10000000 -o .run/memory/sources
 	for kind in $(FORGED); do $(PYTHON) tests/dev/forged.py $$kind .run/memory/$$kind/$$kind.log.gz; done
 	for kind in rows columns sources $(FORGED); do \
-		$(PYTHON) tests/dev/peak_memory.py 256 $(FLOWLOG) analyze --format json .run/memory/$$kind; done
+		$(PYTHON) tests/dev/peak_memory.py 96 $(FLOWLOG) analyze --format json .run/memory/$$kind; done
 	rm -rf .run/memory
 
 .PHONY: parser-memory
