@@ -114,7 +114,8 @@ impl Known {
             let Some(own) = own else { continue };
             known.own[family] = Spelled::of(own).bits;
             known.has[family] = true;
-            if let Address::V4(v4) = own {
+            // Rows from IPv6 to IPv4 may have taught an address of the other family.
+            if let (0, Address::V4(v4)) = (family, own) {
                 known.v4 = v4;
             }
         }

@@ -266,6 +266,29 @@ fn ordinary_rows_are_taken() {
     assert!(parse_row(text.lines().nth(1).unwrap(), &Format::default_v2()).is_ok());
 }
 
+/// What rows from IPv6 to IPv4 teach of an interface's own address is not its IPv4 address.
+#[test]
+fn an_address_of_the_other_family_is_not_taken_for_its_own() {
+    let mut text = format!("{}\n", crate::format::DEFAULT_HEADER);
+    let talks = [
+        ("203.0.113.1", "10.0.9.1", "ACCEPT"),
+        ("2001:db8::1", "198.51.100.7", "ACCEPT"),
+        ("2001:db8::2", "198.51.100.7", "ACCEPT"),
+        ("10.0.1.3", "10.0.9.1", "REJECT"),
+    ];
+    for (src, dst, action) in talks.into_iter().cycle().take(40) {
+        let _ = writeln!(
+            text,
+            "2 123456789010 eni-1235b8ca123456780 {src} {dst} 40000 22 6 20 4249 1418530010 1418530070 {action} OK"
+        );
+    }
+    let mut plain = Plainly(Accumulator::new(Budget::default(), None));
+    let mut quick = Accumulator::new(Budget::default(), None);
+    let expected = decode(text.as_bytes(), text.len(), &mut plain);
+    assert_eq!(decode(text.as_bytes(), text.len(), &mut quick), expected);
+    assert_eq!(stored(quick.finish()), stored(plain.0.finish()));
+}
+
 /// A zero at the end of an address is no part of the text that stands for it.
 #[test]
 fn zeros_spell_no_address() {
