@@ -112,10 +112,14 @@ impl Known {
         }
         for (family, own) in [v4, v6].into_iter().enumerate() {
             let Some(own) = own else { continue };
-            known.own[family] = Spelled::of(own).bits;
+            let Spelled { bits, family: of_own } = Spelled::of(own);
+            // Rows from one family to the other may have taught an address of the other.
+            if usize::from(of_own) != family {
+                continue;
+            }
+            known.own[family] = bits;
             known.has[family] = true;
-            // Rows from IPv6 to IPv4 may have taught an address of the other family.
-            if let (0, Address::V4(v4)) = (family, own) {
+            if let Address::V4(v4) = own {
                 known.v4 = v4;
             }
         }

@@ -266,7 +266,8 @@ fn ordinary_rows_are_taken() {
     assert!(parse_row(text.lines().nth(1).unwrap(), &Format::default_v2()).is_ok());
 }
 
-/// What rows from IPv6 to IPv4 teach of an interface's own address is not its IPv4 address.
+/// What rows from IPv6 to IPv4 teach of an interface's own address is not its IPv4 address, nor the IPv6
+/// address whose number is that address's text.
 #[test]
 fn an_address_of_the_other_family_is_not_taken_for_its_own() {
     let mut text = format!("{}\n", crate::format::DEFAULT_HEADER);
@@ -275,6 +276,7 @@ fn an_address_of_the_other_family_is_not_taken_for_its_own() {
         ("2001:db8::1", "198.51.100.7", "ACCEPT"),
         ("2001:db8::2", "198.51.100.7", "ACCEPT"),
         ("10.0.1.3", "10.0.9.1", "REJECT"),
+        ("::372e:3030:312e:3135:2e38:3931", "2001:db8::5", "ACCEPT"),
     ];
     for (src, dst, action) in talks.into_iter().cycle().take(40) {
         let _ = writeln!(
