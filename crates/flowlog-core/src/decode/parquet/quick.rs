@@ -209,28 +209,25 @@ impl Group<'_> {
 
     /// Source, destination and those of the packets, which are the same unless they say otherwise.
     fn addresses(&mut self) {
-        for (side, field) in [Field::Srcaddr, Field::Dstaddr].into_iter().enumerate() {
-            let Some(column) = self.places.column(self.columns, field) else { continue };
-            let rows = self.quick.addresses.iter_mut().zip(&mut self.quick.fit);
-            for ((addresses, fit), worth) in rows.zip(column.worths(self.first)) {
-                match worth {
-                    Worth::Address(address) => addresses[side] = *address,
-                    _ => *fit = false,
+        let Self { columns, places, first, quick } = self;
+        let QuickRows { addresses, packets, fit, .. } = &mut **quick;
+        let mut read = |sides: [Field; 2], into: &mut [[Address; 2]; AHEAD], may_be_nothing| {
+            for (side, field) in sides.into_iter().enumerate() {
+                let Some(column) = places.column(columns, field) else { continue };
+                for ((into, fit), worth) in
+                    into.iter_mut().zip(&mut *fit).zip(column.worths(*first))
+                {
+                    match worth {
+                        Worth::Address(address) => into[side] = *address,
+                        Worth::Nothing if may_be_nothing => {}
+                        _ => *fit = false,
+                    }
                 }
             }
-        }
-        self.quick.packets = self.quick.addresses;
-        for (side, field) in [Field::PktSrcaddr, Field::PktDstaddr].into_iter().enumerate() {
-            let Some(column) = self.places.column(self.columns, field) else { continue };
-            let rows = self.quick.packets.iter_mut().zip(&mut self.quick.fit);
-            for ((addresses, fit), worth) in rows.zip(column.worths(self.first)) {
-                match worth {
-                    Worth::Address(address) => addresses[side] = *address,
-                    Worth::Nothing => {}
-                    _ => *fit = false,
-                }
-            }
-        }
+        };
+        read([Field::Srcaddr, Field::Dstaddr], addresses, false);
+        *packets = *addresses;
+        read([Field::PktSrcaddr, Field::PktDstaddr], packets, true);
     }
 
     /// Whose rows they are.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
-use super::tests::{Counting, Heard, Plainly, decode, stored};
+use super::tests::{Counting, decode, rolls_up_the_same, says_the_same};
 use crate::rollup::{Accumulator, Budget};
 
 /// What a row says, by the names of fields.
@@ -221,21 +221,13 @@ fn lines() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #[test]
     fn says_what_the_plain_decoder_says(text in lines(), piece in 1usize..30_000, leave in 0usize..5) {
-        let mut plain = Heard::<false>::default();
-        let mut quick = Heard::<true> { leave, ..Heard::default() };
-        let expected = decode(&text, piece, &mut plain);
-        prop_assert_eq!(decode(&text, piece, &mut quick), expected);
-        prop_assert_eq!(quick.said, plain.said);
+        says_the_same(&text, piece, leave)?;
     }
 
     #[test]
     fn rolls_up_as_the_plain_decoder_does(text in lines(), piece in 200usize..30_000, kib in 1usize..24) {
         let budget = Budget { state_bytes: kib << 10, pruned_entries: 2 };
-        let mut plain = Plainly(Accumulator::new(budget, Some(1_793_491_500)));
-        let mut quick = Accumulator::new(budget, Some(1_793_491_500));
-        let expected = decode(&text, piece, &mut plain);
-        prop_assert_eq!(decode(&text, piece, &mut quick), expected);
-        prop_assert_eq!(stored(quick.finish()), stored(plain.0.finish()));
+        rolls_up_the_same(&text, piece, budget, Some(1_793_491_500))?;
     }
 }
 

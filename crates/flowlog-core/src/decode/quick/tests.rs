@@ -16,13 +16,13 @@ use crate::rollup::{Accumulator, Budget, Chunk};
 
 /// What a sink was told, as text.
 #[derive(Default)]
-pub(super) struct Heard<const QUICK: bool> {
-    pub(super) said: Vec<String>,
-    pub(super) ids: BTreeMap<u32, String>,
-    pub(super) last: String,
+struct Heard<const QUICK: bool> {
+    said: Vec<String>,
+    ids: BTreeMap<u32, String>,
+    last: String,
     /// Leaves every so many quick rows to the plain decoder.
-    pub(super) leave: usize,
-    pub(super) quick: usize,
+    leave: usize,
+    quick: usize,
 }
 
 impl<const QUICK: bool> RecordSink for Heard<QUICK> {
@@ -98,7 +98,7 @@ impl<const QUICK: bool> RecordSink for Heard<QUICK> {
 }
 
 /// Hides the quick way of the sink within.
-pub(super) struct Plainly(pub(super) Accumulator);
+struct Plainly(Accumulator);
 
 impl RecordSink for Plainly {
     fn record(&mut self, record: &Record<'_>) -> Verdict {
@@ -120,7 +120,7 @@ pub(super) fn decode<S: RecordSink>(text: &[u8], piece: usize, sink: &mut S) -> 
 }
 
 /// Encoded roll-ups in order.
-pub(super) fn stored(chunks: Vec<Chunk>) -> Vec<(String, i64, Vec<u8>)> {
+fn stored(chunks: Vec<Chunk>) -> Vec<(String, i64, Vec<u8>)> {
     let rollups = chunks.into_iter().flatten();
     rollups.map(|(id, window, rollup)| (id, window.start(), rollup.encode())).collect()
 }
@@ -195,24 +195,41 @@ fn text() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// Whether the quick reader says what the plain decoder says of a text that comes in pieces.
+pub(super) fn says_the_same(text: &[u8], piece: usize, leave: usize) -> Result<(), TestCaseError> {
+    let mut plain = Heard::<false>::default();
+    let mut quick = Heard::<true> { leave, ..Heard::default() };
+    let expected = decode(text, piece, &mut plain);
+    prop_assert_eq!(decode(text, piece, &mut quick), expected);
+    prop_assert_eq!(quick.said, plain.said);
+    Ok(())
+}
+
+/// Whether its rows become the same roll-ups.
+pub(super) fn rolls_up_the_same(
+    text: &[u8],
+    piece: usize,
+    budget: Budget,
+    horizon: Option<i64>,
+) -> Result<(), TestCaseError> {
+    let mut plain = Plainly(Accumulator::new(budget, horizon));
+    let mut quick = Accumulator::new(budget, horizon);
+    let expected = decode(text, piece, &mut plain);
+    prop_assert_eq!(decode(text, piece, &mut quick), expected);
+    prop_assert_eq!(stored(quick.finish()), stored(plain.0.finish()));
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn says_what_the_plain_decoder_says(text in text(), piece in 1usize..9000, leave in 0usize..5) {
-        let mut plain = Heard::<false>::default();
-        let mut quick = Heard::<true> { leave, ..Heard::default() };
-        let expected = decode(&text, piece, &mut plain);
-        prop_assert_eq!(decode(&text, piece, &mut quick), expected);
-        prop_assert_eq!(quick.said, plain.said);
+        says_the_same(&text, piece, leave)?;
     }
 
     #[test]
     fn rolls_up_as_the_plain_decoder_does(text in text(), piece in 200usize..9000, kib in 1usize..24) {
         let budget = Budget { state_bytes: kib << 10, pruned_entries: 2 };
-        let mut plain = Plainly(Accumulator::new(budget, Some(1_793_491_500)));
-        let mut quick = Accumulator::new(budget, Some(1_793_491_500));
-        let expected = decode(&text, piece, &mut plain);
-        prop_assert_eq!(decode(&text, piece, &mut quick), expected);
-        prop_assert_eq!(stored(quick.finish()), stored(plain.0.finish()));
+        rolls_up_the_same(&text, piece, budget, Some(1_793_491_500))?;
     }
 
     #[test]
@@ -284,11 +301,7 @@ fn an_address_of_the_other_family_is_not_taken_for_its_own() {
             "2 123456789010 eni-1235b8ca123456780 {src} {dst} 40000 22 6 20 4249 1418530010 1418530070 {action} OK"
         );
     }
-    let mut plain = Plainly(Accumulator::new(Budget::default(), None));
-    let mut quick = Accumulator::new(Budget::default(), None);
-    let expected = decode(text.as_bytes(), text.len(), &mut plain);
-    assert_eq!(decode(text.as_bytes(), text.len(), &mut quick), expected);
-    assert_eq!(stored(quick.finish()), stored(plain.0.finish()));
+    rolls_up_the_same(text.as_bytes(), text.len(), Budget::default(), None).unwrap();
 }
 
 /// A zero at the end of an address is no part of the text that stands for it.
