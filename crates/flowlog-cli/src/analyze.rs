@@ -15,6 +15,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::input::{Input, expand};
 use crate::report::{Builder, FileReport, Report};
 
+/// Approximate bytes of state while a file is rolled up: fewer than the functions hold, since the lists over
+/// everything are beside it. Of a file that needs more, lists of interface-windows are cut earlier than theirs.
+const STATE: usize = 16 << 20;
+
 /// How many rejected lines of one file are shown one by one.
 const SHOWN: usize = 10;
 
@@ -43,8 +47,9 @@ pub(crate) fn read(
     let progress = progress(inputs.iter().filter_map(Input::size).sum());
     let mut builder = Builder::default();
     let mut files = Vec::with_capacity(inputs.len());
+    let mut spare = None;
     for input in &inputs {
-        let read = read_input(input, limits, fallback, Builder::of_a_file(), &progress)?;
+        let read = read_input(input, limits, fallback, &mut spare, &progress)?;
         progress.suspend(|| {
             for line in &read.complaints {
                 complain(format!("{}: {line}", input.name()));
@@ -113,11 +118,12 @@ struct ReadFile {
     found: Option<Builder>,
 }
 
+/// Reads one file. What it is rolled up with is taken from `spare`, and put there for the next one.
 fn read_input(
     input: &Input,
     limits: Limits,
     fallback: &Fallback,
-    builder: Builder,
+    spare: &mut Option<Accumulator<Added>>,
     progress: &ProgressBar,
 ) -> Result<ReadFile, BlobError> {
     let failed = |error: String| ReadFile {
@@ -130,13 +136,18 @@ fn read_input(
         complaints: vec![error],
         found: None,
     };
-    Ok(match input.decode(limits, fallback, Watched::new(builder), progress) {
+    let accumulator = spare.take().unwrap_or_else(|| {
+        let budget = Budget { state_bytes: STATE, ..Budget::default() };
+        Accumulator::of(Mapping::CURRENT, budget, None, Added::of_a_file())
+    });
+    Ok(match input.decode(limits, fallback, Watched::new(accumulator), progress) {
         Ok(decoded) => {
             let Decoded { sink, counts, format, encoding, .. } = decoded;
             let described = format.map_or_else(|| "unknown".to_owned(), |f| f.describe());
             let complaints = sink.complaints(counts.rejected_total(), encoding);
-            let Watched { accumulator, lacking, .. } = sink;
-            let Added { mut builder, failed } = accumulator.finish();
+            let Watched { mut accumulator, lacking, .. } = sink;
+            let Added { mut builder, failed } = accumulator.renew(Added::of_a_file());
+            *spare = Some(accumulator);
             failed.map_or(Ok(()), Err)?;
             builder.lack(lacking);
             ReadFile {
@@ -158,6 +169,12 @@ fn read_input(
 struct Added {
     builder: Builder,
     failed: Option<BlobError>,
+}
+
+impl Added {
+    fn of_a_file() -> Self {
+        Self { builder: Builder::of_a_file(), failed: None }
+    }
 }
 
 impl ChunkSink for Added {
@@ -184,14 +201,8 @@ struct Watched {
 }
 
 impl Watched {
-    fn new(builder: Builder) -> Self {
-        let added = Added { builder, failed: None };
-        Self {
-            accumulator: Accumulator::of(Mapping::CURRENT, Budget::default(), None, added),
-            rejected: Vec::new(),
-            unknown: Vec::new(),
-            lacking: BTreeSet::new(),
-        }
+    fn new(accumulator: Accumulator<Added>) -> Self {
+        Self { accumulator, rejected: Vec::new(), unknown: Vec::new(), lacking: BTreeSet::new() }
     }
 
     fn complaints(&self, rejected: u64, encoding: Encoding) -> Vec<Complaint> {

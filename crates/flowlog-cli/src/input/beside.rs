@@ -13,7 +13,7 @@ use flowlog_core::decode::{DecodeError, Decoded, GzipError, Inflater, ObjectDeco
 use indicatif::ProgressBar;
 
 /// How many pieces wait at most, of up to 128 KiB each.
-const WAITING: usize = 4;
+const WAITING: usize = 2;
 
 /// A piece of text, and how many bytes of the object had been read when it came out.
 type Piece = (u64, Vec<u8>);

@@ -4,7 +4,7 @@
 //! tables.
 
 use std::collections::BTreeSet;
-use std::hash::Hash;
+use std::hash::{BuildHasher as _, Hash};
 
 use flowlog_core::detect::{Finding, RuleSet, review};
 use flowlog_core::record::{Address, Field, Window};
@@ -12,7 +12,7 @@ use flowlog_core::rollup::{
     BlobError, Lacking, PortKey, RejectedSource, Rollup, Talker, Tally, Weigh,
 };
 use foldhash::quality::RandomState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 
 use super::held::{Held, is_silent};
 use super::{
@@ -29,7 +29,7 @@ const FINDINGS: usize = 20_000;
 pub struct Builder {
     held: Held,
     talkers: Tops<Address, Talker>,
-    sources: Tops<Address, RejectedSource>,
+    sources: Tops<Address, Refused>,
     ports: Tops<PortKey, Tally>,
     lacking: Lacking,
     /// The same by the formats themselves, where they are known.
@@ -74,8 +74,7 @@ impl Builder {
         }
         self.talkers.error = self.talkers.error.saturating_add(unlisted_bytes(&rollup));
         for (address, source) in rollup.rejected_sources.iter() {
-            // The report says how many contacts there were in one interface and window, not which.
-            self.sources.add(*address, &source.without_contacts());
+            self.sources.add(*address, &Refused::of(source));
         }
         self.sources.error = self.sources.error.saturating_add(rollup.rejected_sources.error());
         for (key, tally) in rollup.rejected_ports.iter() {
@@ -285,52 +284,114 @@ fn talker_row((address, talker): (Address, Talker)) -> TalkerRow {
     }
 }
 
-fn source_row((address, source): (Address, RejectedSource)) -> SourceRow {
+fn source_row((address, source): (Address, Refused)) -> SourceRow {
     SourceRow {
         address,
         records: source.records,
         packets: source.packets,
         bytes: source.bytes,
-        contacts: source.contact_count,
+        contacts: source.contacts,
         first: source.first,
         last: source.last,
+    }
+}
+
+/// What the report says of a refused source. Attacks invent tens of thousands.
+#[derive(Debug, Clone, Copy)]
+struct Refused {
+    records: u64,
+    packets: u64,
+    bytes: u64,
+    first: i64,
+    last: i64,
+    /// The most contacts in one interface and window.
+    contacts: u32,
+}
+
+impl Refused {
+    fn of(source: &RejectedSource) -> Self {
+        Self {
+            records: source.records,
+            packets: source.packets,
+            bytes: source.bytes,
+            first: source.first,
+            last: source.last,
+            contacts: source.contact_count,
+        }
+    }
+}
+
+impl Weigh for Refused {
+    fn weight(&self) -> u64 {
+        self.records
+    }
+
+    fn absorb(&mut self, other: &Self) {
+        self.records = self.records.saturating_add(other.records);
+        self.packets = self.packets.saturating_add(other.packets);
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.first = self.first.min(other.first);
+        self.last = self.last.max(other.last);
+        self.contacts = self.contacts.max(other.contacts);
     }
 }
 
 /// The heaviest entries over everything, in bounded memory.
 #[derive(Debug)]
 pub struct Tops<K, V> {
-    entries: HashMap<K, V, RandomState>,
+    /// By bits of their hashes. A table that doubles is there twice for a while, which costs less if it is one
+    /// of several.
+    parts: [HashTable<(K, V)>; PARTS],
+    hasher: RandomState,
+    /// How many there are in all of them.
+    count: usize,
     /// What an entry that is not there, or listed too low, may weigh.
     error: u64,
 }
 
 impl<K, V> Default for Tops<K, V> {
     fn default() -> Self {
-        Self { entries: HashMap::default(), error: 0 }
+        Self {
+            parts: std::array::from_fn(|_| HashTable::new()),
+            hasher: RandomState::default(),
+            count: 0,
+            error: 0,
+        }
     }
 }
 
-/// How many entries are kept; twice as many are held before the lightest half is let go: as many as a
-/// table of 65,536 places takes before it doubles.
-const KEPT: usize = 28_672;
+const PARTS: usize = 8;
+
+/// How many entries are kept; twice as many are held before the lightest half is let go: nearly as many as
+/// tables of 8,192 places take before they double, since some get more of them than others.
+const KEPT: usize = 27_200;
 
 impl<K: Ord + Copy + Hash, V: Weigh + Clone> Tops<K, V> {
+    #[expect(clippy::cast_possible_truncation, reason = "some bits of a hash")]
     fn add(&mut self, key: K, value: &V) {
-        if let Some(entry) = self.entries.get_mut(&key) {
+        let Self { parts, hasher, .. } = self;
+        let hash = hasher.hash_one(key);
+        let part = &mut parts[(hash >> 32) as usize % PARTS];
+        if let Some((_, entry)) = part.find_mut(hash, |(known, _)| *known == key) {
             entry.absorb(value);
             return;
         }
-        self.entries.insert(key, value.clone());
-        if self.entries.len() >= 2 * KEPT {
+        part.insert_unique(hash, (key, value.clone()), |(key, _)| hasher.hash_one(key));
+        self.count += 1;
+        if self.count >= 2 * KEPT {
             self.shed();
         }
     }
 
     fn absorb(&mut self, other: Self) {
-        self.error = self.error.saturating_add(other.error);
+        let error = self.error.saturating_add(other.error);
+        if self.count == 0 {
+            *self = Self { error, ..other };
+            return;
+        }
+        self.error = error;
         // In order, since it decides what is let go when.
-        let mut entries: Vec<(K, V)> = other.entries.into_iter().collect();
+        let mut entries: Vec<(K, V)> = other.parts.into_iter().flatten().collect();
         entries.sort_unstable_by_key(|(key, _)| *key);
         for (key, value) in entries {
             self.add(key, &value);
@@ -338,17 +399,22 @@ impl<K: Ord + Copy + Hash, V: Weigh + Clone> Tops<K, V> {
     }
 
     fn shed(&mut self) {
-        let mut weights: Vec<u64> = self.entries.values().map(Weigh::weight).collect();
+        let Self { parts, hasher, .. } = self;
+        let values = parts.iter().flatten().map(|(_, value)| value.weight());
+        let mut weights: Vec<u64> = values.collect();
         weights.sort_unstable_by(|a, b| b.cmp(a));
         let bar = weights[KEPT];
-        self.entries.retain(|_, v| v.weight() > bar);
-        // The places of those that went would count as taken, and the table double.
-        self.entries.shrink_to_fit();
+        for part in &mut *parts {
+            part.retain(|(_, value)| value.weight() > bar);
+            // The places of those that went would count as taken, and the table double.
+            part.shrink_to_fit(|(key, _)| hasher.hash_one(key));
+        }
+        self.count = parts.iter().map(HashTable::len).sum();
         self.error = self.error.saturating_add(bar);
     }
 
     fn heaviest(self) -> Vec<(K, V)> {
-        let mut ranked: Vec<(K, V)> = self.entries.into_iter().collect();
+        let mut ranked: Vec<(K, V)> = self.parts.into_iter().flatten().collect();
         ranked.sort_by(|a, b| b.1.weight().cmp(&a.1.weight()).then_with(|| a.0.cmp(&b.0)));
         ranked.truncate(ROWS);
         ranked

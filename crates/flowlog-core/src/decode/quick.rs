@@ -477,7 +477,11 @@ fn spelled<const N: usize>(window: &[u8; N], from: usize, length: usize) -> Opti
 
 /// Both times: ten digits each. They are within a hundred million seconds, three years, of the same
 /// beginning, or the row is for the plain decoder.
-#[inline]
+#[expect(
+    clippy::inline_always,
+    reason = "called several times a row, and a call costs about as much as its body"
+)]
+#[inline(always)]
 fn times(after: &[u8; AFTER], flaws: &mut Flaws) -> Option<(i64, i64)> {
     let [tens, ones] = *after.first_chunk()?;
     flaws.note([tens, ones] != *after[11..].first_chunk()?);

@@ -11,7 +11,7 @@ use super::flow::{CONTACT_COST, Flow, family, note_contact};
 use super::known::Known;
 use super::lists::{Dropped, Map, SAMPLES, Source, forget, prune, prune_table};
 use super::own::{MAX_HELD, Own};
-use super::sums::{Blocks, Places};
+use super::sums::Blocks;
 use super::table::{Key, Table};
 use super::{
     Contact, Distinct, Evidence, Lacking, Mapping, PortKey, Service, Sums, Talker, TalkerKey,
@@ -65,6 +65,7 @@ pub struct Accumulator<C = Vec<Chunk>> {
     state: Vec<Interface>,
     cell_of: Map<(u32, Window), u32>,
     cells: Vec<Cell>,
+    /// What becomes the cells' breakdowns.
     sums: Blocks,
     /// The cell of the last record: most records follow one of the same interface and window.
     last: Option<(u32, Window, u32)>,
@@ -97,8 +98,6 @@ struct Interface {
 struct Cell {
     interface: u32,
     window: Window,
-    /// What becomes the roll-up's breakdown.
-    sums: Places,
     described: Described,
     /// What pruning dropped: the values to count, and the heaviest weights.
     dropped: Option<Box<Dropped>>,
@@ -139,7 +138,8 @@ impl<C: ChunkSink> Accumulator<C> {
             known: Known::default(),
             batch: Batch::default(),
             talkers: Table::new(budget.state_bytes / TALKER_COST + 1, by_address.clone()),
-            samples: Vec::new(),
+            // As the tables: touched as they come, and never moved.
+            samples: Vec::with_capacity(budget.state_bytes / SAMPLE_COST + 1),
             sources: Table::new(budget.state_bytes / SOURCE_COST + 1, by_address.clone()),
             services: Table::new(budget.state_bytes / SERVICE_COST + 1, by_address.clone()),
             hasher: by_address,
@@ -159,6 +159,15 @@ impl<C: ChunkSink> Accumulator<C> {
     pub fn finish(mut self) -> C {
         self.cut(true);
         self.chunks
+    }
+
+    /// As [`Accumulator::finish`]; then it is as one that has seen nothing, with other chunks. Its tables keep
+    /// their memory, which an allocator asked for it anew may put where it can never be given back.
+    pub fn renew(&mut self, chunks: C) -> C {
+        self.cut(true);
+        self.lacking = Lacking::default();
+        (self.directed, self.numbered, self.side) = (false, false, None);
+        std::mem::replace(&mut self.chunks, chunks)
     }
 
     fn interface(&mut self, id: &str) -> u32 {
@@ -184,8 +193,13 @@ impl<C: ChunkSink> Accumulator<C> {
         let next = u32::try_from(self.cells.len()).unwrap_or(u32::MAX);
         let cell = *self.cell_of.entry((interface, window)).or_insert(next);
         if cell == next {
-            let (sums, described) = (Places::default(), Described::default());
-            self.cells.push(Cell { interface, window, sums, described, dropped: None });
+            self.cells.push(Cell {
+                interface,
+                window,
+                described: Described::default(),
+                dropped: None,
+            });
+            self.sums.push_cell();
             self.used += CELL_COST;
         }
         self.last = Some((interface, window, cell));
@@ -268,7 +282,7 @@ impl<C: ChunkSink> Accumulator<C> {
         let sums = Sums { records: 1, packets: row.packets, bytes: row.bytes };
         let remote = flow.remote(direction);
         let key = (row.action, direction, scope_of(remote));
-        self.sums.add(&mut self.cells[cell as usize].sums, key, &sums);
+        self.sums.add(cell, key, &sums);
         if row.action == Action::Reject {
             self.reject(cell, direction, flow);
         } else if let Some(remote) = remote {

@@ -2,6 +2,7 @@
 //!
 //! Only a memory: it may forget anything at any time, and then the row is read plainly.
 
+use std::hint::black_box;
 use std::net::Ipv4Addr;
 
 use crate::decode::{QuickRow, Spelled};
@@ -18,22 +19,21 @@ pub(super) struct Known {
     places: Vec<Place>,
 }
 
-/// One head in one window, on a cache line of its own.
+/// One head in one window. There may be tens of thousands.
 #[derive(Debug, Clone, Copy)]
-#[repr(align(64))]
 struct Place {
-    /// The interface's own addresses as they are spelled, IPv4 and IPv6 …
+    /// The interface's own addresses as they are spelled, IPv4 and IPv6; zero is none that is known.
     own: [u128; 2],
-    /// … where they are known.
-    has: [bool; 2],
     /// The IPv4 address of both, as what it is.
     v4: Ipv4Addr,
-    /// First second of the window; negative where nothing is remembered.
-    window: i64,
+    /// The window, as [`number`] says; [`NEVER`] where nothing is remembered.
+    window: u32,
     head: u32,
     /// The cell of its records.
     cell: u32,
 }
+
+const _: () = assert!(size_of::<Place>() == 48);
 
 /// Where a quick row belongs.
 #[derive(Debug, Clone, Copy)]
@@ -45,33 +45,24 @@ pub(super) struct Aim {
 }
 
 impl Place {
-    const NOTHING: Self = Self {
-        own: [0; 2],
-        has: [false; 2],
-        v4: Ipv4Addr::UNSPECIFIED,
-        window: -WINDOW_SECONDS,
-        head: 0,
-        cell: 0,
-    };
+    const NOTHING: Self =
+        Self { own: [0; 2], v4: Ipv4Addr::UNSPECIFIED, window: NEVER, head: 0, cell: 0 };
 }
 
 impl Known {
     /// Where a quick row belongs, if its head is known in its window and one of its addresses is the
     /// interface's own: the one at its side, where the row says which that is.
     #[inline]
-    #[expect(
-        clippy::needless_bitwise_bool,
-        reason = "one branch, where four would be foretold badly"
-    )]
+    #[expect(clippy::needless_bitwise_bool, reason = "a branch on a direction is foretold badly")]
     pub(super) fn aim(&self, row: &QuickRow) -> Option<Aim> {
-        let known = self.places.get(place(row.head, row.start))?;
-        let family = usize::from(row.src.family & 1);
-        let own = known.own[family];
-        let within = row.start.wrapping_sub(known.window).cast_unsigned() < WINDOW_SECONDS as u64;
+        let window = number(row.start);
+        let known = self.places.get(place(row.head, window))?;
+        let own = known.own[usize::from(row.src.family & 1)];
         let outward = (row.src.bits == own) & (row.direction != Some(Direction::Ingress));
         let inward = (row.dst.bits == own) & (row.direction != Some(Direction::Egress));
-        // Nor is there a branch for the direction, which nobody can foretell.
-        if !(within & (known.head == row.head) & known.has[family] & (outward | inward)) {
+        // The compiler would make branches of what it knows to be two comparisons.
+        let (outward, either) = black_box((outward, outward | inward));
+        if !((known.window == window) & (known.head == row.head) & (own != 0) & either) {
             return None;
         }
         let direction = if outward { Direction::Egress } else { Direction::Ingress };
@@ -86,7 +77,8 @@ impl Known {
     #[inline]
     pub(super) fn host(&self, row: &QuickRow, direction: Direction) -> Option<Address> {
         if direction == Direction::Ingress && row.dst.family == Spelled::V4 {
-            self.places.get(place(row.head, row.start)).map(|known| Address::V4(known.v4))
+            let known = self.places.get(place(row.head, number(row.start)));
+            known.map(|known| Address::V4(known.v4))
         } else {
             row.dst.address()
         }
@@ -101,7 +93,10 @@ impl Known {
         cell: u32,
         [v4, v6]: [Option<Address>; 2],
     ) {
-        let window = window.start();
+        let window = number(window.start());
+        if window == NEVER {
+            return;
+        }
         let at = place(head, window);
         if at >= self.places.len() {
             self.places.resize(at + 1, Place::NOTHING);
@@ -118,7 +113,6 @@ impl Known {
                 continue;
             }
             known.own[family] = bits;
-            known.has[family] = true;
             if let Address::V4(v4) = own {
                 known.v4 = v4;
             }
@@ -130,10 +124,17 @@ impl Known {
     }
 }
 
+/// The number of the window that begins at or before a second, from the epoch on; [`NEVER`] before it, and
+/// long after.
+#[inline]
+fn number(start: i64) -> u32 {
+    u32::try_from(start.cast_unsigned() / WINDOW_SECONDS as u64).unwrap_or(NEVER)
+}
+
+const NEVER: u32 = u32::MAX;
+
 /// Where a head is remembered; windows that follow one another do not push each other out.
 #[inline]
-#[expect(clippy::cast_possible_truncation, reason = "the remainder is what counts")]
-fn place(head: u32, start: i64) -> usize {
-    let window = (start.cast_unsigned() / WINDOW_SECONDS as u64) as usize;
-    head as usize % HEADS * WINDOWS + window % WINDOWS
+fn place(head: u32, window: u32) -> usize {
+    head as usize % HEADS * WINDOWS + window as usize % WINDOWS
 }

@@ -204,14 +204,6 @@ impl RejectedSource {
     }
 }
 
-impl RejectedSource {
-    /// The same without the list of contacts.
-    #[must_use]
-    pub fn without_contacts(&self) -> Self {
-        Self { contacts: Vec::new(), ..*self }
-    }
-}
-
 impl Weigh for RejectedSource {
     fn weight(&self) -> u64 {
         self.records

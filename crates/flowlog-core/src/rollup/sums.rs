@@ -99,46 +99,56 @@ impl Breakdown {
 /// The breakdowns of all cells while records are added. Most cells have few keys, and a stranger can make
 /// many cells: so each has a block for every action and direction that it has met.
 #[derive(Debug)]
-pub(super) struct Blocks(Vec<[Sums; 3]>);
+pub(super) struct Blocks {
+    /// By cell.
+    places: Vec<Places>,
+    blocks: Vec<[Sums; 3]>,
+}
 
 /// Where the sums of one cell are: the block of an action and direction, by scope; 0 is none.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Places([[u32; 3]; 3]);
+type Places = [[u32; 3]; 3];
 
 impl Default for Blocks {
     fn default() -> Self {
         // What stands at no place.
-        Self(vec![[Sums::default(); 3]])
+        Self { places: Vec::new(), blocks: vec![[Sums::default(); 3]] }
     }
 }
 
 impl Blocks {
+    /// One cell more.
+    pub(super) fn push_cell(&mut self) {
+        self.places.push(Places::default());
+    }
+
     /// Adds to one key of a cell.
-    #[inline]
-    pub(super) fn add(&mut self, of: &mut Places, key: BreakdownKey, sums: &Sums) {
+    #[expect(clippy::inline_always, reason = "a call costs about as much as its body")]
+    #[inline(always)]
+    pub(super) fn add(&mut self, cell: u32, key: BreakdownKey, sums: &Sums) {
         let (action, direction, scope) = key;
-        let place = &mut of.0[action as usize][direction as usize];
+        let place = &mut self.places[cell as usize][action as usize][direction as usize];
         if *place == 0 {
-            *place = u32::try_from(self.0.len()).unwrap_or(0);
-            self.0.push([Sums::default(); 3]);
+            *place = u32::try_from(self.blocks.len()).unwrap_or(0);
+            self.blocks.push([Sums::default(); 3]);
         }
-        self.0[*place as usize][scope as usize].add(sums);
+        self.blocks[*place as usize][scope as usize].add(sums);
     }
 
     /// Reads a word of what accepted records of this direction are added to, so that it is in the
     /// cache when it is needed.
     #[inline]
-    pub(super) fn touch(&self, of: &Places, direction: Direction) -> u64 {
-        let place = of.0[Action::Accept as usize][direction as usize];
-        self.0[place as usize][Scope::Public as usize].records
+    pub(super) fn touch(&self, cell: u32, direction: Direction) -> u64 {
+        let place = self.places[cell as usize][Action::Accept as usize][direction as usize];
+        self.blocks[place as usize][Scope::Public as usize].records
     }
 
     /// The keys of a cell that were added to, in order.
-    pub(super) fn breakdown(&self, of: &Places) -> Breakdown {
+    pub(super) fn breakdown(&self, cell: u32) -> Breakdown {
+        let of = &self.places[cell as usize];
         let mut breakdown = Breakdown::default();
         for action in [Action::Accept, Action::Reject, Action::Other] {
             for direction in [Direction::Ingress, Direction::Egress, Direction::Unknown] {
-                let block = &self.0[of.0[action as usize][direction as usize] as usize];
+                let block = &self.blocks[of[action as usize][direction as usize] as usize];
                 for scope in [Scope::Private, Scope::Public, Scope::Unknown] {
                     let sums = &block[scope as usize];
                     if !sums.is_zero() {
@@ -152,6 +162,7 @@ impl Blocks {
 
     /// Forgets everything.
     pub(super) fn clear(&mut self) {
-        self.0.truncate(1);
+        self.places.clear();
+        self.blocks.truncate(1);
     }
 }

@@ -3,14 +3,15 @@
 //! An entry of talkers is one cache line and stands at the beginning of one. The entries stand in the
 //! order in which they came, in memory that is reserved once and touched as it is needed; beside them
 //! are slots of four bytes, part of a hash and the place of an entry, so that a look-up touches one
-//! slot and one entry, and growing moves slots only. The hash is seeded per process, because strangers
-//! choose the addresses; nothing that leaves the table depends on it.
+//! group of slots and one entry, and growing moves slots only. The hash is seeded per process, because
+//! strangers choose the addresses; nothing that leaves the table depends on it.
 
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::net::Ipv4Addr;
 use std::ops::Range;
 
 use foldhash::fast::RandomState;
+use wide::u32x8;
 
 use super::TalkerKey;
 use crate::decode::Spelled;
@@ -44,6 +45,12 @@ impl Key {
         Self::new(cell, address, 0, 0)
     }
 
+    /// The key of the same address and protocol at another port.
+    pub(super) fn of_port(mut self, port: u16) -> Self {
+        self.rest = self.rest & !(0xffff << 16) | u64::from(port) << 16;
+        self
+    }
+
     /// The same key with the scope of its address, to be stored.
     fn scoped(mut self, scope: Scope) -> Self {
         if scope == Scope::Public {
@@ -71,6 +78,7 @@ impl Key {
     }
 
     /// The cell.
+    #[inline]
     pub(super) fn cell(&self) -> u32 {
         (self.rest >> 32) as u32
     }
@@ -136,9 +144,8 @@ struct Entry<V> {
 /// See the module's documentation.
 #[derive(Debug)]
 pub(super) struct Table<V> {
-    /// The place of an entry plus one, in as many bits as it takes to number the slots, and above
-    /// them bits of the hash; zero is empty. A power of two, at least twice as many as entries.
-    slots: Vec<u32>,
+    /// A power of two.
+    groups: Vec<Group>,
     entries: Vec<Entry<V>>,
     /// The IPv4 addresses of the entries as numbers, so that their text is read once; 0 of others.
     numbers: Vec<u32>,
@@ -165,9 +172,35 @@ impl Ranks {
     }
 }
 
-/// How many slots there are at first, and the most that there can be.
-const FEWEST: usize = 256;
-const MOST: usize = 1 << 31;
+/// Slots that are looked at together, which takes no branch: the first group that a hash names, nearly
+/// always, and as many of the next ones as were full. A slot is the place of an entry plus one, in as many
+/// bits as it takes to number all slots, and above them bits of the hash; zero is empty.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(32))]
+struct Group([u32; LANES]);
+
+const LANES: usize = 8;
+
+impl Group {
+    const EMPTY: Self = Self([0; LANES]);
+
+    /// Which slots keep the same bits of a hash, those beside `low`; the first one is the lowest bit.
+    #[inline]
+    fn hits(&self, tag: u32, low: u32) -> u32 {
+        let differing = (u32x8::new(self.0) ^ u32x8::splat(tag)) & u32x8::splat(!low);
+        differing.simd_eq(u32x8::ZERO).to_bitmask()
+    }
+
+    /// The place of the entry of the lowest of some hits; any place if there is none.
+    #[inline]
+    fn place(&self, hits: u32, low: u32) -> u32 {
+        (self.0[hits.trailing_zeros() as usize % LANES] & low).wrapping_sub(1)
+    }
+}
+
+/// How many groups there are at first, and the most that there can be.
+const FEWEST: usize = 32;
+const MOST: usize = (1 << 31) / LANES;
 /// The most entries that memory is reserved for.
 const ROOM: usize = 1 << 20;
 
@@ -176,7 +209,7 @@ impl<V> Table<V> {
     /// hasher share their probes.
     pub(super) fn new(room: usize, hasher: RandomState) -> Self {
         Self {
-            slots: Vec::new(),
+            groups: Vec::new(),
             entries: Vec::new(),
             numbers: Vec::new(),
             room: room.min(ROOM),
@@ -184,17 +217,25 @@ impl<V> Table<V> {
         }
     }
 
-    /// Where the entry of a probe probably is: reads its slots, not the entry.
+    /// Reads a slot where a probe begins, so that its group is in the cache when it is needed.
+    #[inline]
+    pub(super) fn touch_slots(&self, probe: &Probe) -> u64 {
+        self.groups.get(home(probe.hash, self.groups.len())).map_or(0, |group| group.0[0].into())
+    }
+
+    /// Where the entry of a probe probably is, if there is one: reads its slots, not the entry.
     #[inline]
     pub(super) fn foresee(&self, probe: &mut Probe) {
-        let from = home(probe.hash, self.slots.len().wrapping_sub(1));
-        probe.place = self.candidate(probe.hash, from).map_or(u32::MAX, |(_, place)| place);
+        let Some(group) = self.groups.get(home(probe.hash, self.groups.len())) else { return };
+        let low = low(self.groups.len());
+        probe.place = group.place(group.hits(tag(probe.hash), low), low);
     }
 
     /// Reads a word of the entry that was foreseen, so that it is in the cache when it is needed.
     #[inline]
     pub(super) fn touch(&self, probe: &Probe) -> u64 {
-        self.entries.get(probe.place as usize).map_or(0, |entry| entry.key.rest)
+        let place = (probe.place as usize).min(self.entries.len().wrapping_sub(1));
+        self.entries.get(place).map_or(0, |entry| entry.key.rest)
     }
 
     /// What is kept under a key, if it is where it was foreseen.
@@ -233,14 +274,15 @@ impl<V> Table<V> {
     /// Puts a key that is not there yet, whose address this is; returns the place of its entry.
     #[expect(clippy::cast_possible_truncation, reason = "there are fewer than slots can number")]
     pub(super) fn insert(&mut self, key: Key, address: Address, value: V) -> u32 {
-        if (self.entries.len() + 1) * 2 > self.slots.len() && self.slots.len() < MOST {
-            self.slots = vec![0; (self.slots.len() * 2).max(FEWEST)];
+        // Five entries or fewer in a group, on average: one in fifty is full then.
+        if self.entries.len() + 1 > self.groups.len() * 5 && self.groups.len() < MOST {
+            self.groups = vec![Group::EMPTY; (self.groups.len() * 2).max(FEWEST)];
             self.entries.reserve(self.room.saturating_sub(self.entries.len()));
             self.numbers.reserve(self.room.saturating_sub(self.numbers.len()));
             self.index();
         }
         let place = self.entries.len();
-        place_at(&mut self.slots, key.hash(&self.hasher), place);
+        place_at(&mut self.groups, key.hash(&self.hasher), place);
         self.entries.push(Entry { key: key.scoped(address.scope()), value });
         self.numbers.push(if let Address::V4(v4) = address { v4.to_bits() } else { 0 });
         place as u32
@@ -306,7 +348,7 @@ impl<V> Table<V> {
 
     /// Forgets every entry.
     pub(super) fn clear(&mut self) {
-        self.slots.fill(0);
+        self.groups.fill(Group::EMPTY);
         self.entries.clear();
         self.numbers.clear();
     }
@@ -347,61 +389,51 @@ impl<V> Table<V> {
         self.entries.retain(|_| places.next() == Some(&true));
         let mut places = keep.iter();
         self.numbers.retain(|_| places.next() == Some(&true));
-        self.slots.fill(0);
+        self.groups.fill(Group::EMPTY);
         self.index();
     }
 
     #[inline]
     fn find(&self, key: &Key, hash: u64) -> Option<usize> {
-        let mask = self.slots.len().wrapping_sub(1);
-        let mut from = home(hash, mask);
+        let low = low(self.groups.len());
+        let mut at = home(hash, self.groups.len());
         loop {
-            let (at, place) = self.candidate(hash, from)?;
-            if self.entries.get(place as usize)?.key.is(key) {
-                return Some(place as usize);
+            let group = self.groups.get(at)?;
+            let mut hits = group.hits(tag(hash), low);
+            while hits != 0 {
+                let place = group.place(hits, low) as usize;
+                if self.entries.get(place).is_some_and(|entry| entry.key.is(key)) {
+                    return Some(place);
+                }
+                hits &= hits - 1;
             }
-            from = (at + 1) & mask;
-        }
-    }
-
-    /// The first slot from `at` on that keeps bits of this hash, and the place of its entry; `None` if an
-    /// empty one comes before.
-    #[inline]
-    fn candidate(&self, hash: u64, mut at: usize) -> Option<(usize, u32)> {
-        let mask = self.slots.len().wrapping_sub(1);
-        let (low, tag) = (low(mask), tag(hash));
-        loop {
-            let slot = *self.slots.get(at)?;
-            if slot == 0 {
+            if group.0.contains(&0) {
                 return None;
             }
-            if (slot ^ tag) & !low == 0 {
-                return Some((at, (slot & low).wrapping_sub(1)));
-            }
-            at = (at + 1) & mask;
+            at = (at + 1) % self.groups.len();
         }
     }
 
     /// Fills the slots, which are empty, from the entries.
     fn index(&mut self) {
         for (place, Entry { key, .. }) in self.entries.iter().enumerate() {
-            place_at(&mut self.slots, key.hash(&self.hasher), place);
+            place_at(&mut self.groups, key.hash(&self.hasher), place);
         }
     }
 }
 
-/// The first slot to look at.
+/// The first group to look at.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "the mask keeps the low bits only")]
-fn home(hash: u64, mask: usize) -> usize {
-    hash as usize & mask
+fn home(hash: u64, groups: usize) -> usize {
+    hash as usize & groups.wrapping_sub(1)
 }
 
 /// The bits of a slot that are a place.
 #[inline]
 #[expect(clippy::cast_possible_truncation, reason = "there are at most 2^31 slots")]
-fn low(mask: usize) -> u32 {
-    mask as u32
+fn low(groups: usize) -> u32 {
+    (groups * LANES).wrapping_sub(1) as u32
 }
 
 /// The bits of a hash that a slot keeps some of.
@@ -411,15 +443,50 @@ fn tag(hash: u64) -> u32 {
 }
 
 /// Puts an entry's place into the first free slot.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "there are at most half as many entries as slots"
-)]
-fn place_at(slots: &mut [u32], hash: u64, place: usize) {
-    let mask = slots.len() - 1;
-    let mut at = home(hash, mask);
-    while slots[at] != 0 {
-        at = (at + 1) & mask;
+#[expect(clippy::cast_possible_truncation, reason = "there are fewer entries than slots")]
+fn place_at(groups: &mut [Group], hash: u64, place: usize) {
+    let low = low(groups.len());
+    let mut at = home(hash, groups.len());
+    loop {
+        if let Some(slot) = groups[at].0.iter_mut().find(|slot| **slot == 0) {
+            *slot = tag(hash) & !low | (place as u32 + 1);
+            return;
+        }
+        at = (at + 1) % groups.len();
     }
-    slots[at] = tag(hash) & !low(mask) | (place as u32 + 1);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Groups are filled to the brim here and there, and entries stand in the ones behind them.
+    #[test]
+    fn every_key_has_one_entry() {
+        let key = |n: u32| {
+            let address = Address::V4(Ipv4Addr::from_bits(n.wrapping_mul(0x9e37_79b9)));
+            (Key::new(n % 7, Spelled::of(address), 443, 6), address)
+        };
+        let hasher = RandomState::default();
+        let mut table = Table::new(10, hasher.clone());
+        for n in 0..40_000 {
+            let (key, address) = key(n);
+            let mut probe = Probe::new(key, &hasher);
+            table.foresee(&mut probe);
+            assert!(!table.locate(&mut probe));
+            *table.entry(key, address, || 0) += n;
+        }
+        let mut foreseen = 0;
+        for n in 0..40_000 {
+            let (key, address) = key(n);
+            let mut probe = Probe::new(key, &hasher);
+            table.foresee(&mut probe);
+            foreseen += u32::from(table.is_foreseen(&probe));
+            assert!(table.locate(&mut probe));
+            assert_eq!(table.located(&probe), Some((address.scope(), &mut n.clone())));
+            assert_eq!(*table.entry(key, address, || 0), n);
+        }
+        assert_eq!(table.len(), 40_000);
+        assert!((30_000..40_000).contains(&foreseen), "{foreseen} in the first group they name");
+    }
 }

@@ -91,8 +91,8 @@ impl<C: ChunkSink> Accumulator<C> {
         let mut ports = by_rank(&mut self.ports, &ranks);
         let mut tuples = by_rank(&mut self.tuples, &ranks);
         drop(ranks);
-        for (rank, cell) in (0..).zip(order) {
-            let cell = &mut self.cells[cell as usize];
+        for (rank, at) in (0..).zip(order) {
+            let cell = &mut self.cells[at as usize];
             let lists = Lists {
                 talkers: self.talkers.take(&mut talkers, rank, |key| key),
                 sources: self.sources.take(&mut sources, rank, |key| key.remote),
@@ -101,7 +101,7 @@ impl<C: ChunkSink> Accumulator<C> {
                 services: self.services.take(&mut services, rank, |key| key),
             };
             let mut rollup = std::mem::take(&mut cell.described).into_rollup();
-            rollup.breakdown = self.sums.breakdown(&cell.sums);
+            rollup.breakdown = self.sums.breakdown(at);
             let dropped = cell.dropped.take();
             let rollup = lists.into_rollup(rollup, &self.samples, dropped, self.mapping);
             let id = &self.state[cell.interface as usize].id;

@@ -10,6 +10,8 @@
 //!          └ an unknown head ends the batch      └ one that has no entry must be an address, or ends it
 //! ```
 
+use std::hint::{black_box, select_unpredictable};
+
 use super::{Accumulator, CONTACT_COST, ChunkSink, PORT_COST, SAMPLE_COST, SAMPLES};
 use super::{SERVICE_COST, SOURCE_COST, TALKER_COST, TUPLE_COST};
 use crate::decode::QuickRow;
@@ -25,15 +27,50 @@ use crate::rollup::{Contact, PortKey, Service, Sums, Talker, Weigh as _, is_watc
 const MOST: usize = SOURCE_COST + SAMPLE_COST + CONTACT_COST + PORT_COST + TUPLE_COST;
 const _: () = assert!(TALKER_COST + SERVICE_COST <= MOST);
 
+/// The most rows that are looked up together.
+const ROWS: usize = 64;
+
 /// What was foreseen of the rows at hand.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     ahead: Vec<Ahead>,
-    /// Places of the rows that were accepted, that use a watched service of the interface's own, that
-    /// were refused; in order.
-    accepted: Vec<usize>,
-    services: Vec<(usize, Probe)>,
-    refused: Vec<usize>,
+    accepted: Kind,
+    /// Of these, rows that use a watched service of the interface's own, and their look-ups.
+    serving: Kind,
+    services: Vec<Probe>,
+    refused: Kind,
+}
+
+/// The places of some rows of a batch, in order.
+#[derive(Debug, Clone, Copy)]
+struct Kind {
+    places: [u8; ROWS],
+    count: usize,
+}
+
+impl Default for Kind {
+    fn default() -> Self {
+        Self { places: [0; ROWS], count: 0 }
+    }
+}
+
+impl Kind {
+    /// Adds the row at a place, if it belongs here, without a branch: nobody can foretell it.
+    #[inline]
+    fn add_if(&mut self, at: u8, belongs: bool) {
+        self.places[self.count % ROWS] = at;
+        self.count += usize::from(belongs);
+    }
+
+    /// Keeps the places before `end`.
+    fn truncate(&mut self, end: usize) {
+        self.count = self.iter().take_while(|at| *at < end).count();
+    }
+
+    #[inline]
+    fn iter(&self) -> impl Iterator<Item = usize> {
+        self.places.iter().take(self.count).map(|at| usize::from(*at))
+    }
 }
 
 /// What was foreseen of one row.
@@ -41,38 +78,32 @@ pub(super) struct Batch {
 struct Ahead {
     /// Of a refused row its source, of any other its talker.
     probe: Probe,
-    cell: u32,
     direction: Direction,
 }
 
 impl<C: ChunkSink> Accumulator<C> {
     /// Rolls up the first of these rows, as many as it knows what to do with; returns how many.
     pub(super) fn quick_batch(&mut self, rows: &[QuickRow]) -> usize {
+        let most = rows.len().min(ROWS);
         // Near the end of the budget one by one, since it decides where chunks are cut.
-        let near = self.used + rows.len() * MOST > self.budget.state_bytes;
-        let rows = if near { &rows[..rows.len().min(1)] } else { rows };
+        let near = self.used + most * MOST > self.budget.state_bytes;
+        let rows = &rows[..if near { most.min(1) } else { most }];
         let mut batch = std::mem::take(&mut self.batch);
         self.aim(rows, &mut batch);
         self.foresee(&mut batch);
-        let taken = self.admit(rows, &mut batch);
-        if taken < batch.ahead.len() {
-            batch.accepted.retain(|at| *at < taken);
-            batch.services.retain(|(at, _)| *at < taken);
-            batch.refused.retain(|at| *at < taken);
+        let taken = self.quick_talks(rows, &mut batch);
+        batch.serving.truncate(taken);
+        batch.refused.truncate(taken);
+        for (at, probe) in batch.serving.iter().zip(&batch.services) {
+            self.quick_serve(&rows[at], batch.ahead[at].direction, *probe);
         }
-        for at in &batch.accepted {
-            self.quick_talk(&rows[*at], &batch.ahead[*at]);
-        }
-        for (at, probe) in &batch.services {
-            self.quick_serve(&rows[*at], batch.ahead[*at].direction, *probe);
-        }
-        for at in &batch.refused {
-            self.quick_reject(&rows[*at], &batch.ahead[*at]);
+        for at in batch.refused.iter() {
+            self.quick_reject(&rows[at], &batch.ahead[at]);
         }
         if self.numbered {
-            for (row, Ahead { cell, .. }) in rows.iter().zip(&batch.ahead[..taken]) {
+            for (row, Ahead { probe, .. }) in rows.iter().zip(&batch.ahead[..taken]) {
                 let path = row.traffic_path.map(|path| (path, row.bytes));
-                let described = &mut self.cells[*cell as usize].described;
+                let described = &mut self.cells[probe.key.cell() as usize].described;
                 described.tally_numbers(row.tcp_flags, path, row.encryption_status);
             }
         }
@@ -84,103 +115,123 @@ impl<C: ChunkSink> Accumulator<C> {
     }
 
     /// Finds out where rows belong, up to the first of which that is not known.
+    #[expect(clippy::needless_bitwise_bool, reason = "a branch on a row's kind is foretold badly")]
     fn aim(&self, rows: &[QuickRow], batch: &mut Batch) {
-        batch.ahead.clear();
-        batch.accepted.clear();
-        batch.services.clear();
-        batch.refused.clear();
+        let Batch { ahead, accepted, serving, services, refused } = batch;
+        ahead.clear();
+        services.clear();
+        for kind in [&mut *accepted, serving, refused] {
+            kind.count = 0;
+        }
         let watches = self.mapping.has_connections();
-        for (at, row) in rows.iter().enumerate() {
+        for (at, row) in (0..).zip(rows) {
             let Some(Aim { cell, direction, remote }) = self.known.aim(row) else { break };
-            let refused = row.action == Action::Reject;
-            // Chosen, not branched to.
-            let key = if refused {
-                Key::source(cell, row.src)
+            let is_refused = row.action == Action::Reject;
+            let key = select_unpredictable(
+                is_refused,
+                Key::source(cell, row.src),
+                Key::new(cell, remote, row.srcport.min(row.dstport), row.protocol),
+            );
+            ahead.push(Ahead { probe: Probe::new(key, &self.hasher), direction });
+            refused.add_if(at, is_refused);
+            accepted.add_if(at, !is_refused);
+            let is_watched = is_watched(own_port(row, direction));
+            serving.add_if(at, watches & !is_refused & is_watched);
+        }
+        for at in serving.iter() {
+            let (row, Ahead { probe, direction }) = (&rows[at], &ahead[at]);
+            let port = own_port(row, *direction);
+            services.push(if port <= row.srcport.min(row.dstport) {
+                *probe
             } else {
-                Key::new(cell, remote, row.srcport.min(row.dstport), row.protocol)
-            };
-            let own_port = if direction == Direction::Egress { row.srcport } else { row.dstport };
-            let probe = Probe::new(key, &self.hasher);
-            batch.ahead.push(Ahead { probe, cell, direction });
-            if refused {
-                batch.refused.push(at);
-                continue;
-            }
-            batch.accepted.push(at);
-            if watches && is_watched(own_port) {
-                let key = Key::new(cell, remote, own_port, row.protocol);
-                let shared = own_port <= row.srcport.min(row.dstport);
-                let probe = if shared { probe } else { Probe::new(key, &self.hasher) };
-                batch.services.push((at, probe));
-            }
+                Probe::new(probe.key.of_port(port), &self.hasher)
+            });
         }
     }
 
-    /// Asks memory for what the rows of a batch will be added to.
+    /// Asks memory for what the rows of a batch will be added to, one kind of thing after the other. The less
+    /// a loop does, the more of what it asks for is under way at once.
     fn foresee(&self, batch: &mut Batch) {
-        let Batch { ahead, accepted, services, refused } = batch;
-        for at in &*accepted {
-            self.talkers.foresee(&mut ahead[*at].probe);
+        let Batch { ahead, accepted, services, refused, .. } = batch;
+        let mut seen = 0;
+        for at in accepted.iter() {
+            seen ^= self.talkers.touch_slots(&ahead[at].probe);
         }
-        for at in &*refused {
-            self.sources.foresee(&mut ahead[*at].probe);
+        for at in refused.iter() {
+            seen ^= self.sources.touch_slots(&ahead[at].probe);
         }
-        for (_, probe) in &mut *services {
+        for probe in &*services {
+            seen ^= self.services.touch_slots(probe);
+        }
+        for at in accepted.iter() {
+            self.talkers.foresee(&mut ahead[at].probe);
+        }
+        for at in refused.iter() {
+            self.sources.foresee(&mut ahead[at].probe);
+        }
+        for probe in &mut *services {
             self.services.foresee(probe);
         }
-        let mut seen = 0;
-        for at in &*accepted {
-            let Ahead { probe, cell, direction } = &ahead[*at];
-            let places = &self.cells[*cell as usize].sums;
-            seen ^= self.talkers.touch(probe) ^ self.sums.touch(places, *direction);
+        for at in accepted.iter() {
+            seen ^= self.talkers.touch(&ahead[at].probe);
         }
-        for at in &*refused {
-            seen ^= self.sources.touch(&ahead[*at].probe);
+        for at in refused.iter() {
+            seen ^= self.sources.touch(&ahead[at].probe);
         }
-        for (_, probe) in &*services {
+        for probe in &*services {
             seen ^= self.services.touch(probe);
         }
-        for at in &*refused {
-            let contacts = self.sources.foreseen(&ahead[*at].probe).map(|s| &s.totals.contacts);
+        for at in accepted.iter() {
+            let Ahead { probe, direction } = &ahead[at];
+            seen ^= self.sums.touch(probe.key.cell(), *direction);
+        }
+        for at in refused.iter() {
+            let contacts = self.sources.foreseen(&ahead[at].probe).map(|s| &s.totals.contacts);
             seen ^= contacts.and_then(|c| c.first()).map_or(0, |contact| contact.port.into());
         }
-        std::hint::black_box(seen);
+        black_box(seen);
     }
 
-    /// Finds out for certain where accepted rows belong and makes entries of new talkers, up to the first
-    /// row that names something as an address that is none; returns its place. What an entry is kept
-    /// under is an address, and so is the interface's own.
-    fn admit(&mut self, rows: &[QuickRow], batch: &mut Batch) -> usize {
+    /// Adds the accepted rows to their talkers and to the sums, up to the first row that names something as
+    /// an address that is none; returns its place. What an entry is kept under is an address, and so is
+    /// the interface's own.
+    fn quick_talks(&mut self, rows: &[QuickRow], batch: &mut Batch) -> usize {
         let Batch { ahead, accepted, refused, .. } = batch;
-        let mut unusable = refused.iter().copied().find(|at| {
+        let unusable = refused.iter().find(|at| {
             let Ahead { probe, .. } = &ahead[*at];
             let known = self.sources.is_foreseen(probe);
             !known && probe.key.address().is_none() || rows[*at].dst.address().is_none()
         });
         let end = unusable.unwrap_or(ahead.len());
-        for at in accepted.iter().copied().take_while(|at| *at < end) {
-            let Ahead { probe, .. } = &mut ahead[at];
-            if self.talkers.locate(probe) {
-                continue;
+        for at in accepted.iter().take_while(|at| *at < end) {
+            let Ahead { probe, direction } = &mut ahead[at];
+            if !self.talkers.is_foreseen(probe) && !self.meet(probe) {
+                return at;
             }
-            let Some(address) = probe.key.address() else {
-                unusable = Some(at);
-                break;
-            };
-            probe.put(self.talkers.insert(probe.key, address, Talker::default()));
-            self.used += TALKER_COST;
+            self.quick_talk(&rows[at], probe, *direction);
         }
-        unusable.unwrap_or(ahead.len())
+        end
+    }
+
+    /// Finds the talker of a look-up, or makes it; whether it is one.
+    #[cold]
+    fn meet(&mut self, probe: &mut Probe) -> bool {
+        if self.talkers.locate(probe) {
+            return true;
+        }
+        let Some(address) = probe.key.address() else { return false };
+        probe.put(self.talkers.insert(probe.key, address, Talker::default()));
+        self.used += TALKER_COST;
+        true
     }
 
     /// Adds an accepted row to its talker, which is there, and to the sums.
     #[inline]
-    fn quick_talk(&mut self, row: &QuickRow, Ahead { probe, cell, direction }: &Ahead) {
+    fn quick_talk(&mut self, row: &QuickRow, probe: &Probe, direction: Direction) {
         let Some((scope, talker)) = self.talkers.located(probe) else { return };
-        talker.add(*direction, row.packets, row.bytes);
+        talker.add(direction, row.packets, row.bytes);
         let sums = Sums { records: 1, packets: row.packets, bytes: row.bytes };
-        let places = &mut self.cells[*cell as usize].sums;
-        self.sums.add(places, (row.action, *direction, scope), &sums);
+        self.sums.add(probe.key.cell(), (row.action, direction, scope), &sums);
     }
 
     /// Adds an accepted row to its service.
@@ -196,7 +247,8 @@ impl<C: ChunkSink> Accumulator<C> {
     }
 
     /// Adds a refused row to its source, its port, its tuple and the sums.
-    fn quick_reject(&mut self, row: &QuickRow, Ahead { probe, cell, direction }: &Ahead) {
+    fn quick_reject(&mut self, row: &QuickRow, Ahead { probe, direction }: &Ahead) {
+        let cell = probe.key.cell();
         let Some(host) = self.known.host(row, *direction) else { return };
         let mut probe = *probe;
         if !self.sources.locate(&mut probe) {
@@ -222,13 +274,18 @@ impl<C: ChunkSink> Accumulator<C> {
             let contact = Contact { host, port: row.dstport, protocol: row.protocol };
             self.used += note_contact(&mut source.totals, contact);
         }
-        self.tally_port(*cell, PortKey { protocol: row.protocol, port: row.dstport });
+        self.tally_port(cell, PortKey { protocol: row.protocol, port: row.dstport });
         if let Some(flow) = flow.filter(|_| inside) {
-            self.note_tuple(*cell, &flow);
+            self.note_tuple(cell, &flow);
         }
         let scope = if *direction == Direction::Ingress { scope } else { host.scope() };
         let sums = Sums { records: 1, packets: row.packets, bytes: row.bytes };
-        let places = &mut self.cells[*cell as usize].sums;
-        self.sums.add(places, (row.action, *direction, scope), &sums);
+        self.sums.add(cell, (row.action, *direction, scope), &sums);
     }
+}
+
+/// The interface's own port.
+#[inline]
+fn own_port(row: &QuickRow, direction: Direction) -> u16 {
+    if direction == Direction::Egress { row.srcport } else { row.dstport }
 }
