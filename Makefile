@@ -195,7 +195,7 @@ memory: ## Peak memory of analyze: 5 M rows as text and as Parquet, 10 M invente
 	$(FLOWLOG) generate --format v2 --minutes 20 --rate 1000 --attack source-flood=10000000 -o .run/memory/sources
 	for kind in $(FORGED); do $(PYTHON) tests/dev/forged.py $$kind .run/memory/$$kind/$$kind.log.gz; done
 	for kind in rows columns sources $(FORGED); do \
-		$(PYTHON) tests/dev/peak_memory.py 96 $(FLOWLOG) analyze --format json .run/memory/$$kind; done
+		$(PYTHON) tests/dev/peak_memory.py 64 $(FLOWLOG) analyze --format json .run/memory/$$kind; done
 	rm -rf .run/memory
 
 .PHONY: parser-memory
@@ -242,7 +242,7 @@ bench-columns: bench-programs ## Rows a second of analyze: Parquet beside text o
 
 .PHONY: bench-gate
 bench-gate: bench-programs ## Fails if analyze takes more CPU beside inflating, or more memory, than it did (with slack; not in test)
-	$(call compare,$(PYTHON)) --runs $(or $(RUNS),5) --quick --at-most $(or $(AT_MOST),3.5) --peak $(or $(PEAK),85)
+	$(call compare,$(PYTHON)) --runs $(or $(RUNS),5) --quick --at-most $(or $(AT_MOST),3.5) --peak $(or $(PEAK),56)
 
 .PHONY: bench-core
 bench-core: ## The steps of the core, each alone: decoding, rolling up, blobs, rules (FILTER=…)
