@@ -367,7 +367,6 @@ const PARTS: usize = 8;
 const KEPT: usize = 27_200;
 
 impl<K: Ord + Copy + Hash, V: Weigh + Clone> Tops<K, V> {
-    #[expect(clippy::cast_possible_truncation, reason = "some bits of a hash")]
     fn add(&mut self, key: K, value: &V) {
         let Self { parts, hasher, .. } = self;
         let hash = hasher.hash_one(key);
