@@ -72,7 +72,7 @@ pub struct Accumulator<C = Vec<Chunk>> {
     /// What is known of the heads of quick rows.
     known: Known,
     /// What was foreseen of the quick rows at hand.
-    batch: Batch,
+    batch: Option<Box<Batch>>,
     /// Of the tables by address.
     hasher: fast::RandomState,
     talkers: Table<Talker>,
@@ -136,7 +136,7 @@ impl<C: ChunkSink> Accumulator<C> {
             sums: Blocks::default(),
             last: None,
             known: Known::default(),
-            batch: Batch::default(),
+            batch: None,
             talkers: Table::new(budget.state_bytes / TALKER_COST + 1, by_address.clone()),
             // As the tables: touched as they come, and never moved.
             samples: Vec::with_capacity(budget.state_bytes / SAMPLE_COST + 1),

@@ -88,7 +88,7 @@ impl<C: ChunkSink> Accumulator<C> {
         // Near the end of the budget one by one, since it decides where chunks are cut.
         let near = self.used + most * MOST > self.budget.state_bytes;
         let rows = &rows[..if near { most.min(1) } else { most }];
-        let mut batch = std::mem::take(&mut self.batch);
+        let mut batch = self.batch.take().unwrap_or_default();
         self.aim(rows, &mut batch);
         self.foresee(&mut batch);
         let taken = self.quick_talks(rows, &mut batch);
@@ -107,7 +107,7 @@ impl<C: ChunkSink> Accumulator<C> {
                 described.tally_numbers(row.tcp_flags, path, row.encryption_status);
             }
         }
-        self.batch = batch;
+        self.batch = Some(batch);
         if self.used > self.budget.state_bytes {
             self.relieve();
         }
