@@ -172,8 +172,8 @@ impl Ranks {
     }
 }
 
-/// Slots that are looked at together, which takes no branch: the first group that a hash names, nearly
-/// always, and as many of the next ones as were full. A slot is the place of an entry plus one, in as many
+/// Slots that are looked at together, which takes no branch: nearly always the group that a hash names, and
+/// beyond it as many of the next ones as were full. A slot is the place of an entry plus one, in as many
 /// bits as it takes to number all slots, and above them bits of the hash; zero is empty.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(32))]
@@ -274,7 +274,7 @@ impl<V> Table<V> {
     /// Puts a key that is not there yet, whose address this is; returns the place of its entry.
     #[expect(clippy::cast_possible_truncation, reason = "there are fewer than slots can number")]
     pub(super) fn insert(&mut self, key: Key, address: Address, value: V) -> u32 {
-        // Five entries or fewer in a group, on average: one in fifty is full then.
+        // Five entries or fewer in a group, on average: one in eight is full then.
         if self.entries.len() + 1 > self.groups.len() * 5 && self.groups.len() < MOST {
             self.groups = vec![Group::EMPTY; (self.groups.len() * 2).max(FEWEST)];
             self.entries.reserve(self.room.saturating_sub(self.entries.len()));
