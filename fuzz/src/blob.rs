@@ -2,7 +2,7 @@
 
 use flowlog_core::detect::{Baseline, History, Rules};
 use flowlog_core::record::Window;
-use flowlog_core::rollup::{BLOB_LIMIT, Mapping, Rollup};
+use flowlog_core::rollup::{BLOB_LIMIT, Fold, Mapping, Rollup};
 
 /// First byte: whether the rules look at it, too.
 ///
@@ -21,7 +21,16 @@ pub fn blob(mut bytes: &[u8]) {
     }
     let mut folded = rollup.clone();
     folded.merge(&rollup);
-    folded.condense(8);
+    let mut fold = Fold::from(rollup.clone());
+    for _ in 0..2 {
+        fold.add(&rollup);
+    }
+    fold.condense(8);
+    let mut merged = folded.clone();
+    merged.merge(&rollup);
+    let mut merged = Fold::from(merged);
+    merged.condense(8);
+    assert_eq!(fold.finish().encode(), merged.finish().encode(), "folded at once or one by one");
     assert_eq!(folded.nodata, rollup.nodata.saturating_mul(2));
     let (one, two) = (rollup.totals().reject, folded.totals().reject);
     assert_eq!(two.records, one.records.saturating_mul(2));

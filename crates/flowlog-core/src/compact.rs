@@ -13,7 +13,7 @@
 //! [`settle_days`] before it expires.
 
 use crate::record::{BatchId, Window};
-use crate::rollup::Rollup;
+use crate::rollup::{Fold, Rollup};
 use crate::store::reader::{decode, decode_summary, window_totals};
 use crate::store::summary::{MAX_PARTS, Part, WINDOWS_PER_HOUR, WindowTotals};
 use crate::store::{
@@ -137,18 +137,20 @@ fn folded(
     old: Option<SummaryItem>,
     new: &[&PartialItem],
 ) -> Result<SummaryItem, StoreError> {
-    let mut rollup = old.as_ref().map_or(Ok(Rollup::default()), decode_summary)?;
+    let before = old.as_ref().map_or(Ok(Rollup::default()), decode_summary)?;
+    let mut fold = Fold::from(before);
     let (version, mut parts, windows, mut whole) =
         old.map_or((0, Vec::new(), Vec::new(), true), |s| (s.version, s.parts, s.windows, s.whole));
     let mut windows: BTreeMap<Window, WindowTotals> = windows.into_iter().collect();
     for partial in new {
         let part = decode(partial)?;
         windows.entry(partial.window).or_default().add(&window_totals(&part));
-        rollup.merge(&part);
-        whole &= !rollup.condense(CONDENSED);
+        fold.add(&part);
+        whole &= !fold.condense(CONDENSED);
         parts.push(Part::of(partial));
     }
     parts.sort_unstable();
+    let rollup = fold.finish();
     // An hour has room for more than the heaviest of a window.
     let blob = rollup.encode_whole();
     whole &= blob.is_some();

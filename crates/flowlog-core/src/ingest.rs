@@ -20,7 +20,7 @@ use sha2::{Digest, Sha256};
 
 use crate::decode::Counts;
 use crate::record::{BatchId, Source, Window};
-use crate::rollup::{Accumulator, Budget, ChunkSink, Mapping, Rollup};
+use crate::rollup::{Accumulator, Budget, ChunkSink, Fold, Mapping, Rollup};
 use crate::store::item::{LEDGER_TTL, PARTIAL_TTL, PartialItem, Series};
 use crate::store::{
     AggregateWriter, Claim, ClaimOutcome, Completed, Completion, DirectoryEntry, Ledger,
@@ -130,10 +130,11 @@ pub enum Outcome {
 }
 
 /// How deliveries are ingested, and what a warm function remembers between them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ingestor {
     mapping: Mapping,
     budget: Budget,
+    held_bytes: usize,
     /// Directory entries that are there.
     directory: RefCell<BTreeSet<DirectoryEntry>>,
 }
@@ -144,6 +145,13 @@ const MARGIN: i64 = 86_400;
 /// How many entries of each list a scope keeps while it is folded: enough that the heaviest of the
 /// whole are among them.
 const CONDENSED: usize = 256;
+
+/// About how many bytes of partials a delivery may come to before it is known that it can be read to its end.
+/// One that comes to more is read a second time. What is written is the same.
+const HELD: usize = 16 << 20;
+
+/// About how many bytes a partial takes beside its blob.
+const PARTIAL: usize = 256;
 
 /// How many entries a warm function remembers at most.
 const CACHED: usize = 20_000;
@@ -161,11 +169,23 @@ pub struct Attempt<'a, S> {
     digest: Sha256,
 }
 
+impl Default for Ingestor {
+    fn default() -> Self {
+        Self::new(Mapping::default(), Budget::default())
+    }
+}
+
 impl Ingestor {
     /// One that claims new deliveries under this mapping version. Every version has one budget;
     /// only simulations, whose deliveries are tiny, bring another.
     pub fn new(mapping: Mapping, budget: Budget) -> Self {
-        Self { mapping, budget, ..Self::default() }
+        Self { mapping, budget, held_bytes: HELD, directory: RefCell::default() }
+    }
+
+    /// The same, which holds about so many bytes of a delivery's partials before it begins to write.
+    #[must_use]
+    pub fn holding(self, held_bytes: usize) -> Self {
+        Self { held_bytes, ..self }
     }
 
     /// Claims a delivery, or finds out what became of it.
@@ -243,7 +263,8 @@ impl<'a, S: Ledger + AggregateWriter> Attempt<'a, S> {
         self.accumulator_of(false)
     }
 
-    /// The same for a delivery that is only being verified: gives a chunk if it is the only one.
+    /// The same for a delivery that is being verified first: nothing may be written before its end. Keeps all
+    /// chunks, or none if they are more than can be held.
     pub fn trial(&self) -> Accumulator<Partials<'a>> {
         self.accumulator_of(true)
     }
@@ -254,8 +275,8 @@ impl<'a, S: Ledger + AggregateWriter> Attempt<'a, S> {
             delivery,
             mapping,
             now,
-            trial,
-            overflown: false,
+            room: Some(if trial { self.ingestor.held_bytes } else { usize::MAX }),
+            is_last: false,
             chunk: 0,
             items: Vec::new(),
             scopes: BTreeMap::new(),
@@ -348,21 +369,22 @@ pub struct Partials<'a> {
     delivery: &'a Delivery,
     mapping: Mapping,
     now: Option<i64>,
-    trial: bool,
-    overflown: bool,
+    /// How many bytes more can be held; `None` since there were too many.
+    room: Option<usize>,
+    is_last: bool,
     /// The number of the chunk at hand, and what there is of it.
     chunk: u16,
     items: Vec<PartialItem>,
-    scopes: BTreeMap<(String, Window), Rollup>,
+    scopes: BTreeMap<(String, Window), Fold>,
     expired: Option<Window>,
     /// What is to be written, or why it may not be.
     ready: Vec<Result<Vec<PartialItem>, IngestError>>,
 }
 
 impl Partials<'_> {
-    /// Whether a chunk was full before the delivery ended.
+    /// Whether there were more partials than can be held, so that none is here.
     pub fn is_overflown(&self) -> bool {
-        self.overflown
+        self.room.is_none()
     }
 
     fn item(&self, series: Series, window: Window, rollup: Rollup) -> PartialItem {
@@ -381,10 +403,10 @@ impl Partials<'_> {
 impl ChunkSink for Partials<'_> {
     fn begin(&mut self, is_last: bool) -> bool {
         const MAX_CHUNKS: u16 = 999;
-        self.overflown |= !is_last;
-        if self.trial && self.overflown {
+        if self.is_overflown() {
             return false;
         }
+        self.is_last = is_last;
         if self.chunk >= MAX_CHUNKS {
             self.ready.push(Err(IngestError::TooManyChunks(MAX_CHUNKS)));
             return false;
@@ -397,7 +419,7 @@ impl ChunkSink for Partials<'_> {
         if self.now.is_some_and(|now| window.end() + PARTIAL_TTL <= now + MARGIN) {
             self.expired = Some(window);
         }
-        if self.expired.is_some() {
+        if self.expired.is_some() || self.is_overflown() {
             return;
         }
         // A log group's delivery is of one interface: its scopes are folded by who reads them.
@@ -405,19 +427,31 @@ impl ChunkSink for Partials<'_> {
         for scope in [rollup.vpc_id.as_str(), rollup.account_id.as_str()] {
             if with_scopes && !scope.is_empty() {
                 let folded = self.scopes.entry((scope.to_owned(), window)).or_default();
-                folded.merge(&rollup);
+                folded.add(&rollup);
                 folded.condense(CONDENSED);
             }
         }
         let item = self.item(Series::interface(source.clone(), interface_id), window, rollup);
+        self.room = self.room.and_then(|room| room.checked_sub(PARTIAL + item.blob.len()));
+        // The last chunk is there at once in any case.
+        if self.is_last {
+            self.room.get_or_insert_default();
+        }
         self.items.push(item);
+        if self.is_overflown() {
+            (self.items, self.ready) = (Vec::new(), Vec::new());
+            self.scopes.clear();
+        }
     }
 
     fn end(&mut self) {
+        if self.is_overflown() {
+            return;
+        }
         let mut items = std::mem::take(&mut self.items);
-        for ((scope, window), rollup) in std::mem::take(&mut self.scopes) {
+        for ((scope, window), folded) in std::mem::take(&mut self.scopes) {
             let series = Series::scope(self.delivery.source.clone(), scope);
-            items.push(self.item(series, window, rollup));
+            items.push(self.item(series, window, folded.finish()));
         }
         let expired = self.expired.take();
         self.ready.push(expired.map_or(Ok(items), |window| Err(IngestError::Expired(window))));

@@ -125,8 +125,8 @@ async fn attempt<O: Objects, S: Ledger + AggregateWriter>(
         Begun::Quarantined(reason) => return Ok(Outcome::Quarantined(reason)),
         Begun::Attempt(attempt) => attempt,
     };
-    // The first pass verifies the object to its end. If it all fits into one chunk, that is what is
-    // written; an object that overflows is read a second time, chunk by chunk.
+    // The first pass verifies the object to its end. What it comes to is written then, unless that is more
+    // than can be held: such an object is read a second time, chunk by chunk.
     let trial = attempt.trial();
     let first = read(&app.objects, at, &delivery.etag, app.limits, trial, async |_| Ok(()));
     let mut decoded = match first.await.map_err(ingest_error)? {

@@ -1,3 +1,4 @@
-//! What the programs in `src/bin` and the benches share.
+//! What the programs in `src/bin`, the benches and `vrl` share.
 
 pub mod rows;
+pub mod tally;

@@ -186,8 +186,8 @@ impl Pool {
         // So early that nothing is late, and not so late that anything has expired.
         let early = BEGIN - HORIZON - DAY;
         for mapping in [1, 2] {
-            for crowded in [false, true] {
-                let shape = Shape { crowded, shifted: false };
+            for (crowded, holds) in [(false, false), (true, false), (true, true)] {
+                let shape = Shape { crowded, shifted: false, holds };
                 let clean = self.clean(n, version, mapping, early, shape);
                 self.compare(n, version, &clean);
             }

@@ -44,6 +44,9 @@ pub struct Shape {
     pub shifted: bool,
     /// Chunks are cut after a few interfaces and windows.
     pub crowded: bool,
+    /// A few of an object's chunks are held until it has been read to its end; else one that has several is read
+    /// twice.
+    pub holds: bool,
 }
 
 /// A process, cold when it is made.

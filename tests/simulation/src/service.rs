@@ -56,8 +56,11 @@ pub struct Service {
 /// Every mapping version has one budget; in a crowded world a small one.
 fn ingestor(world: &World, code: Code) -> Ingestor {
     let mapping = Mapping::from_number(code.writes).unwrap_or_default();
+    if !world.shape.crowded {
+        return Ingestor::new(mapping, Budget::default());
+    }
     let crowded = Budget { state_bytes: 1_500, ..Budget::default() };
-    Ingestor::new(mapping, if world.shape.crowded { crowded } else { Budget::default() })
+    Ingestor::new(mapping, crowded).holding(if world.shape.holds { 2_000 } else { 0 })
 }
 
 fn no_metrics(_function: &str, _values: &[(Metric, u64)]) {}

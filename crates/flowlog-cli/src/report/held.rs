@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use flowlog_core::record::Window;
-use flowlog_core::rollup::{ActionTotals, BlobError, Mapping, Rollup};
+use flowlog_core::rollup::{ActionTotals, BlobError, Fold, Mapping, Rollup};
 
 /// About how many bytes are held of a recording.
 const BUDGET: usize = 64 << 20;
@@ -276,11 +276,12 @@ impl Blobs {
     /// All of them as one.
     fn folded(&self) -> Result<Rollup, BlobError> {
         let mut blobs = self.iter();
-        let mut folded = blobs.next().map_or_else(|| Ok(Rollup::default()), Rollup::decode)?;
+        let first = blobs.next().map_or_else(|| Ok(Rollup::default()), Rollup::decode)?;
+        let mut fold = Fold::from(first);
         for blob in blobs {
-            folded.merge(&Rollup::decode(blob)?);
+            fold.add(&Rollup::decode(blob)?);
         }
-        Ok(folded)
+        Ok(fold.finish())
     }
 }
 

@@ -83,6 +83,8 @@ pub struct Accumulator<C = Vec<Chunk>> {
     ports: Map<(u32, PortKey), Tally>,
     tuples: Map<(u32, Tuple), Verdicts>,
     used: usize,
+    /// Whether there is still somebody who wants chunks.
+    is_wanted: bool,
     chunks: C,
 }
 
@@ -146,6 +148,7 @@ impl<C: ChunkSink> Accumulator<C> {
             ports: HashMap::with_hasher(hasher.clone()),
             tuples: HashMap::with_hasher(hasher),
             used: 0,
+            is_wanted: true,
             chunks,
         }
     }
@@ -167,6 +170,7 @@ impl<C: ChunkSink> Accumulator<C> {
         self.cut(true);
         self.lacking = Lacking::default();
         (self.directed, self.numbered, self.side) = (false, false, None);
+        self.is_wanted = true;
         std::mem::replace(&mut self.chunks, chunks)
     }
 
@@ -369,17 +373,19 @@ impl<C: ChunkSink> Accumulator<C> {
 
     fn prune(&mut self) {
         let keep = self.budget.pruned_entries;
-        let talkers = prune_table(&mut self.talkers, keep, |_| TALKER_COST);
-        let sources = prune_table(&mut self.sources, keep, |s| {
+        let address = |address: &Address| Some(Distinct::address(address));
+        let talkers = prune_table(&mut self.talkers, keep, |_| TALKER_COST, address);
+        let source = |s: &Source| {
             SOURCE_COST + s.totals.contacts.len() * CONTACT_COST + s.samples.len() * SAMPLE_COST
-        });
+        };
+        let sources = prune_table(&mut self.sources, keep, source, address);
         if !sources.is_empty() {
             forget(&mut self.sources, &mut self.samples);
         }
-        let services = prune_table(&mut self.services, keep, |_| SERVICE_COST);
-        let ports = prune(&mut self.ports, keep, |_| PORT_COST, |k| Distinct::port(*k));
-        let tuples =
-            prune(&mut self.tuples, keep, |_| TUPLE_COST, |t| Distinct::address(&t.client));
+        let ports = prune(&mut self.ports, keep, |_| PORT_COST, |k| Some(Distinct::port(*k)));
+        // Of these nobody is told how many there were.
+        let tuples = prune(&mut self.tuples, keep, |_| TUPLE_COST, |_| None);
+        let services = prune_table(&mut self.services, keep, |_| SERVICE_COST, |_| None);
         let lists = [talkers, sources, ports, tuples, services];
         for (list, losses) in lists.into_iter().enumerate() {
             for (cell, loss) in losses {
@@ -391,8 +397,7 @@ impl<C: ChunkSink> Accumulator<C> {
                     3 => &mut dropped.tuples,
                     _ => &mut dropped.services,
                 };
-                lost.error = lost.error.saturating_add(loss.error);
-                lost.seen = Distinct::union(&lost.seen, &loss.seen);
+                lost.add(&loss);
                 self.used -= loss.freed.min(self.used);
             }
         }
@@ -411,7 +416,9 @@ impl<C: ChunkSink> RecordSink for Accumulator<C> {
             self.last = None;
             return Verdict::Late;
         }
-        self.roll_up(record, window);
+        if self.is_wanted {
+            self.roll_up(record, window);
+        }
         Verdict::Counted
     }
 
@@ -427,7 +434,8 @@ impl<C: ChunkSink> RecordSink for Accumulator<C> {
     const QUICK: bool = true;
 
     fn quick(&mut self, rows: &[QuickRow]) -> usize {
-        self.quick_batch(rows)
+        // Late ones among them are not told apart any more: nobody asks for the counts of what is not wanted.
+        if self.is_wanted { self.quick_batch(rows) } else { rows.len() }
     }
 
     /// The record just given, if it was counted, has shown interface, window and perhaps the

@@ -67,21 +67,23 @@ impl Distinct {
     }
 
     /// This sketch, or where there is none, that of the complete list beside it.
-    #[must_use]
-    pub fn or_of(&self, listed: impl Iterator<Item = Token>) -> Self {
-        if self.0.is_empty() { Self::of(listed) } else { self.clone() }
+    pub fn or_of(&self, listed: impl Iterator<Item = Token>) -> Cow<'_, Self> {
+        if self.0.is_empty() { Cow::Owned(Self::of(listed)) } else { Cow::Borrowed(self) }
+    }
+
+    /// Whether it has grown into registers: `DataSketches` writes a sketch's mode into the last two bits of its
+    /// eighth byte.
+    fn has_registers(&self) -> bool {
+        self.0.get(7).is_some_and(|mode| mode & 3 == 2)
     }
 
     /// The sketch of both together.
     #[must_use]
     pub fn union(a: &Self, b: &Self) -> Self {
-        let Ok(mut union) = HllUnion::new(LG_K) else { return Self::default() };
-        for side in [a, b] {
-            if let Some(sketch) = side.sketch() {
-                union.update(&sketch);
-            }
-        }
-        Self(union.to_sketch(HllType::Hll4).serialize())
+        let mut union = Union::default();
+        union.add(a);
+        union.add(b);
+        union.to_distinct()
     }
 
     /// The estimated number, and the ends of its 95 % interval. `None` without a sketch.
@@ -95,17 +97,63 @@ impl Distinct {
         })
     }
 
-    fn sketch(&self) -> Option<Cow<'_, HllSketch>> {
+    fn sketch(&self) -> Option<HllSketch> {
         if self.0.is_empty() {
             return None;
         }
-        HllSketch::deserialize(&self.0).ok().map(Cow::Owned)
+        HllSketch::deserialize(&self.0).ok()
     }
 
     /// Length of what is stored.
     pub fn stored_len(&self) -> usize {
         self.0.len()
     }
+}
+
+/// The count of many together, the same to the byte as if each had been packed with the one before.
+#[derive(Debug, Default)]
+pub(super) struct Union {
+    /// Packed: few values, which keep an order that is another one each time they are unpacked.
+    few: Option<Distinct>,
+    /// As registers, which have no order. Packing and unpacking them is most of what adding to them costs.
+    many: Option<HllUnion>,
+}
+
+impl Union {
+    /// Whether anything was added.
+    pub(super) fn has_any(&self) -> bool {
+        self.few.is_some() || self.many.is_some()
+    }
+
+    /// Adds a sketch.
+    pub(super) fn add(&mut self, counted: &Distinct) {
+        if !self.has_any() && !counted.has_registers() {
+            self.few = Some(counted.clone());
+            return;
+        }
+        let (few, many) = (self.few.take(), self.many.take());
+        let was_many = many.is_some();
+        let Some(mut union) = many.or_else(|| HllUnion::new(LG_K).ok()) else { return };
+        let few = few.as_ref().and_then(Distinct::sketch);
+        for sketch in few.into_iter().chain(counted.sketch()) {
+            union.update(&sketch);
+        }
+        let packed = (!was_many).then(|| pack(&union));
+        match packed.filter(|packed| !packed.has_registers()) {
+            Some(packed) => self.few = Some(packed),
+            None => self.many = Some(union),
+        }
+    }
+
+    /// Packed, to be stored.
+    pub(super) fn to_distinct(&self) -> Distinct {
+        let packed = self.many.as_ref().map(pack).or_else(|| self.few.clone());
+        packed.unwrap_or_default()
+    }
+}
+
+fn pack(union: &HllUnion) -> Distinct {
+    Distinct(union.to_sketch(HllType::Hll4).serialize())
 }
 
 /// An estimated number of different values.

@@ -8,7 +8,7 @@ use std::ops::Range;
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
 
-use super::distinct::Token;
+use super::distinct::{Token, Union};
 use super::table::{Key, Table};
 use super::{
     Distinct, EVIDENCE, Evidence, Mapping, PortKey, Ranked, RejectedSource, Rollup, Service,
@@ -28,11 +28,29 @@ pub(super) struct Dropped {
     pub(super) services: Lost,
 }
 
-/// A sketch of what was dropped from one list, and the bound on its weight.
+/// A sketch of what was dropped from one list, where that is counted, and the bound on its weight.
 #[derive(Debug, Default)]
 pub(super) struct Lost {
     pub(super) seen: Distinct,
     pub(super) error: u64,
+}
+
+impl Lost {
+    /// Adds what was dropped once more.
+    pub(super) fn add(&mut self, loss: &Loss) {
+        self.error = self.error.saturating_add(loss.error);
+        if loss.seen.is_sketch() {
+            self.seen = Distinct::union(&self.seen, &loss.seen);
+        }
+    }
+
+    /// The count of these together with those that are listed still.
+    fn with(&self, listed: impl Iterator<Item = Token>) -> Distinct {
+        let mut union = Union::default();
+        union.add(&self.seen);
+        union.add(&Distinct::of(listed));
+        union.to_distinct()
+    }
 }
 
 #[derive(Debug)]
@@ -171,16 +189,13 @@ impl Lists {
         }
         // Where something was dropped the count rests on sketches; else on the complete lists.
         if dropped.talkers.error > 0 {
-            rollup.distinct_talkers =
-                Distinct::union(&dropped.talkers.seen, &rollup.talkers_seen());
+            rollup.distinct_talkers = dropped.talkers.with(rollup.talker_tokens());
         }
         if dropped.sources.error > 0 {
-            rollup.distinct_rejected_sources =
-                Distinct::union(&dropped.sources.seen, &rollup.rejected_sources_seen());
+            rollup.distinct_rejected_sources = dropped.sources.with(rollup.source_tokens());
         }
         if dropped.ports.error > 0 {
-            rollup.distinct_rejected_ports =
-                Distinct::union(&dropped.ports.seen, &rollup.rejected_ports_seen());
+            rollup.distinct_rejected_ports = dropped.ports.with(rollup.port_tokens());
         }
         rollup
     }
@@ -227,8 +242,9 @@ fn evidence(sources: &[(Address, Source)], samples: &[Evidence]) -> Vec<Evidence
 
 /// What pruning took from one cell's list.
 pub(super) struct Loss {
-    pub(super) seen: Distinct,
-    pub(super) error: u64,
+    /// A sketch, where what the list has is counted.
+    seen: Distinct,
+    error: u64,
     pub(super) freed: usize,
 }
 
@@ -242,12 +258,12 @@ impl Weigh for Source {
     }
 }
 
-/// Keeps the `keep` heaviest entries of every cell.
+/// Keeps the `keep` heaviest entries of every cell. `token` is what is counted of those that go, if anything.
 pub(super) fn prune<K: Ord + Copy + Hash, V: Weigh>(
     map: &mut Map<(u32, K), V>,
     keep: usize,
     cost: impl Fn(&V) -> usize,
-    token: impl Fn(&K) -> Token,
+    token: impl Fn(&K) -> Option<Token>,
 ) -> BTreeMap<u32, Loss> {
     let mut ranked = Crowds::of(map.keys().map(|(cell, _)| *cell), keep);
     for ((cell, key), value) in &*map {
@@ -261,6 +277,7 @@ pub(super) fn prune_table<V: Weigh>(
     table: &mut Table<V>,
     keep: usize,
     cost: impl Fn(&V) -> usize,
+    token: impl Fn(&Address) -> Option<Token>,
 ) -> BTreeMap<u32, Loss> {
     let mut ranked = Crowds::of(table.keys().map(Key::cell), keep);
     for (place, (key, value)) in table.keys().zip(table.values()).enumerate() {
@@ -269,7 +286,7 @@ pub(super) fn prune_table<V: Weigh>(
     let mut kept = vec![true; table.len()];
     let losses = ranked.losses(
         keep,
-        |(key, _)| Distinct::address(&key.remote),
+        |(key, _)| token(&key.remote),
         |_, (_, place)| {
             kept[*place] = false;
             table.value(*place).map_or(0, &cost)
@@ -333,7 +350,7 @@ impl<K: Ord + Copy> Crowds<K> {
     fn losses(
         mut self,
         keep: usize,
-        token: impl Fn(&K) -> Token,
+        token: impl Fn(&K) -> Option<Token>,
         mut remove: impl FnMut(u32, &K) -> usize,
     ) -> BTreeMap<u32, Loss> {
         let mut losses = BTreeMap::new();
@@ -347,11 +364,16 @@ impl<K: Ord + Copy> Crowds<K> {
             let (_, heaviest, _) = of_cell.select_nth_unstable_by(keep, heavier);
             let error = heaviest.map_or(1, |(weight, _)| weight.max(1));
             let light = of_cell[keep..].iter().flatten();
-            let mut tokens: Vec<_> = light.clone().map(|(_, key)| token(key)).collect();
+            let mut tokens: Vec<_> = light.clone().filter_map(|(_, key)| token(key)).collect();
             // As the bytes are ordered, but compared as numbers.
             tokens.sort_unstable_by_key(|[kind, value @ ..]| (*kind, u128::from_be_bytes(*value)));
             let freed = light.map(|(_, key)| remove(cell, key)).sum();
-            losses.insert(cell, Loss { seen: Distinct::of(tokens.into_iter()), error, freed });
+            let seen = if tokens.is_empty() {
+                Distinct::default()
+            } else {
+                Distinct::of(tokens.into_iter())
+            };
+            losses.insert(cell, Loss { seen, error, freed });
         }
         losses
     }

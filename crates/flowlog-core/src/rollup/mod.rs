@@ -13,6 +13,7 @@ mod connections;
 mod described;
 mod distinct;
 mod flow;
+mod fold;
 mod known;
 mod lists;
 mod mapping;
@@ -28,15 +29,18 @@ pub use connections::{
 };
 pub use distinct::{Distinct, DistinctEstimate};
 pub(crate) use flow::opened_by_source;
+pub use fold::Fold;
 pub use mapping::Mapping;
 pub(crate) use own::Own;
 pub use ranked::{Ranked, Weigh};
 pub use sums::{ActionTotals, Breakdown, BreakdownKey, Sums};
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use self::distinct::Token;
 use crate::format::Format;
 use crate::record::{Action, Address, Direction, Field, Record, Scope};
 
@@ -336,82 +340,24 @@ impl Rollup {
     }
 
     /// Folds another roll-up of the same interface in (of the same window, or of another to look at
-    /// several windows at once).
+    /// several windows at once). For many there is [`Fold`].
     pub fn merge(&mut self, other: &Self) {
-        if self.account_id.is_empty() {
-            self.account_id.clone_from(&other.account_id);
-        }
-        if self.vpc_id.is_empty() {
-            self.vpc_id.clone_from(&other.vpc_id);
-        }
-        self.breakdown.merge(&other.breakdown);
-        self.nodata = self.nodata.saturating_add(other.nodata);
-        self.skipdata = self.skipdata.saturating_add(other.skipdata);
-        // Counted before the lists are merged: a count that stands on a list needs it whole. Two
-        // counts that do stand on their lists need no sketch: the merged list is whole, too.
-        if self.distinct_talkers.is_sketch() || other.distinct_talkers.is_sketch() {
-            self.distinct_talkers = Distinct::union(&self.talkers_seen(), &other.talkers_seen());
-        }
-        let sources = (&self.distinct_rejected_sources, &other.distinct_rejected_sources);
-        if sources.0.is_sketch() || sources.1.is_sketch() {
-            self.distinct_rejected_sources =
-                Distinct::union(&self.rejected_sources_seen(), &other.rejected_sources_seen());
-        }
-        let ports = (&self.distinct_rejected_ports, &other.distinct_rejected_ports);
-        if ports.0.is_sketch() || ports.1.is_sketch() {
-            self.distinct_rejected_ports =
-                Distinct::union(&self.rejected_ports_seen(), &other.rejected_ports_seen());
-        }
-        self.talkers.merge(&other.talkers);
-        self.rejected_sources.merge(&other.rejected_sources);
-        self.rejected_ports.merge(&other.rejected_ports);
-        merge_tallies(&mut self.tcp_flags, &other.tcp_flags);
-        merge_tallies(&mut self.traffic_path, &other.traffic_path);
-        merge_tallies(&mut self.encryption_status, &other.encryption_status);
-        merge_tallies(&mut self.reject_reasons, &other.reject_reasons);
-        for (mine, theirs) in self.packets_lost.iter_mut().zip(other.packets_lost) {
-            *mine = mine.saturating_add(theirs);
-        }
-        self.lacking.add(other.lacking);
-        self.evidence.reserve_exact(other.evidence.len());
-        self.evidence.extend_from_slice(&other.evidence);
-        self.evidence.sort_unstable();
-        self.evidence.dedup();
-        self.evidence.truncate(EVIDENCE);
-        self.rejected_tuples.merge(&other.rejected_tuples);
-        self.services.merge(&other.services);
-        merge_tallies(&mut self.path_bytes, &other.path_bytes);
-        self.about.merge(&other.about);
-    }
-
-    /// Keeps memory bounded while many are folded into this one: lists of more than four times
-    /// `keep` entries are cut to the `keep` heaviest, and their error bounds say so. Whether any was cut.
-    pub fn condense(&mut self, keep: usize) -> bool {
-        let lengths = [
-            self.talkers.len(),
-            self.rejected_sources.len(),
-            self.rejected_ports.len(),
-            self.rejected_tuples.len(),
-            self.services.len(),
-        ];
-        let long = lengths.into_iter().any(|n| n > 4 * keep);
-        if long {
-            self.cap_lists(keep);
-        }
-        long
+        let mut fold = Fold::from(std::mem::take(self));
+        fold.add(other);
+        *self = fold.finish();
     }
 
     /// Keeps the `n` heaviest entries of each list.
     fn cap_lists(&mut self, n: usize) {
         // A count that rests on its list must be taken before the list loses an entry.
         if self.talkers.len() > n {
-            self.distinct_talkers = self.talkers_seen();
+            self.distinct_talkers = self.talkers_seen().into_owned();
         }
         if self.rejected_sources.len() > n {
-            self.distinct_rejected_sources = self.rejected_sources_seen();
+            self.distinct_rejected_sources = self.rejected_sources_seen().into_owned();
         }
         if self.rejected_ports.len() > n {
-            self.distinct_rejected_ports = self.rejected_ports_seen();
+            self.distinct_rejected_ports = self.rejected_ports_seen().into_owned();
         }
         self.talkers.cap(n);
         self.rejected_sources.cap(n);
@@ -421,27 +367,30 @@ impl Rollup {
     }
 
     /// Different remote addresses that talked.
-    pub fn talkers_seen(&self) -> Distinct {
-        self.distinct_talkers.or_of(self.talkers.iter().map(|(k, _)| Distinct::address(&k.remote)))
+    pub fn talkers_seen(&self) -> Cow<'_, Distinct> {
+        self.distinct_talkers.or_of(self.talker_tokens())
     }
 
     /// Different refused sources.
-    pub fn rejected_sources_seen(&self) -> Distinct {
-        self.distinct_rejected_sources
-            .or_of(self.rejected_sources.iter().map(|(a, _)| Distinct::address(a)))
+    pub fn rejected_sources_seen(&self) -> Cow<'_, Distinct> {
+        self.distinct_rejected_sources.or_of(self.source_tokens())
     }
 
     /// Different refused (protocol, port) pairs.
-    pub fn rejected_ports_seen(&self) -> Distinct {
-        self.distinct_rejected_ports
-            .or_of(self.rejected_ports.iter().map(|(k, _)| Distinct::port(*k)))
+    pub fn rejected_ports_seen(&self) -> Cow<'_, Distinct> {
+        self.distinct_rejected_ports.or_of(self.port_tokens())
     }
-}
 
-fn merge_tallies<K: Ord + Clone>(into: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>) {
-    for (key, n) in from {
-        let slot = into.entry(key.clone()).or_default();
-        *slot = slot.saturating_add(*n);
+    fn talker_tokens(&self) -> impl Iterator<Item = Token> {
+        self.talkers.iter().map(|(key, _)| Distinct::address(&key.remote))
+    }
+
+    fn source_tokens(&self) -> impl Iterator<Item = Token> {
+        self.rejected_sources.iter().map(|(address, _)| Distinct::address(address))
+    }
+
+    fn port_tokens(&self) -> impl Iterator<Item = Token> {
+        self.rejected_ports.iter().map(|(key, _)| Distinct::port(*key))
     }
 }
 

@@ -12,7 +12,7 @@ use super::{
 use crate::decode::Counts;
 use crate::detect::History;
 use crate::record::{BatchId, WINDOW_SECONDS, Window};
-use crate::rollup::Rollup;
+use crate::rollup::{Fold, Rollup};
 
 /// The windows of one interface from `from` to `to`, each folded from all of its partials in the
 /// order of their batch ids, and the batches that they came from. For the present: windows whose
@@ -147,11 +147,11 @@ impl Answer {
     /// All of it as one roll-up: totals of the asked windows exactly; where hours are folded as a
     /// whole, lists may name what was in the hour's other windows.
     pub fn fold(&self) -> Rollup {
-        let mut folded = Rollup::default();
+        let mut folded = Fold::default();
         for (_, rollup) in self.rollups() {
-            folded.merge(rollup);
+            folded.add(rollup);
         }
-        folded
+        folded.finish()
     }
 
     /// What [`fold`](Self::fold) folds, one by one, under the first window of each: for who needs a part of it.

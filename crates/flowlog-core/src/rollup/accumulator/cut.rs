@@ -18,7 +18,7 @@ pub type Chunk = Vec<(String, Window, Rollup)>;
 /// Takes chunks, each roll-up as it is made.
 pub trait ChunkSink {
     /// A chunk is full, or is the last one; whether its roll-ups are wanted. If not, nothing else is
-    /// told of it.
+    /// told of it, and nothing that follows is rolled up.
     fn begin(&mut self, is_last: bool) -> bool;
 
     /// The next one of the chunk; they come sorted by interface id, then window.
@@ -53,9 +53,12 @@ impl<C: ChunkSink> Accumulator<C> {
             }
             self.release(interface);
         }
-        if !self.cells.is_empty() && self.chunks.begin(is_last) {
-            self.hand_on();
-            self.chunks.end();
+        if !self.cells.is_empty() {
+            self.is_wanted = self.chunks.begin(is_last);
+            if self.is_wanted {
+                self.hand_on();
+                self.chunks.end();
+            }
         }
         self.talkers.clear();
         self.sources.clear();
