@@ -232,9 +232,13 @@ bench-programs:
 
 compare = $(1) tests/bench/compare.py --programs $(BENCH_TARGET)/release --flowlog $(RELEASED)/flowlog --data $(BENCH_ROWS)
 
+# As the function of `make startup`: three hundred crates of Vector's language.
+VRL := $(BENCH_TARGET)/vrl/release/vrl-peer
+
 .PHONY: bench
 bench: bench-programs .venv/bench/.installed ## CPU time of whole processes over 5 M rows: inflating, flowlog, and others (RUNS=5)
-	$(call compare,.venv/bench/bin/python) --runs $(or $(RUNS),5)
+	cd tests/bench/vrl && CARGO_TARGET_DIR=$(BENCH_TARGET)/vrl cargo build --release --locked
+	$(call compare,.venv/bench/bin/python) --runs $(or $(RUNS),5) --vrl $(VRL)
 
 .PHONY: bench-columns
 bench-columns: bench-programs ## Rows a second of analyze: Parquet beside text of the same 29 fields and the default format (RUNS=5)
@@ -276,6 +280,8 @@ check: check-rust check-dependencies check-events check-size validate ## Formatt
 check-rust:
 	$(STEP) formatting -- cargo fmt --all --check
 	$(STEP) lints -- cargo clippy --workspace --all-targets --locked -- -D warnings
+	$(STEP) "lints of the benchmarks" -- env CARGO_TARGET_DIR=$(BENCH_TARGET) \
+		cargo clippy --manifest-path tests/bench/Cargo.toml --all-targets --locked -- -D warnings
 	$(STEP) documentation -- env RUSTDOCFLAGS=-Dwarnings cargo doc --workspace --no-deps --locked
 
 .PHONY: check-dependencies

@@ -1,9 +1,9 @@
 """Runs whole processes in turn over the same file and prints their CPU time as ratios.
 
     python3 tests/bench/compare.py --programs DIR --flowlog FLOWLOG --data rows.log.gz [--runs 5] [--quick]
-                                   [--at-most RATIO] [--peak MIB]
+                                   [--vrl PROGRAM] [--at-most RATIO] [--peak MIB]
 
-DIR has the programs of tests/bench (inflate, naive). Every round runs each command once, in turn, so that a ratio is of two runs
+DIR has the programs of tests/bench (inflate, naive), PROGRAM is the one of tests/bench/vrl. Every round runs each command once, in turn, so that a ratio is of two runs
 that followed one another; what is reported is the median of the rounds' ratios with the smallest and the largest.
 CPU time is user and system time of the process and its children as the system counts it, on one processor. Other load
 on the machine moves the figures less than it moves wall time, but it does move them: shared caches are shared.
@@ -64,8 +64,12 @@ def commands(options):
     }
     if options.quick:
         return found
+    if options.vrl:
+        found["VRL's parser"] = f"{options.vrl} {data}"
     if shutil.which("gawk"):
         found["zcat and gawk"] = f"zcat {data} | gawk -f {here}/sums.awk"
+    else:
+        print("skipped: gawk is not installed", file=sys.stderr)
     for engine in ("duckdb", "chdb", "polars"):
         if subprocess.run([sys.executable, "-c", f"import {engine}"], capture_output=True, check=False).returncode == 0:
             found[engine] = f"{sys.executable} {here}/engines.py {engine} {data}"
@@ -84,6 +88,7 @@ def main():
     parser.add_argument("--flowlog", required=True)
     parser.add_argument("--data", required=True)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--vrl", help="Vector's parser with the plain program's sums")
     parser.add_argument("--quick", action="store_true", help="only what is built from this repository")
     parser.add_argument("--at-most", type=float, help="the most that analyze may take, times inflating (median)")
     parser.add_argument("--peak", type=float, help="the most memory that analyze may take, in MiB")

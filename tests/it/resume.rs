@@ -5,11 +5,13 @@ use std::ops::Range;
 
 use flowlog_aws::{S3Objects, sdk};
 use flowlog_cli::generate::FileFormat;
+use flowlog_core::ingest::Ingestor;
 use flowlog_core::object::{ObjectBody, ObjectError, ObjectHead, ObjectRef, Objects};
 use flowlog_core::record::BatchId;
+use flowlog_core::rollup::{Budget, Mapping};
 use flowlog_core::store::memory::MemoryStore;
-use flowlog_core::store::{LedgerEntry, LedgerReader, LedgerState, PartialItem};
-use flowlog_s3_parser::handle;
+use flowlog_core::store::{LedgerEntry, LedgerReader, LedgerState, PartialItem, View};
+use flowlog_s3_parser::{App, handle};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -128,7 +130,15 @@ fn object() -> ObjectRef {
 
 /// What a run over one object leaves: its ledger entry and its partials.
 async fn ingest<O: Objects>(objects: O, etag: &str) -> (Option<LedgerEntry>, Vec<PartialItem>) {
-    let app = parser(Unlisted(objects), MemoryStore::default());
+    ingest_by(Ingestor::default(), objects, etag).await
+}
+
+async fn ingest_by<O: Objects>(
+    ingestor: Ingestor,
+    objects: O,
+    etag: &str,
+) -> (Option<LedgerEntry>, Vec<PartialItem>) {
+    let app = App { ingestor, ..parser(Unlisted(objects), MemoryStore::default()) };
     let event = json!({ "Records": [{
         "eventSource": "aws:s3", "eventName": "ObjectCreated:Put",
         "s3": { "bucket": { "name": "b" }, "object": { "key": object().key, "eTag": etag } },
@@ -306,6 +316,31 @@ async fn what_comes_back_is_held_against_what_was_asked_for() {
         let (entry, partials) = ingest(Careless(objects), etag).await;
         assert_eq!(entry.and_then(|e| e.reason).as_deref(), Some("object_replaced"));
         assert_eq!(partials, []);
+    }
+}
+
+/// How much of it was held before it could be written shows in what was asked for, and in nothing else.
+#[tokio::test]
+async fn an_object_of_several_chunks_is_read_once_if_its_partials_can_be_held() {
+    for content in [content(400), content_as(FileFormat::Parquet, 400)] {
+        let read = async |held_bytes| {
+            let budget = Budget { state_bytes: 20_000, ..Budget::default() };
+            let ingestor = Ingestor::new(Mapping::CURRENT, budget).holding(held_bytes);
+            let objects = Breaking::new(&content, &[], Break::End);
+            let left = ingest_by(ingestor, &objects, "first").await;
+            (left, objects.asked.into_inner())
+        };
+        let ((entry, partials), once) = read(16 << 20).await;
+        let last = partials.iter().map(|partial| partial.chunk).max();
+        assert!(last >= Some(2), "{last:?}");
+        let interfaces = partials.iter().filter(|partial| partial.series.view == View::Interface);
+        let before = interfaces.filter(|partial| Some(partial.chunk) < last);
+        // Nothing but the last chunk, and not quite the ones before it.
+        for held_bytes in [0, before.map(|partial| partial.blob.len()).sum()] {
+            let (left, asked) = read(held_bytes).await;
+            assert_eq!(left, (entry.clone(), partials.clone()), "{held_bytes} bytes held");
+            assert_eq!(asked, [&once[..], &once[..]].concat(), "{held_bytes} bytes held");
+        }
     }
 }
 

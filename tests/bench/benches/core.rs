@@ -3,11 +3,13 @@
 //! `make bench-core`. A figure here is for looking at one step while it is changed; what is claimed rests on whole
 //! processes (`make bench`).
 
+use std::convert::Infallible;
+
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use flowlog_core::decode::{Fallback, Limits, LineDecoder, QuickRow, RecordSink, Verdict};
-use flowlog_core::detect::{History, RuleSet, review};
-use flowlog_core::record::Record;
-use flowlog_core::rollup::{Accumulator, Budget, Rollup};
+use flowlog_core::detect::{RuleSet, review};
+use flowlog_core::record::{Record, Window};
+use flowlog_core::rollup::{Accumulator, Budget, Fold, Rollup};
 
 const ROWS: u64 = 100_000;
 
@@ -93,25 +95,62 @@ fn blobs(c: &mut Criterion) {
     group.finish();
 }
 
-fn rules(c: &mut Criterion) {
+/// As the parser folds what it finds into the scopes of the interfaces.
+fn folding(c: &mut Criterion) {
     let chunks = decode(&text(), accumulator()).finish();
-    let mut histories: Vec<History> = Vec::new();
-    for (interface_id, window, rollup) in chunks.iter().flatten() {
-        if histories.last().is_none_or(|last| last.interface_id != *interface_id) {
-            histories.push(History { interface_id: interface_id.clone(), ..History::default() });
-        }
-        if let Some(last) = histories.last_mut() {
-            last.add(*window, rollup);
-        }
-    }
-    let rules = RuleSet::default();
-    let mut group = c.benchmark_group("detect");
-    group.throughput(Throughput::Elements(histories.len() as u64));
-    group.bench_function("of interfaces", |b| {
-        b.iter(|| histories.iter().map(|h| review::of_interface(&rules, h).len()).sum::<usize>());
+    let rollups: Vec<&Rollup> = chunks.iter().flatten().map(|(_, _, rollup)| rollup).collect();
+    let mut group = c.benchmark_group("fold");
+    group.throughput(Throughput::Elements(rollups.len() as u64));
+    group.bench_function("all at once", |b| {
+        b.iter(|| {
+            let mut fold = Fold::default();
+            for rollup in &rollups {
+                fold.add(rollup);
+                fold.condense(256);
+            }
+            fold.finish()
+        });
+    });
+    group.bench_function("one by one", |b| {
+        b.iter(|| {
+            let mut merged = Rollup::default();
+            for rollup in &rollups {
+                let mut fold = Fold::from(std::mem::take(&mut merged));
+                fold.add(rollup);
+                fold.condense(256);
+                merged = fold.finish();
+            }
+            merged
+        });
     });
     group.finish();
 }
 
-criterion_group!(benches, decoding, rolling_up, blobs, rules);
+fn rules(c: &mut Criterion) {
+    let chunks = decode(&text(), accumulator()).finish();
+    let mut interfaces: Vec<(&str, Vec<(Window, &Rollup)>)> = Vec::new();
+    for (interface_id, window, rollup) in chunks.iter().flatten() {
+        if interfaces.last().is_none_or(|(last, _)| last != interface_id) {
+            interfaces.push((interface_id, Vec::new()));
+        }
+        if let Some((_, windows)) = interfaces.last_mut() {
+            windows.push((*window, rollup));
+        }
+    }
+    let rules = RuleSet::default();
+    let mut group = c.benchmark_group("detect");
+    group.throughput(Throughput::Elements(interfaces.len() as u64));
+    group.bench_function("of interfaces", |b| {
+        b.iter(|| {
+            let found = interfaces.iter().map(|(interface_id, windows)| {
+                let windows = windows.iter().map(|(window, rollup)| (*window, (*rollup).clone()));
+                review::of_interface(&rules, interface_id, windows.map(Ok::<_, Infallible>))
+            });
+            found.map(|Ok(findings)| findings.len()).sum::<usize>()
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, decoding, rolling_up, blobs, folding, rules);
 criterion_main!(benches);

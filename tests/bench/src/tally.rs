@@ -1,6 +1,8 @@
 //! What the programs that are compared with are asked for, as one writes it first: owned strings as
 //! keys, the standard hash map. Unbounded, trusting.
 
+#![expect(clippy::disallowed_types, reason = "it is what one writes first")]
+
 use std::collections::HashMap;
 use std::fmt;
 
