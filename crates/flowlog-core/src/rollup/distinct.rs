@@ -132,13 +132,14 @@ impl Union {
             return;
         }
         let (few, many) = (self.few.take(), self.many.take());
-        let was_many = many.is_some();
-        let Some(mut union) = many.or_else(|| HllUnion::new(LG_K).ok()) else { return };
         let few = few.as_ref().and_then(Distinct::sketch);
-        for sketch in few.into_iter().chain(counted.sketch()) {
+        let sketch = counted.sketch();
+        let has_registers = many.is_some() || (counted.has_registers() && sketch.is_some());
+        let Some(mut union) = many.or_else(|| HllUnion::new(LG_K).ok()) else { return };
+        for sketch in few.into_iter().chain(sketch) {
             union.update(&sketch);
         }
-        let packed = (!was_many).then(|| pack(&union));
+        let packed = if has_registers { None } else { Some(pack(&union)) };
         match packed.filter(|packed| !packed.has_registers()) {
             Some(packed) => self.few = Some(packed),
             None => self.many = Some(union),
