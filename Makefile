@@ -249,7 +249,7 @@ bench-gate: bench-programs ## Fails if analyze takes more CPU beside inflating, 
 	$(call compare,$(PYTHON)) --runs $(or $(RUNS),5) --quick --at-most $(or $(AT_MOST),3.5) --peak $(or $(PEAK),56)
 
 .PHONY: bench-core
-bench-core: ## The steps of the core, each alone: decoding, rolling up, blobs, rules (FILTER=…)
+bench-core: ## The steps of the core, each alone: decoding, rolling up, blobs, folding, rules (FILTER=…)
 	cd tests/bench && CARGO_TARGET_DIR=$(BENCH_TARGET) cargo bench --locked --bench core -- $(FILTER)
 
 .PHONY: size

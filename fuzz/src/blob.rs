@@ -7,7 +7,7 @@ use flowlog_core::rollup::{BLOB_LIMIT, Fold, Mapping, Rollup};
 /// First byte: whether the rules look at it, too.
 ///
 /// What is read can be written within the limit, with the same totals, and is then read as the same for
-/// good; it can be folded and judged.
+/// good; it can be folded, at once or one after the other to the same bytes, and judged.
 pub fn blob(mut bytes: &[u8]) {
     let judged = super::first(&mut bytes) % 2 == 1;
     let Ok(rollup) = Rollup::decode(bytes) else { return };

@@ -3,8 +3,9 @@
     python3 tests/bench/compare.py --programs DIR --flowlog FLOWLOG --data rows.log.gz [--runs 5] [--quick]
                                    [--vrl PROGRAM] [--at-most RATIO] [--peak MIB]
 
-DIR has the programs of tests/bench (inflate, naive), PROGRAM is the one of tests/bench/vrl. Every round runs each command once, in turn, so that a ratio is of two runs
-that followed one another; what is reported is the median of the rounds' ratios with the smallest and the largest.
+DIR has the programs of tests/bench (inflate, naive), PROGRAM is the one of tests/bench/vrl. Every round runs each command
+once, in turn, so that a ratio is of two runs that followed one another; what is reported is the median of the rounds' ratios
+with the smallest and the largest.
 CPU time is user and system time of the process and its children as the system counts it, on one processor. Other load
 on the machine moves the figures less than it moves wall time, but it does move them: shared caches are shared.
 With --at-most and --peak it fails if `flowlog analyze` takes more than so many times what inflating takes, or more memory.

@@ -1,4 +1,4 @@
-//! The steps of the core, each alone, over rows like those of `rows`: decoding, rolling up, blobs, rules.
+//! The steps of the core, each alone, over rows like those of `rows`: decoding, rolling up, blobs, folding, rules.
 //!
 //! `make bench-core`. A figure here is for looking at one step while it is changed; what is claimed rests on whole
 //! processes (`make bench`).

@@ -8,7 +8,7 @@ use std::ops::Range;
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
 
-use super::distinct::{Token, Union};
+use super::distinct::Token;
 use super::table::{Key, Table};
 use super::{
     Distinct, EVIDENCE, Evidence, Mapping, PortKey, Ranked, RejectedSource, Rollup, Service,
@@ -31,8 +31,8 @@ pub(super) struct Dropped {
 /// A sketch of what was dropped from one list, where that is counted, and the bound on its weight.
 #[derive(Debug, Default)]
 pub(super) struct Lost {
-    pub(super) seen: Distinct,
-    pub(super) error: u64,
+    seen: Distinct,
+    error: u64,
 }
 
 impl Lost {
@@ -46,10 +46,7 @@ impl Lost {
 
     /// The count of these together with those that are listed still.
     fn with(&self, listed: impl Iterator<Item = Token>) -> Distinct {
-        let mut union = Union::default();
-        union.add(&self.seen);
-        union.add(&Distinct::of(listed));
-        union.to_distinct()
+        Distinct::union(&self.seen, &Distinct::of(listed))
     }
 }
 
