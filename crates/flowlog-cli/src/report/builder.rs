@@ -3,6 +3,7 @@
 //! Interface-windows are held within a budget ([`super::held`]); the lists over everything are bounded
 //! tables.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, Hash};
 
@@ -124,14 +125,15 @@ impl Builder {
         while let Some(window) = next {
             let mut failed = None;
             let here = windows.remove(&window).unwrap_or_default().into_iter();
-            let rollups =
-                here.map_while(|interface_id| match self.held.rollup(interface_id, window) {
+            let rollups = here.map_while(|interface_id| {
+                match self.held.part(interface_id, window, review::across) {
                     Ok(rollup) => Some((interface_id.to_owned(), rollup)),
                     Err(error) => {
                         failed = Some(error);
                         None
                     }
-                });
+                }
+            });
             found.add(across.step(rules, window, rollups));
             failed.map_or(Ok(()), Err)?;
             // Silence is seen in windows that have nothing.
@@ -240,11 +242,10 @@ impl Found {
 
     /// The loudest first.
     fn settle(&mut self) {
-        self.findings.sort_by(|a, b| {
-            let order =
-                |f: &Finding| (f.window, f.rule, f.interface_id.clone(), f.source, f.target);
-            b.severity.cmp(&a.severity).then_with(|| order(a).cmp(&order(b)))
-        });
+        fn order(f: &Finding) -> impl Ord + '_ {
+            (Reverse(f.severity), f.window, f.rule, f.interface_id.as_str(), f.source, f.target)
+        }
+        self.findings.sort_by(|a, b| order(a).cmp(&order(b)));
     }
 
     /// What there was no room for, a sentence each.

@@ -163,8 +163,8 @@ impl AcrossInterfaces {
     }
 }
 
-/// What the rules across interfaces look at.
-fn across(rollup: Rollup) -> Rollup {
+/// What the rules across interfaces look at: of several roll-ups as one, the same as of each by itself.
+pub fn across(rollup: Rollup) -> Rollup {
     Rollup {
         account_id: rollup.account_id,
         vpc_id: rollup.vpc_id,

@@ -59,8 +59,7 @@ impl Rollup {
 
     /// Encodes everything, if that is no longer than what [`Rollup::encode`] may write.
     pub fn encode_whole(&self) -> Option<Vec<u8>> {
-        let bytes = self.bytes(Mapping::CURRENT);
-        (bytes.len() <= Mapping::CURRENT.blob_limit()).then_some(bytes)
+        self.bytes(Mapping::CURRENT)
     }
 
     /// Encodes as a mapping version does; version 1 leaves out what it did not know.
@@ -72,25 +71,26 @@ impl Rollup {
     pub fn into_encoded(mut self, mapping: Mapping) -> Vec<u8> {
         for squeeze in 0..=8 {
             self.shorten(squeeze);
-            let bytes = self.bytes(mapping);
-            if bytes.len() <= mapping.blob_limit() {
+            if let Some(bytes) = self.bytes(mapping) {
                 return bytes;
             }
         }
         Vec::new()
     }
 
-    fn bytes(&self, mapping: Mapping) -> Vec<u8> {
-        // Writing to a Vec fails only for types that postcard cannot represent; none is here.
-        let bytes = postcard::to_extend(self, vec![mapping.number()]).unwrap_or_default();
-        match mapping {
-            Mapping::V1 => bytes,
-            Mapping::V2 => {
-                let Self { rejected_tuples, services, path_bytes, about, .. } = self;
-                let appended = Appended { rejected_tuples, services, path_bytes, about };
-                postcard::to_extend(&appended, bytes).unwrap_or_default()
-            }
+    /// All of it, if that is no longer than the mapping allows.
+    fn bytes(&self, mapping: Mapping) -> Option<Vec<u8>> {
+        let mut room = [0; BLOB_LIMIT];
+        let (version, rest) = room.get_mut(..mapping.blob_limit())?.split_first_mut()?;
+        *version = mapping.number();
+        // Writing fails only where there is no room left: postcard can represent every type here.
+        let mut length = 1 + postcard::to_slice(self, rest).ok()?.len();
+        if mapping == Mapping::V2 {
+            let Self { rejected_tuples, services, path_bytes, about, .. } = self;
+            let appended = Appended { rejected_tuples, services, path_bytes, about };
+            length += postcard::to_slice(&appended, rest.get_mut(length - 1..)?).ok()?.len();
         }
+        room.get(..length).map(<[u8]>::to_vec)
     }
 
     /// Decodes what [`Rollup::encode`] wrote.

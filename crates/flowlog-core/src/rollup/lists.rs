@@ -150,7 +150,7 @@ impl Source {
     }
 }
 
-/// The lists of one cell, out of the state and on their way into its roll-up.
+/// The lists of one cell, out of the state and on their way into its roll-up, each sorted by key.
 #[derive(Debug, Default)]
 pub(super) struct Lists {
     pub(super) talkers: Vec<(TalkerKey, Talker)>,
@@ -169,7 +169,6 @@ impl Lists {
         mapping: Mapping,
     ) -> Rollup {
         let dropped = dropped.map(|d| *d).unwrap_or_default();
-        self.sources.sort_unstable_by_key(|(address, _)| *address);
         rollup.evidence = evidence(&self.sources, samples);
         rollup.talkers = Ranked::new(self.talkers, dropped.talkers.error);
         let sources = self.sources.into_iter().map(|(address, s)| (address, s.totals)).collect();
@@ -200,15 +199,13 @@ impl Lists {
 
 /// What sources that were refused exchanged all the same, beyond the services listed already.
 fn of_refused(rollup: &Rollup, listed: &[(TalkerKey, Service)]) -> Vec<(TalkerKey, Service)> {
-    let mut listed: Vec<TalkerKey> = listed.iter().map(|(key, _)| *key).collect();
-    listed.sort_unstable();
-    // Both are sorted by address.
+    // All are sorted by address.
     let mut sources = rollup.rejected_sources.iter().map(|(address, _)| address).peekable();
     let mut found = Vec::new();
     for (key, talker) in rollup.talkers.iter() {
         while sources.next_if(|address| **address < key.remote).is_some() {}
         let Some(next) = sources.peek() else { break };
-        if **next == key.remote && listed.binary_search(key).is_err() {
+        if **next == key.remote && listed.binary_search_by_key(key, |(key, _)| *key).is_err() {
             found.push((*key, talker.as_service()));
         }
     }

@@ -102,14 +102,26 @@ impl Key {
         Some(TalkerKey { remote, port, protocol })
     }
 
-    /// A number that says how keys of one cell are ordered as talkers, if all are of IPv4; `v4` is the
-    /// address's.
-    fn order(&self, v4: u32) -> Option<u64> {
-        let is_v4 = (self.rest & (PUBLIC - 1)) as u8 == Spelled::V4;
+    /// Numbers that say how keys of one cell are ordered as talkers; `v4` is the address's, if it is of IPv4.
+    fn order(&self, v4: u32) -> Order {
         // Port and protocol follow one another in the key.
-        is_v4.then(|| u64::from(v4) << 24 | self.rest >> 8 & 0xff_ffff)
+        let service = self.rest >> 8 & 0xff_ffff;
+        match (self.rest & (PUBLIC - 1)) as u8 {
+            Spelled::V4 => Order::V4(u64::from(v4) << 24 | service),
+            family => Order::Other((family, self.remote[1], self.remote[0], service)),
+        }
     }
 }
+
+/// How a key is ordered among those of its cell: those of IPv4 come first.
+#[derive(Debug)]
+enum Order {
+    V4(u64),
+    Other(OtherOrder),
+}
+
+/// Family, address, then port and protocol.
+type OtherOrder = (u8, u64, u64, u64);
 
 /// A look-up to come.
 #[derive(Debug, Clone, Copy)]
@@ -154,13 +166,38 @@ pub(super) struct Table<V> {
     hasher: RandomState,
 }
 
+/// An entry that is there.
+#[derive(Debug)]
+pub(super) struct Located<'a, V> {
+    key: &'a Key,
+    /// Those of all entries: hardly anybody asks for this one's.
+    numbers: &'a [u32],
+    place: u32,
+    pub(super) value: &'a mut V,
+}
+
+impl<V> Located<'_, V> {
+    /// The scope of its address.
+    #[inline]
+    pub(super) fn scope(&self) -> Scope {
+        if self.key.rest & PUBLIC == 0 { Scope::Private } else { Scope::Public }
+    }
+
+    /// Its address.
+    pub(super) fn address(&self) -> Option<Address> {
+        let number = self.numbers.get(self.place as usize)?;
+        self.key.talker(*number).map(|talker| talker.remote)
+    }
+}
+
 /// Places of entries in the order of the ranks of their cells.
 #[derive(Debug)]
 pub(super) struct Ranks {
     ends: Vec<u32>,
     places: Vec<u32>,
-    /// Places of one rank, to be sorted.
-    by_key: Vec<(u64, u32)>,
+    /// Places of one rank, to be sorted: of IPv4, and of others.
+    v4: Vec<(u64, u32)>,
+    others: Vec<(OtherOrder, u32)>,
 }
 
 impl Ranks {
@@ -263,12 +300,11 @@ impl<V> Table<V> {
         found.is_some()
     }
 
-    /// The value that was foreseen for certain, and the scope of its address.
+    /// The entry that was foreseen for certain.
     #[inline]
-    pub(super) fn located(&mut self, probe: &Probe) -> Option<(Scope, &mut V)> {
+    pub(super) fn located(&mut self, probe: &Probe) -> Option<Located<'_, V>> {
         let Entry { key, value } = self.entries.get_mut(probe.place as usize)?;
-        let scope = if key.rest & PUBLIC == 0 { Scope::Private } else { Scope::Public };
-        Some((scope, value))
+        Some(Located { key, numbers: &self.numbers, place: probe.place, value })
     }
 
     /// Puts a key that is not there yet, whose address this is; returns the place of its entry.
@@ -311,11 +347,11 @@ impl<V> Table<V> {
             places[*next as usize] = place as u32;
             *next += 1;
         }
-        Ranks { ends, places, by_key: Vec::new() }
+        Ranks { ends, places, v4: Vec::new(), others: Vec::new() }
     }
 
-    /// Takes out what the cell of a rank has, each value with a key that is made of the table's; if all
-    /// of it is of IPv4, in the order of the table's keys.
+    /// Takes out what the cell of a rank has, in the order of talkers; each value with a key that is made
+    /// of its talker.
     pub(super) fn take<K>(
         &mut self,
         ranks: &mut Ranks,
@@ -326,22 +362,25 @@ impl<V> Table<V> {
         V: Default,
     {
         let range = ranks.range(rank);
-        let Ranks { places, by_key, .. } = ranks;
-        let places = &mut places[range];
+        let Ranks { places, v4, others, .. } = ranks;
         // Compared as numbers, which is much quicker than as what they are.
-        by_key.clear();
-        by_key.extend(places.iter().map_while(|place| {
-            let key = &self.entries.get(*place as usize)?.key;
-            Some((key.order(*self.numbers.get(*place as usize)?)?, *place))
-        }));
-        if by_key.len() == places.len() {
-            by_key.sort_unstable_by_key(|(key, _)| *key);
-            places.iter_mut().zip(by_key).for_each(|(place, (_, sorted))| *place = *sorted);
+        v4.clear();
+        others.clear();
+        for place in &places[range] {
+            let (entry, number) = (&self.entries[*place as usize], self.numbers[*place as usize]);
+            match entry.key.order(number) {
+                Order::V4(order) => v4.push((order, *place)),
+                Order::Other(order) => others.push((order, *place)),
+            }
         }
-        let mut taken = Vec::with_capacity(places.len());
-        taken.extend(places.iter().filter_map(|place| {
-            let of = key(self.talker(*place as usize)?);
-            Some((of, std::mem::take(&mut self.entries.get_mut(*place as usize)?.value)))
+        v4.sort_unstable_by_key(|(order, _)| *order);
+        others.sort_unstable_by_key(|(order, _)| *order);
+        let sorted = v4.iter().map(|(_, place)| *place);
+        let sorted = sorted.chain(others.iter().map(|(_, place)| *place));
+        let mut taken = Vec::with_capacity(v4.len() + others.len());
+        taken.extend(sorted.filter_map(|place| {
+            let of = key(self.talker(place as usize)?);
+            Some((of, std::mem::take(&mut self.entries.get_mut(place as usize)?.value)))
         }));
         taken
     }
@@ -483,7 +522,9 @@ mod tests {
             table.foresee(&mut probe);
             foreseen += u32::from(table.is_foreseen(&probe));
             assert!(table.locate(&mut probe));
-            assert_eq!(table.located(&probe), Some((address.scope(), &mut n.clone())));
+            let located = table.located(&probe).unwrap();
+            assert_eq!((located.address(), located.scope()), (Some(address), address.scope()));
+            assert_eq!(*located.value, n);
             assert_eq!(*table.entry(key, address, || 0), n);
         }
         assert_eq!(table.len(), 40_000);

@@ -69,7 +69,8 @@ impl Kind {
 
     #[inline]
     fn iter(&self) -> impl Iterator<Item = usize> {
-        self.places.iter().take(self.count).map(|at| usize::from(*at))
+        let places = self.places.get(..self.count).unwrap_or_default();
+        places.iter().map(|at| usize::from(*at))
     }
 }
 
@@ -198,9 +199,10 @@ impl<C: ChunkSink> Accumulator<C> {
     fn quick_talks(&mut self, rows: &[QuickRow], batch: &mut Batch) -> usize {
         let Batch { ahead, accepted, refused, .. } = batch;
         let unusable = refused.iter().find(|at| {
-            let Ahead { probe, .. } = &ahead[*at];
+            let Ahead { probe, direction } = &ahead[*at];
             let known = self.sources.is_foreseen(probe);
-            !known && probe.key.address().is_none() || rows[*at].dst.address().is_none()
+            !known && probe.key.address().is_none()
+                || self.known.host(&rows[*at], *direction).is_none()
         });
         let end = unusable.unwrap_or(ahead.len());
         for at in accepted.iter().take_while(|at| *at < end) {
@@ -228,8 +230,9 @@ impl<C: ChunkSink> Accumulator<C> {
     /// Adds an accepted row to its talker, which is there, and to the sums.
     #[inline]
     fn quick_talk(&mut self, row: &QuickRow, probe: &Probe, direction: Direction) {
-        let Some((scope, talker)) = self.talkers.located(probe) else { return };
-        talker.add(direction, row.packets, row.bytes);
+        let Some(talker) = self.talkers.located(probe) else { return };
+        let scope = talker.scope();
+        talker.value.add(direction, row.packets, row.bytes);
         let sums = Sums { records: 1, packets: row.packets, bytes: row.bytes };
         self.sums.add(probe.key.cell(), (row.action, direction, scope), &sums);
     }
@@ -241,8 +244,8 @@ impl<C: ChunkSink> Accumulator<C> {
             probe.put(self.services.insert(probe.key, address, Service::default()));
             self.used += SERVICE_COST;
         }
-        if let Some((_, known)) = self.services.located(&probe) {
-            known.absorb(&served(direction, row.packets, row.bytes));
+        if let Some(known) = self.services.located(&probe) {
+            known.value.absorb(&served(direction, row.packets, row.bytes));
         }
     }
 
@@ -257,12 +260,14 @@ impl<C: ChunkSink> Accumulator<C> {
             probe.put(self.sources.insert(probe.key, address, source));
             self.used += SOURCE_COST;
         }
-        let Some((scope, source)) = self.sources.located(&probe) else { return };
-        source.add(*direction, row.packets, row.bytes, (row.start, row.end));
-        let sampled = source.samples.len() < SAMPLES;
+        let Some(located) = self.sources.located(&probe) else { return };
+        let scope = located.scope();
+        let sampled = located.value.samples.len() < SAMPLES;
         let inside = scope == Scope::Private && host.scope() == Scope::Private;
         // Only what is kept whole needs to know who it was.
-        let src = (sampled || inside).then(|| probe.key.address()).flatten();
+        let src = (sampled || inside).then(|| located.address()).flatten();
+        let source = located.value;
+        source.add(*direction, row.packets, row.bytes, (row.start, row.end));
         let flow = src.map(|src| Flow::of_quick(row, src, host));
         if let Some(flow) = flow.filter(|_| sampled) {
             source.samples.add(flow.evidence, &mut self.samples);
