@@ -6,122 +6,17 @@
 //! group of slots and one entry, and growing moves slots only. The hash is seeded per process, because
 //! strangers choose the addresses; nothing that leaves the table depends on it.
 
-use std::hash::{BuildHasher as _, Hasher as _};
-use std::net::Ipv4Addr;
 use std::ops::Range;
 
 use foldhash::fast::RandomState;
 use wide::u32x8;
 
+pub(super) use self::key::Key;
+use self::key::{Order, OtherOrder};
 use super::TalkerKey;
-use crate::decode::Spelled;
 use crate::record::{Address, Scope};
 
-/// Cell, remote address as it is spelled, port and protocol.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Key {
-    remote: [u64; 2],
-    /// From the top: cell, port, protocol, [`PUBLIC`], family.
-    rest: u64,
-}
-
-/// Of a stored key: the remote address is public. No part of what keys are compared by.
-const PUBLIC: u64 = 1 << 7;
-
-impl Key {
-    #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the two halves of a number")]
-    pub(super) fn new(cell: u32, remote: Spelled, port: u16, protocol: u8) -> Self {
-        let rest = u64::from(cell) << 32
-            | u64::from(port) << 16
-            | u64::from(protocol) << 8
-            | u64::from(remote.family);
-        Self { remote: [remote.bits as u64, (remote.bits >> 64) as u64], rest }
-    }
-
-    /// The key of a refused source.
-    #[inline]
-    pub(super) fn source(cell: u32, address: Spelled) -> Self {
-        Self::new(cell, address, 0, 0)
-    }
-
-    /// The key of the same address and protocol at another port.
-    pub(super) fn of_port(mut self, port: u16) -> Self {
-        self.rest = self.rest & !(0xffff << 16) | u64::from(port) << 16;
-        self
-    }
-
-    /// The same key with the scope of its address, to be stored.
-    fn scoped(mut self, scope: Scope) -> Self {
-        if scope == Scope::Public {
-            self.rest |= PUBLIC;
-        }
-        self
-    }
-
-    #[inline]
-    fn is(&self, other: &Self) -> bool {
-        self.remote == other.remote && (self.rest ^ other.rest) & !PUBLIC == 0
-    }
-
-    #[inline]
-    fn hash(&self, hasher: &RandomState) -> u64 {
-        let mut hasher = hasher.build_hasher();
-        hasher.write_u128(u128::from(self.remote[0]) | u128::from(self.remote[1]) << 64);
-        hasher.write_u64(self.rest & !PUBLIC);
-        hasher.finish()
-    }
-
-    /// The key of a talker, however the row was read.
-    pub(super) fn of(cell: u32, key: &TalkerKey) -> Self {
-        Self::new(cell, Spelled::of(key.remote), key.port, key.protocol)
-    }
-
-    /// The cell.
-    #[inline]
-    pub(super) fn cell(&self) -> u32 {
-        (self.rest >> 32) as u32
-    }
-
-    /// The address, if it is one.
-    #[inline]
-    pub(super) fn address(&self) -> Option<Address> {
-        let bits = u128::from(self.remote[0]) | u128::from(self.remote[1]) << 64;
-        Spelled { bits, family: (self.rest & (PUBLIC - 1)) as u8 }.address()
-    }
-
-    /// The talker whose address this is; `v4` is its number, if it is of IPv4.
-    #[expect(clippy::cast_possible_truncation, reason = "parts of a number")]
-    fn talker(&self, v4: u32) -> Option<TalkerKey> {
-        let remote = match (self.rest & (PUBLIC - 1)) as u8 {
-            Spelled::V4 => Address::V4(Ipv4Addr::from_bits(v4)),
-            // `None` never: only addresses become keys.
-            _ => self.address()?,
-        };
-        let (port, protocol) = ((self.rest >> 16) as u16, (self.rest >> 8) as u8);
-        Some(TalkerKey { remote, port, protocol })
-    }
-
-    /// Numbers that say how keys of one cell are ordered as talkers; `v4` is the address's, if it is of IPv4.
-    fn order(&self, v4: u32) -> Order {
-        // Port and protocol follow one another in the key.
-        let service = self.rest >> 8 & 0xff_ffff;
-        match (self.rest & (PUBLIC - 1)) as u8 {
-            Spelled::V4 => Order::V4(u64::from(v4) << 24 | service),
-            family => Order::Other((family, self.remote[1], self.remote[0], service)),
-        }
-    }
-}
-
-/// How a key is ordered among those of its cell: those of IPv4 come first.
-#[derive(Debug)]
-enum Order {
-    V4(u64),
-    Other(OtherOrder),
-}
-
-/// Family, address, then port and protocol.
-type OtherOrder = (u8, u64, u64, u64);
+mod key;
 
 /// A look-up to come.
 #[derive(Debug, Clone, Copy)]
@@ -137,11 +32,6 @@ impl Probe {
     #[inline]
     pub(super) fn new(key: Key, hasher: &RandomState) -> Self {
         Self { hash: key.hash(hasher), key, place: u32::MAX }
-    }
-
-    /// Its entry has just been put there.
-    pub(super) fn put(&mut self, place: u32) {
-        self.place = place;
     }
 }
 
@@ -180,7 +70,7 @@ impl<V> Located<'_, V> {
     /// The scope of its address.
     #[inline]
     pub(super) fn scope(&self) -> Scope {
-        if self.key.rest & PUBLIC == 0 { Scope::Private } else { Scope::Public }
+        self.key.scope()
     }
 
     /// Its address.
@@ -272,7 +162,7 @@ impl<V> Table<V> {
     #[inline]
     pub(super) fn touch(&self, probe: &Probe) -> u64 {
         let place = (probe.place as usize).min(self.entries.len().wrapping_sub(1));
-        self.entries.get(place).map_or(0, |entry| entry.key.rest)
+        self.entries.get(place).map_or(0, |entry| entry.key.cell().into())
     }
 
     /// What is kept under a key, if it is where it was foreseen.
@@ -300,6 +190,18 @@ impl<V> Table<V> {
         found.is_some()
     }
 
+    /// Foresees the entry of a probe for certain, which `new` makes if there is none; whether it is there, since
+    /// what is looked for may be no address.
+    #[inline]
+    pub(super) fn locate_or_insert(&mut self, probe: &mut Probe, new: impl FnOnce() -> V) -> bool {
+        if self.locate(probe) {
+            return true;
+        }
+        let Some(address) = probe.key.address() else { return false };
+        probe.place = self.insert(probe.key, address, new());
+        true
+    }
+
     /// The entry that was foreseen for certain.
     #[inline]
     pub(super) fn located(&mut self, probe: &Probe) -> Option<Located<'_, V>> {
@@ -309,7 +211,7 @@ impl<V> Table<V> {
 
     /// Puts a key that is not there yet, whose address this is; returns the place of its entry.
     #[expect(clippy::cast_possible_truncation, reason = "there are fewer than slots can number")]
-    pub(super) fn insert(&mut self, key: Key, address: Address, value: V) -> u32 {
+    fn insert(&mut self, key: Key, address: Address, value: V) -> u32 {
         // Five entries or fewer in a group, on average: one in eight is full then.
         if self.entries.len() + 1 > self.groups.len() * 5 && self.groups.len() < MOST {
             self.groups = vec![Group::EMPTY; (self.groups.len() * 2).max(FEWEST)];
@@ -497,7 +399,10 @@ fn place_at(groups: &mut [Group], hash: u64, place: usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
+    use crate::decode::Spelled;
 
     /// Groups are filled to the brim here and there, and entries stand in the ones behind them.
     #[test]

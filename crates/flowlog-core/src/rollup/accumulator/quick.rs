@@ -218,13 +218,10 @@ impl<C: ChunkSink> Accumulator<C> {
     /// Finds the talker of a look-up, or makes it; whether it is one.
     #[cold]
     fn meet(&mut self, probe: &mut Probe) -> bool {
-        if self.talkers.locate(probe) {
-            return true;
-        }
-        let Some(address) = probe.key.address() else { return false };
-        probe.put(self.talkers.insert(probe.key, address, Talker::default()));
-        self.used += TALKER_COST;
-        true
+        self.talkers.locate_or_insert(probe, || {
+            self.used += TALKER_COST;
+            Talker::default()
+        })
     }
 
     /// Adds an accepted row to its talker, which is there, and to the sums.
@@ -239,11 +236,10 @@ impl<C: ChunkSink> Accumulator<C> {
 
     /// Adds an accepted row to its service.
     fn quick_serve(&mut self, row: &QuickRow, direction: Direction, mut probe: Probe) {
-        if !self.services.locate(&mut probe) {
-            let Some(address) = probe.key.address() else { return };
-            probe.put(self.services.insert(probe.key, address, Service::default()));
+        self.services.locate_or_insert(&mut probe, || {
             self.used += SERVICE_COST;
-        }
+            Service::default()
+        });
         if let Some(known) = self.services.located(&probe) {
             known.value.absorb(&served(direction, row.packets, row.bytes));
         }
@@ -254,12 +250,10 @@ impl<C: ChunkSink> Accumulator<C> {
         let cell = probe.key.cell();
         let Some(host) = self.known.host(row, *direction) else { return };
         let mut probe = *probe;
-        if !self.sources.locate(&mut probe) {
-            let Some(address) = probe.key.address() else { return };
-            let source = Source::first(row.start, row.end, *direction);
-            probe.put(self.sources.insert(probe.key, address, source));
+        self.sources.locate_or_insert(&mut probe, || {
             self.used += SOURCE_COST;
-        }
+            Source::first(row.start, row.end, *direction)
+        });
         let Some(located) = self.sources.located(&probe) else { return };
         let scope = located.scope();
         let sampled = located.value.samples.len() < SAMPLES;
