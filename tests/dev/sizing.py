@@ -8,7 +8,7 @@ where that ends: where the parser waits for writes.
 
 Needs root, for the quota. Each time is the middle one of several deliveries of the object.
 
-    sizing.py --flowlog FLOWLOG --database DATABASE --parser BOOTSTRAP
+    sizing.py --flowlog FLOWLOG --database DATABASE --parser BOOTSTRAP [--object FILE.log.gz]
 """
 
 import argparse
@@ -16,6 +16,7 @@ import contextlib
 import gzip
 import os
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
@@ -35,6 +36,7 @@ WHOLE = 1769
 PERIOD = 20_000
 # Interfaces of one object, three windows each: nearly all of what it costs is writing.
 WIDE = 2_000
+NAME = "AWSLogs/123456789012/vpcflowlogs/us-east-1/2026/11/01/123456789012_vpcflowlogs_us-east-1_fl-1de_20261101T0000Z_00000000.log.gz"
 ARRIVED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(START + 1_200))
 V1, V2 = pathlib.Path("/sys/fs/cgroup/cpu"), pathlib.Path("/sys/fs/cgroup")
 
@@ -68,11 +70,16 @@ def generated(flowlog, folder, rows):
     return str(found.relative_to(folder))
 
 
+def place(folder):
+    """Where an object of its own goes."""
+    path = folder / NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
+
+
 def wide(folder):
     """The key of an object of many interfaces, ten connections of each in each of three windows."""
-    name = "AWSLogs/123456789012/vpcflowlogs/us-east-1/2026/11/01/123456789012_vpcflowlogs_us-east-1_fl-1de_20261101T0000Z_00000000.log.gz"
-    path = folder / name
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path = place(folder)
     with gzip.open(path, "wt", compresslevel=6, newline="") as file:
         file.write(HEADER + "\n")
         for n in range(WIDE * 30):
@@ -82,7 +89,7 @@ def wide(folder):
                 f"2 123456789012 eni-{interface:017x} {remote} 10.200.{interface >> 8}.{interface & 255} {40000 + n % 9999} 443 6 "
                 f"10 4000 {start} {start + 50} ACCEPT OK\n"
             )
-    return name
+    return NAME
 
 
 def measure(options, folder, what, key, memory, work):
@@ -110,6 +117,7 @@ def main():
     for name in ("flowlog", "database", "parser"):
         parser.add_argument(f"--{name}", required=True, type=pathlib.Path)
     parser.add_argument("--rows", type=lambda text: [int(n) for n in text.split(",")], default=[10_000, 100_000, 1_000_000])
+    parser.add_argument("--object", type=pathlib.Path, help="one more, of the default format")
     parser.add_argument("--times", type=int, default=3)
     options = parser.parse_args()
     exit_on_signals()
@@ -118,12 +126,14 @@ def main():
         return
     with tempfile.TemporaryDirectory(prefix="flowlog-sizing-") as work:
         work = pathlib.Path(work)
+        found = [(work / str(rows), generated(options.flowlog.resolve(), work / str(rows), rows)) for rows in options.rows]
+        if options.object:
+            shutil.copyfile(options.object, place(work / "object"))
+            found.append((work / "object", NAME))
         plans = []
-        for rows in options.rows:
-            folder = work / str(rows)
-            key = generated(options.flowlog.resolve(), folder, rows)
-            found = gzip.decompress((folder / key).read_bytes())
-            plans.append((f"{found.count(10) - 1:,} rows, {len(found) / 1e6:.1f} MB of text", folder, key))
+        for folder, key in found:
+            text = gzip.decompress((folder / key).read_bytes())
+            plans.append((f"{text.count(10) - 1:,} rows, {len(text) / 1e6:.1f} MB of text", folder, key))
         plans.append((f"{WIDE:,} interfaces × 3 windows, {WIDE * 30:,} rows", work / "wide", wide(work / "wide")))
         print("| object | memory, MB | seconds | GB-seconds | peak MiB |\n|---|--:|--:|--:|--:|")
         for what, folder, key in plans:

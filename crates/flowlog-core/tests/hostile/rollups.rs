@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowlog_core::decode::RecordSink as _;
+use flowlog_core::detect::review::across;
 use flowlog_core::record::{Action, Address, Direction, LogStatus, Record, Window};
 use flowlog_core::rollup::{
     Accumulator, BLOB_LIMIT, Budget, Chunk, Distinct, PortKey, Rollup, Sums, TalkerKey,
@@ -272,6 +273,19 @@ proptest! {
         sums_are_exact(&folded, &exact);
         lists_keep_their_bounds(&folded, &exact);
         distinct_counts_are_near(&folded, &exact);
+    }
+
+    /// A reader may take it from each part, which spares folding the rest.
+    #[test]
+    fn what_is_looked_at_across_interfaces_is_the_same_taken_before_folding_or_after(
+        flows in proptest::collection::vec(flow(), 1..400),
+        budget in budget(),
+    ) {
+        let mut parts = stored(&chunks(&flows, budget));
+        let whole = fold(&parts);
+        parts.iter_mut().for_each(|(_, rollup)| *rollup = across(std::mem::take(rollup)));
+        let after: Cells<Rollup> = whole.into_iter().map(|(key, rollup)| (key, across(rollup))).collect();
+        prop_assert_eq!(fold(&parts), after);
     }
 
     /// However the records are spread over deliveries, and in whatever order those are folded.
