@@ -283,7 +283,9 @@ proptest! {
     ) {
         let mut parts = stored(&chunks(&flows, budget));
         let whole = fold(&parts);
-        parts.iter_mut().for_each(|(_, rollup)| *rollup = across(std::mem::take(rollup)));
+        for (_, rollup) in &mut parts {
+            *rollup = across(std::mem::take(rollup));
+        }
         let after: Cells<Rollup> = whole.into_iter().map(|(key, rollup)| (key, across(rollup))).collect();
         prop_assert_eq!(fold(&parts), after);
     }
