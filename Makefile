@@ -276,9 +276,14 @@ startup: build ## Exec to the first request for an event, of the parser and of a
 .PHONY: check
 check: check-rust check-dependencies check-events check-size validate ## Formatting, lints, documentation, licences, sizes, templates
 
+# Built only where they are asked for.
+OTHER_WORKSPACES := tests/bench tests/bench/stock tests/bench/vrl fuzz
+
 .PHONY: check-rust
 check-rust:
 	$(STEP) formatting -- cargo fmt --all --check
+	$(STEP) "formatting of other workspaces" -- sh -ec \
+		'for one in $(OTHER_WORKSPACES); do cargo fmt --manifest-path $$one/Cargo.toml --check; done'
 	$(STEP) lints -- cargo clippy --workspace --all-targets --locked -- -D warnings
 	$(STEP) "lints of the benchmarks" -- env CARGO_TARGET_DIR=$(BENCH_TARGET) \
 		cargo clippy --manifest-path tests/bench/Cargo.toml --all-targets --locked -- -D warnings
