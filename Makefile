@@ -276,7 +276,7 @@ startup: build ## Exec to the first request for an event, of the parser and of a
 .PHONY: check
 check: check-rust check-dependencies check-events check-size validate ## Formatting, lints, documentation, licences, sizes, templates
 
-# Built only where they are asked for.
+# What they depend on is no part of flowlog.
 OTHER_WORKSPACES := tests/bench tests/bench/stock tests/bench/vrl fuzz
 
 .PHONY: check-rust

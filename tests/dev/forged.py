@@ -12,6 +12,8 @@ import pathlib
 import sys
 
 HEADER = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"
+# As AWS would name such an object.
+KEY = "AWSLogs/123456789012/vpcflowlogs/us-east-1/2026/11/01/123456789012_vpcflowlogs_us-east-1_fl-1de_20261101T0000Z_00000000.log.gz"
 START, ROWS = 1_793_491_200, 1_000_000
 KINDS = ("interfaces", "times", "windows", "hosts", "wide")
 

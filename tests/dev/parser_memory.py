@@ -35,7 +35,6 @@ from loopback import Handler
 from runtime_api import Function, notification, queue_event
 from services import ENVIRONMENT, Objects, Serving
 
-KEY = "AWSLogs/123456789012/vpcflowlogs/us-east-1/2026/11/01/123456789012_vpcflowlogs_us-east-1_fl-1de_20261101T0000Z_00000000.log.gz"
 KINDS = ("wide", "interfaces", "hosts", "windows", "sources", "columns")
 
 
@@ -81,7 +80,7 @@ def measure(options, kind, work, start):
     """Peak MiB and processor seconds of the parser's process, and how many items were in flight and written."""
     given = pathlib.Path(kind)
     folder = work / given.name
-    key = KEY
+    key = forged.KEY
     if given.is_file():
         (folder / key).parent.mkdir(parents=True)
         shutil.copyfile(given, folder / key)

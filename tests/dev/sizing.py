@@ -26,7 +26,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 
 from emulator import exit_on_signals
-from forged import HEADER
+from forged import HEADER, KEY
 from load import BUCKET, START, Aliases, alias
 from runtime_api import Function, notification, queue_event
 from services import ENVIRONMENT, Database
@@ -36,7 +36,6 @@ WHOLE = 1769
 PERIOD = 20_000
 # Interfaces of one object, three windows each: nearly all of what it costs is writing.
 WIDE = 2_000
-NAME = "AWSLogs/123456789012/vpcflowlogs/us-east-1/2026/11/01/123456789012_vpcflowlogs_us-east-1_fl-1de_20261101T0000Z_00000000.log.gz"
 ARRIVED = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(START + 1_200))
 V1, V2 = pathlib.Path("/sys/fs/cgroup/cpu"), pathlib.Path("/sys/fs/cgroup")
 
@@ -72,7 +71,7 @@ def generated(flowlog, folder, rows):
 
 def place(folder):
     """Where an object of its own goes."""
-    path = folder / NAME
+    path = folder / KEY
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -89,7 +88,7 @@ def wide(folder):
                 f"2 123456789012 eni-{interface:017x} {remote} 10.200.{interface >> 8}.{interface & 255} {40000 + n % 9999} 443 6 "
                 f"10 4000 {start} {start + 50} ACCEPT OK\n"
             )
-    return NAME
+    return KEY
 
 
 def measure(options, folder, what, key, memory, work):
@@ -129,7 +128,7 @@ def main():
         found = [(work / str(rows), generated(options.flowlog.resolve(), work / str(rows), rows)) for rows in options.rows]
         if options.object:
             shutil.copyfile(options.object, place(work / "object"))
-            found.append((work / "object", NAME))
+            found.append((work / "object", KEY))
         plans = []
         for folder, key in found:
             text = gzip.decompress((folder / key).read_bytes())

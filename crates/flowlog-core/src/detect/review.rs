@@ -163,7 +163,8 @@ impl AcrossInterfaces {
     }
 }
 
-/// What the rules across interfaces look at: of several roll-ups as one, the same as of each by itself.
+/// What the rules across interfaces look at. Who folds several roll-ups into one may take it of each before, which
+/// gives the same and spares folding the rest.
 pub fn across(rollup: Rollup) -> Rollup {
     Rollup {
         account_id: rollup.account_id,

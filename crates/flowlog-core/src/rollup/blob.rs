@@ -83,14 +83,16 @@ impl Rollup {
         let mut room = [0; BLOB_LIMIT];
         let (version, rest) = room.get_mut(..mapping.blob_limit())?.split_first_mut()?;
         *version = mapping.number();
-        // Writing fails only where there is no room left: postcard can represent every type here.
-        let mut length = 1 + postcard::to_slice(self, rest).ok()?.len();
-        if mapping == Mapping::V2 {
-            let Self { rejected_tuples, services, path_bytes, about, .. } = self;
-            let appended = Appended { rejected_tuples, services, path_bytes, about };
-            length += postcard::to_slice(&appended, rest.get_mut(length - 1..)?).ok()?.len();
-        }
-        room.get(..length).map(<[u8]>::to_vec)
+        let Self { rejected_tuples, services, path_bytes, about, .. } = self;
+        let appended = Appended { rejected_tuples, services, path_bytes, about };
+        // Writing fails only where there is no room left: postcard can represent every type here, and writes a
+        // tuple as its parts, one after the other.
+        let written = match mapping {
+            Mapping::V1 => postcard::to_slice(self, rest),
+            Mapping::V2 => postcard::to_slice(&(self, appended), rest),
+        };
+        let length = written.ok()?.len();
+        room.get(..=length).map(<[u8]>::to_vec)
     }
 
     /// Decodes what [`Rollup::encode`] wrote.

@@ -75,8 +75,7 @@ impl<V> Located<'_, V> {
 
     /// Its address.
     pub(super) fn address(&self) -> Option<Address> {
-        let number = self.numbers.get(self.place as usize)?;
-        self.key.talker(*number).map(|talker| talker.remote)
+        self.key.remote(*self.numbers.get(self.place as usize)?)
     }
 }
 
@@ -190,16 +189,18 @@ impl<V> Table<V> {
         found.is_some()
     }
 
-    /// Foresees the entry of a probe for certain, which `new` makes if there is none; whether it is there, since
-    /// what is looked for may be no address.
+    /// Foresees the entry of a probe for certain, which `new` makes if there is none. `None` if what is looked for
+    /// is no address.
     #[inline]
-    pub(super) fn locate_or_insert(&mut self, probe: &mut Probe, new: impl FnOnce() -> V) -> bool {
-        if self.locate(probe) {
-            return true;
+    pub(super) fn locate_or_insert(
+        &mut self,
+        probe: &mut Probe,
+        new: impl FnOnce() -> V,
+    ) -> Option<Located<'_, V>> {
+        if !self.locate(probe) {
+            probe.place = self.insert(probe.key, probe.key.address()?, new());
         }
-        let Some(address) = probe.key.address() else { return false };
-        probe.place = self.insert(probe.key, address, new());
-        true
+        self.located(probe)
     }
 
     /// The entry that was foreseen for certain.
@@ -403,6 +404,44 @@ mod tests {
 
     use super::*;
     use crate::decode::Spelled;
+
+    /// Lists are merged and searched as they leave the table.
+    #[test]
+    fn entries_leave_in_the_order_of_talkers_whatever_they_are_of() {
+        let hasher = RandomState::default();
+        let mut table = Table::new(10, hasher);
+        let mut expected = Vec::new();
+        for n in 0..900_u32 {
+            let bits = n.wrapping_mul(0x9e37_79b9);
+            let high = u128::from(bits) << 96 | u128::from(n % 3);
+            let remote = [
+                Address::V4(Ipv4Addr::from_bits(bits)),
+                Address::V6((high | 1 << 64).into()),
+                Address::Mac([
+                    2,
+                    bits.to_be_bytes()[0],
+                    0,
+                    0,
+                    n.to_be_bytes()[2],
+                    n.to_be_bytes()[3],
+                ]),
+            ];
+            for remote in remote {
+                let port = bits.to_be_bytes()[1].into();
+                let talker = TalkerKey { remote, port, protocol: n.to_be_bytes()[3] % 2 };
+                *table.entry(Key::of(n % 2, &talker), remote, || 0) = n;
+                expected.push((n % 2, talker, n));
+            }
+        }
+        expected.sort_unstable();
+        let mut ranks = table.by_rank(&[0, 1]);
+        let mut taken = Vec::new();
+        for rank in 0..2 {
+            let of_cell = table.take(&mut ranks, rank, |talker| talker);
+            taken.extend(of_cell.into_iter().map(|(talker, n)| (rank, talker, n)));
+        }
+        assert_eq!(taken, expected);
+    }
 
     /// Groups are filled to the brim here and there, and entries stand in the ones behind them.
     #[test]

@@ -218,10 +218,11 @@ impl<C: ChunkSink> Accumulator<C> {
     /// Finds the talker of a look-up, or makes it; whether it is one.
     #[cold]
     fn meet(&mut self, probe: &mut Probe) -> bool {
-        self.talkers.locate_or_insert(probe, || {
+        let talker = self.talkers.locate_or_insert(probe, || {
             self.used += TALKER_COST;
             Talker::default()
-        })
+        });
+        talker.is_some()
     }
 
     /// Adds an accepted row to its talker, which is there, and to the sums.
@@ -236,11 +237,11 @@ impl<C: ChunkSink> Accumulator<C> {
 
     /// Adds an accepted row to its service.
     fn quick_serve(&mut self, row: &QuickRow, direction: Direction, mut probe: Probe) {
-        self.services.locate_or_insert(&mut probe, || {
+        let service = self.services.locate_or_insert(&mut probe, || {
             self.used += SERVICE_COST;
             Service::default()
         });
-        if let Some(known) = self.services.located(&probe) {
+        if let Some(known) = service {
             known.value.absorb(&served(direction, row.packets, row.bytes));
         }
     }
@@ -250,11 +251,11 @@ impl<C: ChunkSink> Accumulator<C> {
         let cell = probe.key.cell();
         let Some(host) = self.known.host(row, *direction) else { return };
         let mut probe = *probe;
-        self.sources.locate_or_insert(&mut probe, || {
+        let located = self.sources.locate_or_insert(&mut probe, || {
             self.used += SOURCE_COST;
             Source::first(row.start, row.end, *direction)
         });
-        let Some(located) = self.sources.located(&probe) else { return };
+        let Some(located) = located else { return };
         let scope = located.scope();
         let sampled = located.value.samples.len() < SAMPLES;
         let inside = scope == Scope::Private && host.scope() == Scope::Private;

@@ -97,16 +97,20 @@ impl Key {
         if self.rest & PUBLIC == 0 { Scope::Private } else { Scope::Public }
     }
 
-    /// The talker whose address this is; `v4` is its number, if it is of IPv4.
+    /// Of a stored key: its address, without reading text; `v4` is its number, if it is of IPv4. `None` never, since
+    /// only addresses are stored.
+    pub(super) fn remote(&self, v4: u32) -> Option<Address> {
+        match self.family() {
+            Spelled::V4 => Some(Address::V4(Ipv4Addr::from_bits(v4))),
+            _ => self.address(),
+        }
+    }
+
+    /// Of a stored key: the talker, as [`Key::remote`].
     #[expect(clippy::cast_possible_truncation, reason = "parts of a number")]
     pub(super) fn talker(&self, v4: u32) -> Option<TalkerKey> {
-        let remote = match self.family() {
-            Spelled::V4 => Address::V4(Ipv4Addr::from_bits(v4)),
-            // `None` never: only addresses become keys.
-            _ => self.address()?,
-        };
         let (port, protocol) = ((self.rest >> 16) as u16, (self.rest >> 8) as u8);
-        Some(TalkerKey { remote, port, protocol })
+        Some(TalkerKey { remote: self.remote(v4)?, port, protocol })
     }
 
     /// Numbers that say how keys of one cell are ordered as talkers; `v4` is the address's, if it is of IPv4.
