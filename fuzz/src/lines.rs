@@ -42,7 +42,8 @@ pub fn lines(mut bytes: &[u8]) {
     let (piece, budget) = (first(&mut bytes), first(&mut bytes));
     let piece = usize::from(piece) * 16 + 1;
     let header = HEADERS[usize::from(budget) / 24 % HEADERS.len()];
-    let budget = Budget { state_bytes: (usize::from(budget) % 24 + 1) << 10, pruned_entries: 2 };
+    let state_bytes = (usize::from(budget) % 24 + 1) << 10;
+    let budget = Budget { state_bytes, pruned_entries: 2, ..Budget::default() };
     let text = [header.as_bytes(), b"\n", bytes].concat();
     let mut plain = Plainly(Accumulator::new(budget, Some(1_500_000_000)));
     let mut quick = Accumulator::new(budget, Some(1_500_000_000));

@@ -15,9 +15,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::input::{Input, expand};
 use crate::report::{Builder, FileReport, Report};
 
-/// Approximate bytes of state while a file is rolled up: fewer than the functions hold, since the lists over
-/// everything are beside it. Of a file that needs more, lists of interface-windows are cut earlier than theirs.
-const STATE: usize = 16 << 20;
+/// Approximate bytes of state while a file is rolled up, and interface-windows that it is of: less than the functions
+/// hold, since the lists over everything are beside it. Of a file that needs more, lists of interface-windows are cut
+/// earlier than theirs.
+const STATE: usize = 20 << 20;
+const INTERFACE_WINDOWS: usize = 8_000;
 
 /// How many rejected lines of one file are shown one by one.
 const SHOWN: usize = 10;
@@ -137,7 +139,11 @@ fn read_input(
         found: None,
     };
     let accumulator = spare.take().unwrap_or_else(|| {
-        let budget = Budget { state_bytes: STATE, ..Budget::default() };
+        let budget = Budget {
+            state_bytes: STATE,
+            interface_windows: INTERFACE_WINDOWS,
+            ..Budget::default()
+        };
         Accumulator::of(Mapping::CURRENT, budget, None, Added::of_a_file())
     });
     Ok(match input.decode(limits, fallback, Watched::new(accumulator), progress) {

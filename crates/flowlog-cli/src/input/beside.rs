@@ -63,7 +63,7 @@ fn inflate(
     progress: &ProgressBar,
 ) -> Result<u64, String> {
     let damaged = |error: GzipError, at| DecodeError::from(error).at(at).to_string();
-    let mut buffer = vec![0; 256 << 10];
+    let mut buffer = vec![0; super::PIECE];
     let mut input = inflater.input();
     loop {
         let n = reader.read(&mut buffer).map_err(|error| error.to_string())?;

@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher as _, Hash};
+use std::mem::take;
 
 use flowlog_core::detect::{Finding, RuleSet, review};
 use flowlog_core::record::{Address, Field, Window};
@@ -187,7 +188,7 @@ impl Builder {
     }
 
     /// Evaluates the rules and sums everything up.
-    pub fn finish(self, files: Vec<FileReport>, rules: &RuleSet) -> Result<Report, BlobError> {
+    pub fn finish(mut self, files: Vec<FileReport>, rules: &RuleSet) -> Result<Report, BlobError> {
         let mut report = Report { files, ..Report::default() };
         for file in &report.files {
             report.totals.add(&file.counts);
@@ -205,6 +206,14 @@ impl Builder {
             ports_error: self.ports.error,
             left_out,
         };
+        // What becomes of them needs little memory, and the rules need much.
+        let talkers = take(&mut self.talkers).heaviest();
+        report.top_talkers = talkers.into_iter().map(talker_row).collect();
+        let sources = take(&mut self.sources).heaviest();
+        report.rejected_sources = sources.into_iter().map(source_row).collect();
+        let ports = take(&mut self.ports).heaviest();
+        report.rejected_ports =
+            ports.into_iter().map(|(key, tally)| PortRow { key, records: tally.0 }).collect();
         report.notes.extend(self.note());
         let found = self.findings(rules, |interface_id, window, rollup| {
             coverage.add(window, rollup);
@@ -218,14 +227,6 @@ impl Builder {
         report.notes.extend(found.notes());
         report.findings = found.findings;
         report.coverage = coverage;
-        report.top_talkers = self.talkers.heaviest().into_iter().map(talker_row).collect();
-        report.rejected_sources = self.sources.heaviest().into_iter().map(source_row).collect();
-        report.rejected_ports = self
-            .ports
-            .heaviest()
-            .into_iter()
-            .map(|(key, tally)| PortRow { key, records: tally.0 })
-            .collect();
         Ok(report)
     }
 }
@@ -413,11 +414,17 @@ impl<K: Ord + Copy + Hash, V: Weigh + Clone> Tops<K, V> {
         self.error = self.error.saturating_add(bar);
     }
 
+    /// The rows of the report.
     fn heaviest(self) -> Vec<(K, V)> {
-        let mut ranked: Vec<(K, V)> = self.parts.into_iter().flatten().collect();
-        ranked.sort_by(|a, b| b.1.weight().cmp(&a.1.weight()).then_with(|| a.0.cmp(&b.0)));
-        ranked.truncate(ROWS);
-        ranked
+        let heavier =
+            |a: &&(K, V), b: &&(K, V)| b.1.weight().cmp(&a.1.weight()).then_with(|| a.0.cmp(&b.0));
+        let mut heaviest: Vec<_> = self.parts.iter().flatten().collect();
+        if heaviest.len() > ROWS {
+            heaviest.select_nth_unstable_by(ROWS, heavier);
+            heaviest.truncate(ROWS);
+        }
+        heaviest.sort_unstable_by(heavier);
+        heaviest.into_iter().cloned().collect()
     }
 }
 

@@ -9,8 +9,9 @@ use super::connections::service_of;
 use super::described::Described;
 use super::flow::{CONTACT_COST, Flow, family, note_contact};
 use super::known::Known;
-use super::lists::{Dropped, Map, SAMPLES, Source, forget, prune, prune_table};
+use super::lists::{Dropped, Map, Source, prune, prune_table};
 use super::own::{MAX_HELD, Own};
+use super::samples::Samples;
 use super::sums::Blocks;
 use super::table::{Key, Table};
 use super::{
@@ -31,11 +32,14 @@ pub struct Budget {
     pub state_bytes: usize,
     /// How many entries of each list one interface and window keeps when state is pruned.
     pub pruned_entries: usize,
+    /// How many interface-windows a chunk has at most. Of many small ones more is held beside the state than of
+    /// a few that are large.
+    pub interface_windows: usize,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { state_bytes: 24 << 20, pruned_entries: 128 }
+        Self { state_bytes: 24 << 20, pruned_entries: 128, interface_windows: usize::MAX }
     }
 }
 
@@ -78,7 +82,7 @@ pub struct Accumulator<C = Vec<Chunk>> {
     talkers: Table<Talker>,
     sources: Table<Source>,
     /// The first records of each source.
-    samples: Vec<Evidence>,
+    samples: Samples,
     services: Table<Service>,
     ports: Map<(u32, PortKey), Tally>,
     tuples: Map<(u32, Tuple), Verdicts>,
@@ -140,8 +144,7 @@ impl<C: ChunkSink> Accumulator<C> {
             known: Known::default(),
             batch: None,
             talkers: Table::new(budget.state_bytes / TALKER_COST + 1, by_address.clone()),
-            // As the tables: touched as they come, and never moved.
-            samples: Vec::with_capacity(budget.state_bytes / SAMPLE_COST + 1),
+            samples: Samples::with_room(budget.state_bytes / SAMPLE_COST + 1),
             sources: Table::new(budget.state_bytes / SOURCE_COST + 1, by_address.clone()),
             services: Table::new(budget.state_bytes / SERVICE_COST + 1, by_address.clone()),
             hasher: by_address,
@@ -217,7 +220,9 @@ impl<C: ChunkSink> Accumulator<C> {
         if record.log_status == LogStatus::Ok {
             self.orient(cell, record);
         }
-        if self.used > self.budget.state_bytes {
+        if self.cells.len() > self.budget.interface_windows {
+            self.cut(false);
+        } else if self.used > self.budget.state_bytes {
             self.relieve();
         }
     }
@@ -323,8 +328,8 @@ impl<C: ChunkSink> Accumulator<C> {
             Source::first(row.start, row.end, direction)
         });
         source.add(direction, row.packets, row.bytes, (row.start, row.end));
-        if source.samples.len() < SAMPLES {
-            source.samples.add(*row, &mut self.samples);
+        if !source.samples.is_full() {
+            self.samples.add(&mut source.samples, row);
             self.used += SAMPLE_COST;
         }
         let totals = &mut source.totals;
@@ -380,7 +385,7 @@ impl<C: ChunkSink> Accumulator<C> {
         };
         let sources = prune_table(&mut self.sources, keep, source, address);
         if !sources.is_empty() {
-            forget(&mut self.sources, &mut self.samples);
+            self.samples.retain(&mut self.sources);
         }
         let ports = prune(&mut self.ports, keep, |_| PORT_COST, |k| Some(Distinct::port(*k)));
         // Of these nobody is told how many there were.

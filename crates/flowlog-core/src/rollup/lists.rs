@@ -9,6 +9,7 @@ use foldhash::quality::RandomState;
 use hashbrown::HashMap;
 
 use super::distinct::Token;
+use super::samples::{Places, Samples};
 use super::table::{Key, Table};
 use super::{
     Distinct, EVIDENCE, Evidence, Mapping, PortKey, Ranked, RejectedSource, Rollup, Service,
@@ -50,61 +51,11 @@ impl Lost {
     }
 }
 
+/// A refused source, and where its first records are.
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) totals: RejectedSource,
-    pub(super) samples: Samples,
-}
-
-/// How many records of one source may become evidence.
-pub(super) const SAMPLES: usize = 5;
-
-/// The first few records of a source: their places in a list that all sources share, since most have
-/// one or two.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Samples {
-    places: [u32; SAMPLES],
-    count: u8,
-}
-
-impl Samples {
-    /// How many there are.
-    #[inline]
-    pub(super) fn len(&self) -> usize {
-        usize::from(self.count)
-    }
-
-    /// Adds one; there must be room.
-    pub(super) fn add(&mut self, sample: Evidence, all: &mut Vec<Evidence>) {
-        let count = self.len();
-        if let (Some(place), Ok(at)) = (self.places.get_mut(count), u32::try_from(all.len())) {
-            *place = at;
-            self.count += 1;
-            all.push(sample);
-        }
-    }
-
-    /// The records, in the order in which they came.
-    fn of<'a>(&self, all: &'a [Evidence]) -> impl Iterator<Item = &'a Evidence> {
-        self.places.into_iter().take(self.len()).filter_map(|at| all.get(at as usize))
-    }
-}
-
-/// Forgets the records that no source holds any more.
-pub(super) fn forget(sources: &mut Table<Source>, samples: &mut Vec<Evidence>) {
-    const GONE: u32 = u32::MAX;
-    // Where each one goes.
-    let mut moved = vec![GONE; samples.len()];
-    for Source { samples: Samples { places, count }, .. } in sources.values() {
-        places.iter().take(usize::from(*count)).for_each(|at| moved[*at as usize] = 0);
-    }
-    let kept = moved.iter_mut().filter(|to| **to != GONE);
-    (0..).zip(kept).for_each(|(at, to)| *to = at);
-    let mut each = moved.iter();
-    samples.retain(|_| each.next() != Some(&GONE));
-    for Source { samples: Samples { places, count }, .. } in sources.values_mut() {
-        places.iter_mut().take(usize::from(*count)).for_each(|at| *at = moved[*at as usize]);
-    }
+    pub(super) samples: Places,
 }
 
 impl Default for Source {
@@ -127,7 +78,7 @@ impl Source {
             contacts: Vec::new(),
             contact_count: 0,
         };
-        Self { totals, samples: Samples::default() }
+        Self { totals, samples: Places::default() }
     }
 
     /// Adds what a record counts.
@@ -164,7 +115,7 @@ impl Lists {
     pub(super) fn into_rollup(
         mut self,
         mut rollup: Rollup,
-        samples: &[Evidence],
+        samples: &Samples,
         dropped: Option<Box<Dropped>>,
         mapping: Mapping,
     ) -> Rollup {
@@ -214,7 +165,7 @@ fn of_refused(rollup: &Rollup, listed: &[(TalkerKey, Service)]) -> Vec<(TalkerKe
 
 /// A record of each of the heaviest sources, then the second of each, and so on: many sources are
 /// shown by one record each, a lone scanner by several.
-fn evidence(sources: &[(Address, Source)], samples: &[Evidence]) -> Vec<Evidence> {
+fn evidence(sources: &[(Address, Source)], samples: &Samples) -> Vec<Evidence> {
     let heavier = |a: &&(Address, Source), b: &&(Address, Source)| {
         b.1.totals.records.cmp(&a.1.totals.records).then(a.0.cmp(&b.0))
     };
@@ -226,9 +177,8 @@ fn evidence(sources: &[(Address, Source)], samples: &[Evidence]) -> Vec<Evidence
     heaviest.sort_unstable_by(heavier);
     let most = heaviest.iter().map(|(_, source)| source.samples.len()).max().unwrap_or(0);
     let mut rows: Vec<Evidence> = (0..most)
-        .flat_map(|nth| heaviest.iter().filter_map(move |(_, s)| s.samples.of(samples).nth(nth)))
+        .flat_map(|nth| heaviest.iter().filter_map(move |(_, s)| samples.nth(&s.samples, nth)))
         .take(EVIDENCE)
-        .copied()
         .collect();
     rows.sort_unstable();
     rows

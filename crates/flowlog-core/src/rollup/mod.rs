@@ -19,6 +19,7 @@ mod lists;
 mod mapping;
 mod own;
 mod ranked;
+mod samples;
 mod sums;
 mod table;
 

@@ -41,8 +41,10 @@ fn delivery(n: i64) -> Delivery {
 
 /// Ingests the `n`-th object: 200 rows over the first 14 windows of the day.
 fn ingest(store: &MemoryStore, n: i64, present: i64) -> Outcome {
-    let ingestor =
-        Ingestor::new(Mapping::CURRENT, Budget { state_bytes: 30_000, pruned_entries: 8 });
+    let ingestor = Ingestor::new(
+        Mapping::CURRENT,
+        Budget { state_bytes: 30_000, pruned_entries: 8, ..Budget::default() },
+    );
     let delivery = delivery(n);
     let lateness = Lateness { arrived: MIDNIGHT + 7200, now: present, horizon: 30 * 86_400 };
     let mut attempt = match now(ingestor.begin(store, &delivery, Some(lateness))).unwrap() {

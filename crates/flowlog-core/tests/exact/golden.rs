@@ -26,7 +26,8 @@ fn digest(mapping: Mapping, budget: Budget) -> (usize, usize, String) {
 }
 
 /// So little that chunks are cut.
-const SMALL: Budget = Budget { state_bytes: 40_000, pruned_entries: 8 };
+const SMALL: Budget =
+    Budget { state_bytes: 40_000, pruned_entries: 8, interface_windows: usize::MAX };
 
 #[test]
 fn version_1_is_frozen() {

@@ -398,7 +398,7 @@ fn text_and_parquet_of_the_same_rows_are_the_same_roll_ups() {
 fn quick_rows_of_columns_are_what_plain_ones_are() {
     let whole = header(|family| family != Family::TransitGateway);
     let undirected = whole.replace(" flow-direction", "").replace(" pkt-dstaddr", "");
-    let small = Budget { state_bytes: 40 << 10, pruned_entries: 3 };
+    let small = Budget { state_bytes: 40 << 10, pruned_entries: 3, ..Budget::default() };
     for header in [&*whole, &*undirected, DEFAULT_HEADER] {
         let text = ordinary(header, 3_000);
         // Where chunks are cut all the time, much is forgotten.

@@ -256,8 +256,10 @@ fn budget() -> impl Strategy<Value = Budget> {
         3_000..60_000_usize,
         Just(Budget::default().state_bytes)
     ];
-    (bytes, 0..40_usize)
-        .prop_map(|(state_bytes, pruned_entries)| Budget { state_bytes, pruned_entries })
+    let windows = prop_oneof![3 => Just(usize::MAX), 1 => 0..6_usize];
+    (bytes, 0..40_usize, windows).prop_map(|(state_bytes, pruned_entries, interface_windows)| {
+        Budget { state_bytes, pruned_entries, interface_windows }
+    })
 }
 
 proptest! {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
-use super::tests::{Counting, decode, rolls_up_the_same, says_the_same};
+use super::tests::{Counting, budget, decode, rolls_up_the_same, says_the_same};
 use crate::rollup::{Accumulator, Budget};
 
 /// What a row says, by the names of fields.
@@ -225,8 +225,7 @@ proptest! {
     }
 
     #[test]
-    fn rolls_up_as_the_plain_decoder_does(text in lines(), piece in 200usize..30_000, kib in 1usize..24) {
-        let budget = Budget { state_bytes: kib << 10, pruned_entries: 2 };
+    fn rolls_up_as_the_plain_decoder_does(text in lines(), piece in 200usize..30_000, budget in budget()) {
         rolls_up_the_same(&text, piece, budget, Some(1_793_491_500))?;
     }
 }

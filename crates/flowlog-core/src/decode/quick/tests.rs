@@ -220,6 +220,16 @@ pub(super) fn rolls_up_the_same(
     Ok(())
 }
 
+/// Chunks that are cut all the time, by one limit or the other.
+pub(super) fn budget() -> impl Strategy<Value = Budget> {
+    let windows = prop_oneof![2 => Just(usize::MAX), 1 => 0..6usize];
+    (1usize..24, windows).prop_map(|(kib, interface_windows)| Budget {
+        state_bytes: kib << 10,
+        pruned_entries: 2,
+        interface_windows,
+    })
+}
+
 proptest! {
     #[test]
     fn says_what_the_plain_decoder_says(text in text(), piece in 1usize..9000, leave in 0usize..5) {
@@ -227,8 +237,7 @@ proptest! {
     }
 
     #[test]
-    fn rolls_up_as_the_plain_decoder_does(text in text(), piece in 200usize..9000, kib in 1usize..24) {
-        let budget = Budget { state_bytes: kib << 10, pruned_entries: 2 };
+    fn rolls_up_as_the_plain_decoder_does(text in text(), piece in 200usize..9000, budget in budget()) {
         rolls_up_the_same(&text, piece, budget, Some(1_793_491_500))?;
     }
 

@@ -12,7 +12,7 @@
 
 use std::hint::{black_box, select_unpredictable};
 
-use super::{Accumulator, CONTACT_COST, ChunkSink, PORT_COST, SAMPLE_COST, SAMPLES};
+use super::{Accumulator, CONTACT_COST, ChunkSink, PORT_COST, SAMPLE_COST};
 use super::{SERVICE_COST, SOURCE_COST, TALKER_COST, TUPLE_COST};
 use crate::decode::QuickRow;
 use crate::record::{Action, Direction, Scope};
@@ -257,7 +257,7 @@ impl<C: ChunkSink> Accumulator<C> {
         });
         let Some(located) = located else { return };
         let scope = located.scope();
-        let sampled = located.value.samples.len() < SAMPLES;
+        let sampled = !located.value.samples.is_full();
         let inside = scope == Scope::Private && host.scope() == Scope::Private;
         // Only what is kept whole needs to know who it was.
         let src = (sampled || inside).then(|| located.address()).flatten();
@@ -265,7 +265,7 @@ impl<C: ChunkSink> Accumulator<C> {
         source.add(*direction, row.packets, row.bytes, (row.start, row.end));
         let flow = src.map(|src| Flow::of_quick(row, src, host));
         if let Some(flow) = flow.filter(|_| sampled) {
-            source.samples.add(flow.evidence, &mut self.samples);
+            self.samples.add(&mut source.samples, &flow.evidence);
             self.used += SAMPLE_COST;
         }
         if is_late_reply(row.srcport, row.dstport, row.tcp_flags) {
