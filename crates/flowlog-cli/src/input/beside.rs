@@ -12,8 +12,9 @@ use std::thread;
 use flowlog_core::decode::{DecodeError, Decoded, GzipError, Inflater, ObjectDecoder, RecordSink};
 use indicatif::ProgressBar;
 
-/// How many pieces wait at most, of up to 128 KiB each.
-const WAITING: usize = 2;
+/// How many pieces wait at most, of up to 128 KiB each. With fewer, one side waits for the other more often; with
+/// more, nothing is gained.
+const WAITING: usize = 4;
 
 /// A piece of text, and how many bytes of the object had been read when it came out.
 type Piece = (u64, Vec<u8>);
