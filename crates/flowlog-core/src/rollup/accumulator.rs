@@ -32,8 +32,8 @@ pub struct Budget {
     pub state_bytes: usize,
     /// How many entries of each list one interface and window keeps when state is pruned.
     pub pruned_entries: usize,
-    /// How many interface-windows a chunk has at most. Of many small ones more is held beside the state than of
-    /// a few that are large.
+    /// A chunk ends with the interface-window that is one more than so many. Of many small ones more is held
+    /// beside the state than of a few that are large.
     pub interface_windows: usize,
 }
 

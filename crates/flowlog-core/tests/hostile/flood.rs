@@ -72,6 +72,26 @@ fn forged_windows_come_out_as_they_go_in() {
 }
 
 #[test]
+fn a_chunk_ends_with_the_interface_window_that_is_one_too_many() {
+    let mut accumulator =
+        Accumulator::new(Budget { interface_windows: 30, ..Budget::default() }, None);
+    // Each three times, but not one after the other.
+    for n in 0..3_000_u32 {
+        let interface = format!("eni-{:017x}", n / 90 * 30 + n % 30);
+        accumulator.record(&reject(&interface, source(n), 22));
+    }
+    let chunks = accumulator.finish();
+    let lengths: Vec<usize> = chunks.iter().map(Vec::len).collect();
+    let (last, full) = lengths.split_last().unwrap();
+    assert!(
+        full.len() > 30 && full.iter().all(|length| *length == 31) && *last <= 31,
+        "{lengths:?}"
+    );
+    let rollups = chunks.iter().flatten();
+    assert_eq!(rollups.map(|(_, _, r)| r.totals().reject.records).sum::<u64>(), 3_000);
+}
+
+#[test]
 fn a_flood_of_sources_is_counted_and_hides_nobody() {
     let scanner = Address::parse("10.9.9.9").unwrap();
     let mut accumulator = Accumulator::new(budget(1 << 20), None);
