@@ -12,6 +12,8 @@ use std::thread;
 use flowlog_core::decode::{DecodeError, Decoded, GzipError, Inflater, ObjectDecoder, RecordSink};
 use indicatif::ProgressBar;
 
+use super::PIECE;
+
 /// How many pieces wait at most, of up to 128 KiB each. With fewer, one side waits for the other more often; with
 /// more, nothing is gained.
 const WAITING: usize = 4;
@@ -64,7 +66,7 @@ fn inflate(
     progress: &ProgressBar,
 ) -> Result<u64, String> {
     let damaged = |error: GzipError, at| DecodeError::from(error).at(at).to_string();
-    let mut buffer = vec![0; super::PIECE];
+    let mut buffer = vec![0; PIECE];
     let mut input = inflater.input();
     loop {
         let n = reader.read(&mut buffer).map_err(|error| error.to_string())?;
@@ -132,7 +134,7 @@ mod tests {
         let whole = if beside && let Some(inflater) = decoder.take_inflater() {
             decode(inflater, rest, decoder, &progress)?
         } else {
-            for piece in rest.chunks(256 << 10) {
+            for piece in rest.chunks(PIECE) {
                 decoder.push(piece).map_err(|error| error.to_string())?;
             }
             decoder.finish().map_err(|error| error.to_string())?
