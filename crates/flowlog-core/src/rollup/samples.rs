@@ -11,7 +11,7 @@ use super::table::Table;
 use crate::record::{Action, Address};
 
 /// How many records of one source may become evidence.
-pub(super) const SAMPLES: usize = 5;
+const SAMPLES: usize = 5;
 
 /// The samples of all sources.
 #[derive(Debug)]
