@@ -50,8 +50,12 @@ pub(crate) fn read(
     let mut builder = Builder::default();
     let mut files = Vec::with_capacity(inputs.len());
     let mut spare = None;
-    for input in &inputs {
+    for (left, input) in (0..inputs.len()).rev().zip(&inputs) {
         let read = read_input(input, limits, fallback, &mut spare, &progress)?;
+        if left == 0 {
+            // Of the last file only what was found is needed, and room to add it to that of the others.
+            drop(spare.take());
+        }
         progress.suspend(|| {
             for line in &read.complaints {
                 complain(format!("{}: {line}", input.name()));

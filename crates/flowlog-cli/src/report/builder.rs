@@ -392,7 +392,8 @@ impl<K: Ord + Copy + Hash, V: Weigh + Clone> Tops<K, V> {
         }
         self.error = error;
         // In order, since it decides what is let go when.
-        let mut entries: Vec<(K, V)> = other.parts.into_iter().flatten().collect();
+        let mut entries = Vec::with_capacity(other.count);
+        entries.extend(other.parts.into_iter().flatten());
         entries.sort_unstable_by_key(|(key, _)| *key);
         for (key, value) in entries {
             self.add(key, &value);

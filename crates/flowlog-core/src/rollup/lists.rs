@@ -211,7 +211,7 @@ pub(super) fn prune<K: Ord + Copy + Hash, V: Weigh>(
 ) -> BTreeMap<u32, Loss> {
     let mut ranked = Crowds::of(map.keys().map(|(cell, _)| *cell), keep);
     for ((cell, key), value) in &*map {
-        ranked.add(*cell, value.weight(), || Some(*key));
+        ranked.add(*cell, value.weight(), *key);
     }
     ranked.losses(keep, token, |cell, key| map.remove(&(cell, *key)).map_or(0, |v| cost(&v)))
 }
@@ -224,16 +224,17 @@ pub(super) fn prune_table<V: Weigh>(
     token: impl Fn(&Address) -> Option<Token>,
 ) -> BTreeMap<u32, Loss> {
     let mut ranked = Crowds::of(table.keys().map(Key::cell), keep);
-    for (place, (key, value)) in table.keys().zip(table.values()).enumerate() {
-        ranked.add(key.cell(), value.weight(), || Some((table.talker(place)?, place)));
+    for (cell, ordered, value) in table.ordered() {
+        ranked.add(cell, value.weight(), ordered);
     }
     let mut kept = vec![true; table.len()];
     let losses = ranked.losses(
         keep,
-        |(key, _)| token(&key.remote),
-        |_, (_, place)| {
-            kept[*place] = false;
-            table.value(*place).map_or(0, &cost)
+        |ordered| token(&table.talker(ordered.place as usize)?.remote),
+        |_, ordered| {
+            let place = ordered.place as usize;
+            kept[place] = false;
+            table.value(place).map_or(0, &cost)
         },
     );
     if !losses.is_empty() {
@@ -248,8 +249,9 @@ struct Crowds<K> {
     next: Vec<u32>,
     /// Cell and the places of its entries.
     places: Vec<(u32, Range<usize>)>,
-    /// Weight and key.
-    entries: Vec<Option<(u64, K)>>,
+    /// Weight and key; as many as there are places once the first is in.
+    entries: Vec<(u64, K)>,
+    length: usize,
 }
 
 /// In [`Crowds::next`], of a cell that has few enough.
@@ -277,14 +279,17 @@ impl<K: Ord + Copy> Crowds<K> {
             places.push((cell, length..length + many));
             length += many;
         }
-        Self { next, places, entries: vec![None; length] }
+        Self { next, places, entries: Vec::new(), length }
     }
 
-    /// Adds an entry, if its cell has too many.
-    fn add(&mut self, cell: u32, weight: u64, key: impl FnOnce() -> Option<K>) {
+    /// Adds an entry, if its cell has too many. All that were counted must be added.
+    fn add(&mut self, cell: u32, weight: u64, key: K) {
         let next = &mut self.next[cell as usize];
         if *next != FEW {
-            self.entries[*next as usize] = key().map(|key| (weight, key));
+            if self.entries.is_empty() {
+                self.entries = vec![(weight, key); self.length];
+            }
+            self.entries[*next as usize] = (weight, key);
             *next += 1;
         }
     }
@@ -301,21 +306,18 @@ impl<K: Ord + Copy> Crowds<K> {
         for (cell, places) in self.places {
             let of_cell = &mut self.entries[places];
             // The heaviest first; of equal weights, the least key.
-            let heavier = |a: &Option<(u64, K)>, b: &Option<(u64, K)>| match (a, b) {
-                (Some(a), Some(b)) => b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)),
-                _ => b.is_some().cmp(&a.is_some()),
-            };
-            let (_, heaviest, _) = of_cell.select_nth_unstable_by(keep, heavier);
-            let error = heaviest.map_or(1, |(weight, _)| weight.max(1));
-            let light = of_cell[keep..].iter().flatten();
-            let mut tokens: Vec<_> = light.clone().filter_map(|(_, key)| token(key)).collect();
-            // As the bytes are ordered, but compared as numbers.
-            tokens.sort_unstable_by_key(|[kind, value @ ..]| (*kind, u128::from_be_bytes(*value)));
-            let freed = light.map(|(_, key)| remove(cell, key)).sum();
-            let seen = if tokens.is_empty() {
-                Distinct::default()
+            let heavier = |a: &(u64, K), b: &(u64, K)| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1));
+            let (_, (heaviest, _), _) = of_cell.select_nth_unstable_by(keep, heavier);
+            // Never nothing: without an error the list would say that it is complete.
+            let error = (*heaviest).max(1);
+            let light = &mut of_cell[keep..];
+            let freed = light.iter().map(|(_, key)| remove(cell, key)).sum();
+            let seen = if light.first().is_some_and(|(_, key)| token(key).is_some()) {
+                // Keys are ordered as what is counted of them is.
+                light.sort_unstable_by_key(|(_, key)| *key);
+                Distinct::of(light.iter().filter_map(|(_, key)| token(key)))
             } else {
-                Distinct::of(tokens.into_iter())
+                Distinct::default()
             };
             losses.insert(cell, Loss { seen, error, freed });
         }

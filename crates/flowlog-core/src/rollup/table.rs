@@ -11,8 +11,8 @@ use std::ops::Range;
 use foldhash::fast::RandomState;
 use wide::u32x8;
 
-pub(super) use self::key::Key;
-use self::key::{Order, OtherOrder};
+use self::key::Order;
+pub(super) use self::key::{Key, Ordered};
 use super::TalkerKey;
 use crate::record::{Address, Scope};
 
@@ -84,9 +84,6 @@ impl<V> Located<'_, V> {
 pub(super) struct Ranks {
     ends: Vec<u32>,
     places: Vec<u32>,
-    /// Places of one rank, to be sorted: of IPv4, and of others.
-    v4: Vec<(u64, u32)>,
-    others: Vec<(OtherOrder, u32)>,
 }
 
 impl Ranks {
@@ -250,36 +247,35 @@ impl<V> Table<V> {
             places[*next as usize] = place as u32;
             *next += 1;
         }
-        Ranks { ends, places, v4: Vec::new(), others: Vec::new() }
+        Ranks { ends, places }
     }
 
     /// Takes out what the cell of a rank has, in the order of talkers; each value with a key that is made
     /// of its talker.
     pub(super) fn take<K>(
         &mut self,
-        ranks: &mut Ranks,
+        ranks: &Ranks,
         rank: u32,
         key: impl Fn(TalkerKey) -> K,
     ) -> Vec<(K, V)>
     where
         V: Default,
     {
-        let range = ranks.range(rank);
-        let Ranks { places, v4, others, .. } = ranks;
-        // Compared as numbers, which is much quicker than as what they are.
-        v4.clear();
-        others.clear();
-        for place in &places[range] {
+        let places = &ranks.places[ranks.range(rank)];
+        // Compared as numbers, which is much quicker than as what they are. One cell may have nearly all entries, so
+        // no memory is kept for the next.
+        let (mut v4, mut others) = (Vec::with_capacity(places.len()), Vec::new());
+        for place in places {
             let (entry, number) = (&self.entries[*place as usize], self.numbers[*place as usize]);
-            match entry.key.order(number) {
+            match entry.key.order(number, *place) {
                 Order::V4(order) => v4.push((order, *place)),
-                Order::Other(order) => others.push((order, *place)),
+                Order::Other(other) => others.push(other),
             }
         }
         v4.sort_unstable_by_key(|(order, _)| *order);
-        others.sort_unstable_by_key(|(order, _)| *order);
+        others.sort_unstable();
         let sorted = v4.iter().map(|(_, place)| *place);
-        let sorted = sorted.chain(others.iter().map(|(_, place)| *place));
+        let sorted = sorted.chain(others.iter().map(|other| other.place));
         let mut taken = Vec::with_capacity(v4.len() + others.len());
         taken.extend(sorted.filter_map(|place| {
             let of = key(self.talker(place as usize)?);
@@ -298,6 +294,15 @@ impl<V> Table<V> {
     /// How many entries there are.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// The entries' places, ordered within each cell as talkers are, with their cells and values; in the order in
+    /// which they came.
+    pub(super) fn ordered(&self) -> impl Iterator<Item = (u32, Ordered, &V)> {
+        let numbered = (0..).zip(self.entries.iter().zip(&self.numbers));
+        numbered.map(|(place, (entry, v4))| {
+            (entry.key.cell(), entry.key.ordered(*v4, place), &entry.value)
+        })
     }
 
     /// The keys, in the order in which they came.
@@ -434,10 +439,10 @@ mod tests {
             }
         }
         expected.sort_unstable();
-        let mut ranks = table.by_rank(&[0, 1]);
+        let ranks = table.by_rank(&[0, 1]);
         let mut taken = Vec::new();
         for rank in 0..2 {
-            let of_cell = table.take(&mut ranks, rank, |talker| talker);
+            let of_cell = table.take(&ranks, rank, |talker| talker);
             taken.extend(of_cell.into_iter().map(|(talker, n)| (rank, talker, n)));
         }
         assert_eq!(taken, expected);

@@ -88,20 +88,20 @@ impl<C: ChunkSink> Accumulator<C> {
         for (rank, cell) in (0..).zip(&order) {
             ranks[*cell as usize] = rank;
         }
-        let mut talkers = self.talkers.by_rank(&ranks);
-        let mut sources = self.sources.by_rank(&ranks);
-        let mut services = self.services.by_rank(&ranks);
+        let talkers = self.talkers.by_rank(&ranks);
+        let sources = self.sources.by_rank(&ranks);
+        let services = self.services.by_rank(&ranks);
         let mut ports = by_rank(&mut self.ports, &ranks);
         let mut tuples = by_rank(&mut self.tuples, &ranks);
         drop(ranks);
         for (rank, at) in (0..).zip(order) {
             let cell = &mut self.cells[at as usize];
             let lists = Lists {
-                talkers: self.talkers.take(&mut talkers, rank, |key| key),
-                sources: self.sources.take(&mut sources, rank, |key| key.remote),
+                talkers: self.talkers.take(&talkers, rank, |key| key),
+                sources: self.sources.take(&sources, rank, |key| key.remote),
                 ports: next_of(&mut ports, rank),
                 tuples: next_of(&mut tuples, rank),
-                services: self.services.take(&mut services, rank, |key| key),
+                services: self.services.take(&services, rank, |key| key),
             };
             let mut rollup = std::mem::take(&mut cell.described).into_rollup();
             rollup.breakdown = self.sums.breakdown(at);

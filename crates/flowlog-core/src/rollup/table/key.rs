@@ -1,5 +1,6 @@
 //! What entries are kept under.
 
+use std::cmp::Ordering;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::net::Ipv4Addr;
 
@@ -113,23 +114,59 @@ impl Key {
         Some(TalkerKey { remote: self.remote(v4)?, port, protocol })
     }
 
-    /// Numbers that say how keys of one cell are ordered as talkers; `v4` is the address's, if it is of IPv4.
-    pub(super) fn order(&self, v4: u32) -> Order {
-        // Port and protocol follow one another in the key.
-        let service = self.rest >> 8 & 0xff_ffff;
+    /// How the entry at a place is ordered; `v4` is the number of its address, if it is of IPv4.
+    pub(super) fn order(&self, v4: u32, place: u32) -> Order {
         match self.family() {
-            Spelled::V4 => Order::V4(u64::from(v4) << 24 | service),
-            family => Order::Other((family, self.remote[1], self.remote[0], service)),
+            Spelled::V4 => Order::V4(u64::from(v4) << 24 | self.service()),
+            _ => Order::Other(self.ordered(v4, place)),
         }
+    }
+
+    /// The same, of whatever family it is.
+    #[expect(clippy::cast_possible_truncation, reason = "parts of a number")]
+    pub(super) fn ordered(&self, v4: u32, place: u32) -> Ordered {
+        let address = match self.family() {
+            Spelled::V4 => [v4.into(), 0],
+            _ => [self.remote[1], self.remote[0]],
+        };
+        Ordered { address, rest: u32::from(self.family()) << 24 | self.service() as u32, place }
+    }
+
+    /// Port and protocol, which follow one another in the key.
+    fn service(&self) -> u64 {
+        self.rest >> 8 & 0xff_ffff
     }
 }
 
-/// How a key is ordered among those of its cell: those of IPv4 come first.
+/// How a key is ordered among those of its cell, as its talker is: those of IPv4 come first.
 #[derive(Debug)]
 pub(super) enum Order {
     V4(u64),
-    Other(OtherOrder),
+    Other(Ordered),
 }
 
-/// Family, address, then port and protocol.
-pub(super) type OtherOrder = (u8, u64, u64, u64);
+/// The place of an entry, ordered among those of its cell as its talker is. When state is pruned there are as many
+/// of them as entries, and that is when most memory is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::rollup) struct Ordered {
+    /// As a number, the upper half first.
+    address: [u64; 2],
+    /// From the top: family, port, protocol.
+    rest: u32,
+    pub(in crate::rollup) place: u32,
+}
+
+const _: () = assert!(size_of::<Ordered>() == 24);
+
+impl Ord for Ordered {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let order = |of: &Self| (of.rest >> 24, of.address, of.rest, of.place);
+        order(self).cmp(&order(other))
+    }
+}
+
+impl PartialOrd for Ordered {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
