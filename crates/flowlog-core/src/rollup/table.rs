@@ -439,6 +439,13 @@ mod tests {
             }
         }
         expected.sort_unstable();
+        let mut ordered: Vec<_> =
+            table.ordered().map(|(cell, entry, n)| (cell, entry, *n)).collect();
+        ordered.sort_unstable_by_key(|(cell, entry, _)| (*cell, *entry));
+        let ordered = ordered
+            .into_iter()
+            .map(|(cell, entry, n)| (cell, table.talker(entry.place as usize).unwrap(), n));
+        assert_eq!(ordered.collect::<Vec<_>>(), expected);
         let ranks = table.by_rank(&[0, 1]);
         let mut taken = Vec::new();
         for rank in 0..2 {
