@@ -1,6 +1,5 @@
 //! What entries are kept under.
 
-use std::cmp::Ordering;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::net::Ipv4Addr;
 
@@ -108,33 +107,32 @@ impl Key {
     }
 
     /// Of a stored key: the talker, as [`Key::remote`].
-    #[expect(clippy::cast_possible_truncation, reason = "parts of a number")]
     pub(super) fn talker(&self, v4: u32) -> Option<TalkerKey> {
-        let (port, protocol) = ((self.rest >> 16) as u16, (self.rest >> 8) as u8);
+        let (port, protocol) = self.service();
         Some(TalkerKey { remote: self.remote(v4)?, port, protocol })
     }
 
     /// How the entry at a place is ordered; `v4` is the number of its address, if it is of IPv4.
     pub(super) fn order(&self, v4: u32, place: u32) -> Order {
         match self.family() {
-            Spelled::V4 => Order::V4(u64::from(v4) << 24 | self.service()),
+            // Port and protocol follow one another in the key.
+            Spelled::V4 => Order::V4(u64::from(v4) << 24 | self.rest >> 8 & 0xff_ffff),
             _ => Order::Other(self.ordered(v4, place)),
         }
     }
 
     /// The same, of whatever family it is.
-    #[expect(clippy::cast_possible_truncation, reason = "parts of a number")]
     pub(super) fn ordered(&self, v4: u32, place: u32) -> Ordered {
-        let address = match self.family() {
-            Spelled::V4 => [v4.into(), 0],
-            _ => [self.remote[1], self.remote[0]],
-        };
-        Ordered { address, rest: u32::from(self.family()) << 24 | self.service() as u32, place }
+        let family = self.family();
+        let address =
+            if family == Spelled::V4 { [v4.into(), 0] } else { [self.remote[1], self.remote[0]] };
+        let (port, protocol) = self.service();
+        Ordered { family, address, port, protocol, place }
     }
 
-    /// Port and protocol, which follow one another in the key.
-    fn service(&self) -> u64 {
-        self.rest >> 8 & 0xff_ffff
+    #[expect(clippy::cast_possible_truncation, reason = "parts of a number")]
+    fn service(&self) -> (u16, u8) {
+        ((self.rest >> 16) as u16, (self.rest >> 8) as u8)
     }
 }
 
@@ -147,26 +145,14 @@ pub(super) enum Order {
 
 /// The place of an entry, ordered among those of its cell as its talker is. When state is pruned there are as many
 /// of them as entries, and that is when most memory is held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::rollup) struct Ordered {
+    family: u8,
     /// As a number, the upper half first.
     address: [u64; 2],
-    /// From the top: family, port, protocol.
-    rest: u32,
+    port: u16,
+    protocol: u8,
     pub(in crate::rollup) place: u32,
 }
 
 const _: () = assert!(size_of::<Ordered>() == 24);
-
-impl Ord for Ordered {
-    fn cmp(&self, other: &Self) -> Ordering {
-        let order = |of: &Self| (of.rest >> 24, of.address, of.rest, of.place);
-        order(self).cmp(&order(other))
-    }
-}
-
-impl PartialOrd for Ordered {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
