@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use flowlog_cli::ask::{By, Period, Subject, hours, read, rejected, top, who, whole_period};
 use flowlog_cli::generate::Attack;
+use flowlog_cli::replay::{read_store, replay};
 use flowlog_core::compact::{self, compact_hour};
 use flowlog_core::decode::{Counts, Fallback, Limits};
+use flowlog_core::detect::RuleSet;
 use flowlog_core::record::{Address, BatchId, Source, Window};
 use flowlog_core::rollup::Rollup;
 use flowlog_core::store::memory::MemoryStore;
@@ -67,6 +69,40 @@ async fn answers_equal_the_truth() {
     }
 }
 
+/// Nothing of such a delivery was written, so that no item leads to it.
+#[tokio::test]
+async fn what_is_quarantined_makes_answers_of_its_time_incomplete() {
+    let store = ingested(&generate(3, 180, 10, &[])).await;
+    let start = Window::of(START).unwrap();
+    let quarantine = async |origin: &str| {
+        let batch = BatchId::of_object(origin, "e");
+        store.claim(&claim(batch, origin.to_owned())).await.unwrap();
+        store.quarantine(batch, "corrupt_gzip").await.unwrap();
+    };
+    let unusable = async |from: i64, to: i64| {
+        let period = Period { from: start.forward(from), to: start.forward(to) };
+        let material = read(&store, &Subject::Everything, period).await.unwrap();
+        assert_eq!(material.is_complete(), material.coverage().quarantined == 0);
+        material.coverage().quarantined
+    };
+    assert_eq!(unusable(0, 35).await, 0);
+    // S3 has what the other path lost.
+    quarantine("logs:flowlog/eni-1").await;
+    assert_eq!(unusable(0, 35).await, 0);
+    quarantine("s3://b/AWSLogs/1/vpcflowlogs/r/1_vpcflowlogs_r_fl-1_20261101T0200Z_1.log.gz").await;
+    assert_eq!((unusable(0, 35).await, unusable(20, 26).await, unusable(0, 11).await), (1, 1, 0));
+    let replayed = async |from: i64, to: i64| {
+        let period = Period { from: start.forward(from), to: start.forward(to) };
+        let mut said = Vec::new();
+        read_store(&store, period, &mut |line| said.push(line)).await.unwrap();
+        said.iter().any(|line| line.contains("1 quarantined"))
+    };
+    assert!(replayed(0, 35).await);
+    assert!(!replayed(0, 11).await);
+    quarantine("s3://b/of-any-time.log.gz").await;
+    assert_eq!((unusable(0, 35).await, unusable(0, 11).await), (2, 1));
+}
+
 #[tokio::test]
 async fn scopes_answer_as_their_interfaces_do_and_so_do_summaries() {
     let day = generate(3, 70, 80, &[Attack::PortScan]);
@@ -101,6 +137,17 @@ async fn scopes_answer_as_their_interfaces_do_and_so_do_summaries() {
     assert_eq!(scopes(&store).await, by_vpc, "a year later");
 }
 
+fn claim(batch: BatchId, origin: String) -> Claim {
+    Claim {
+        batch,
+        mapping: 2,
+        etag: "e".to_owned(),
+        origin,
+        horizon: None,
+        ttl: START + 40 * 86_400,
+    }
+}
+
 /// A store in which sources saw one interface: NODATA records in windows, a delivery for each.
 async fn seen_by(sources: &[(&str, std::ops::Range<i64>, u64)]) -> MemoryStore {
     let store = MemoryStore::default();
@@ -111,15 +158,7 @@ async fn seen_by(sources: &[(&str, std::ops::Range<i64>, u64)]) -> MemoryStore {
         for n in windows.clone() {
             let window = start.forward(n);
             let batch = BatchId::of_object(source, &n.to_string());
-            let claim = Claim {
-                batch,
-                mapping: 2,
-                etag: "e".to_owned(),
-                origin: format!("s3://{source}/{n}"),
-                horizon: None,
-                ttl: START + 40 * 86_400,
-            };
-            store.claim(&claim).await.unwrap();
+            store.claim(&claim(batch, format!("s3://{source}/{n}"))).await.unwrap();
             let partial = PartialItem {
                 series: series.clone(),
                 window,
@@ -140,6 +179,18 @@ async fn seen_by(sources: &[(&str, std::ops::Range<i64>, u64)]) -> MemoryStore {
         }
     }
     store
+}
+
+/// A row may be of any second that can be written.
+#[tokio::test]
+async fn what_was_in_the_last_window_of_all_is_found() {
+    let ever = 1 << 40;
+    let store = seen_by(&[("fl-1", ever..ever + 1, 3)]).await;
+    let period = whole_period(&store).await.unwrap().unwrap();
+    let material = read(&store, &Subject::Everything, period).await.unwrap();
+    assert_eq!(material.answers[0].1.totals().nodata, 3);
+    let recording = read_store(&store, period, &mut |line| panic!("{line}")).await.unwrap();
+    replay(&recording, &RuleSet::default()).await.unwrap();
 }
 
 fn first_days(days: i64) -> Period {

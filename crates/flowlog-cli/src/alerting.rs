@@ -15,9 +15,9 @@ use flowlog_aws::{DynamoDbStore, SnsNotifier, Tables, env, sdk};
 use flowlog_core::alert::{Notifier as _, render_test};
 use flowlog_core::decode::Fallback;
 use flowlog_core::detect::{RuleSet, Rules};
-use flowlog_core::format::Format;
 
 use crate::ask::{self, AskError, StoreArgs, Times};
+use crate::input::declared;
 use crate::replay::{self, Outcome};
 use crate::report::printable;
 
@@ -42,8 +42,8 @@ pub struct ReplayArgs {
     #[arg(long, value_enum, default_value_t = ReplayFormat::Table)]
     format: ReplayFormat,
     /// The flow log's LogFormat, for files without a header line.
-    #[arg(long, value_name = "FORMAT", requires = "paths")]
-    log_format: Option<String>,
+    #[arg(long, value_name = "FORMAT", requires = "paths", value_parser = declared)]
+    log_format: Option<Fallback>,
 }
 
 /// How a replay is written.
@@ -110,10 +110,7 @@ pub async fn replay(
 ) -> Result<Said, Box<dyn Error>> {
     let rules = read_rules(args.rules.as_deref())?;
     let against = args.against.as_deref().map(|file| read_rules(Some(file))).transpose()?;
-    let fallback = match &args.log_format {
-        None => Fallback::Default,
-        Some(text) => Fallback::Declared(Format::from_log_format(text)?),
-    };
+    let fallback = args.log_format.clone().unwrap_or_default();
     let recording = if args.paths.is_empty() {
         let opened = args.store.open().await?;
         let whole = ask::whole_period(&opened.store).await?.ok_or(AskError::Empty)?;

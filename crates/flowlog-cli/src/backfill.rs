@@ -23,24 +23,26 @@ use flowlog_s3_parser::{App, ingest_object};
 use serde_json::{Value, json};
 
 use crate::analyze::progress_of_objects;
-use crate::ask::moment;
+use crate::ask::{a_time, moment};
 use crate::embedded::{EmbeddedDb, Location};
 use crate::folder::FolderObjects;
+use crate::input::Input;
 use crate::output::{Output, OutputFormat};
+use crate::report::printable;
 use crate::{input, requeue};
 
 /// Options of `flowlog backfill`.
 #[derive(Debug, Args)]
 pub struct BackfillArgs {
-    /// Files, folders, or s3://bucket/prefix.
+    /// Files, folders with .log, .gz and .parquet files, or s3://bucket/prefix.
     #[arg(required = true, value_name = "PATH|s3://BUCKET/PREFIX")]
     from: Vec<Place>,
     /// Objects delivered from this time on, by their names: 2026-11-01, 2026-11-01T08:00Z, or so long
     /// ago: 90m, 24h, 7d.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = a_time)]
     since: Option<String>,
     /// Objects delivered up to this time.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = a_time)]
     until: Option<String>,
     /// A local store. Without it the tables are those of AWS, named by AGGREGATES_TABLE and CONTROL_TABLE.
     #[arg(long, value_name = "FILE")]
@@ -49,7 +51,7 @@ pub struct BackfillArgs {
     output: Output,
 }
 
-/// Carries it out: what to print, and whether every object was ingested.
+/// Carries it out: what to print, and whether every object is in.
 pub async fn run(args: BackfillArgs) -> Result<(String, bool), Box<dyn Error>> {
     let now = env::now();
     let at = |text: &Option<String>| text.as_deref().map(|text| moment(text, now)).transpose();
@@ -72,8 +74,16 @@ pub async fn run(args: BackfillArgs) -> Result<(String, bool), Box<dyn Error>> {
         }
     }
     let mut done = Backfilled::default();
-    if !paths.is_empty() {
-        let folders = FolderObjects::open(&paths)?;
+    let mut files = Vec::new();
+    for found in input::expand(&paths) {
+        match found {
+            Input::File(path) => files.push(path),
+            Input::Stdin => done.failed.push("-: an object needs a name".to_owned()),
+            Input::Unreadable(path, why) => done.failed.push(format!("{}: {why}", path.display())),
+        }
+    }
+    if !files.is_empty() {
+        let folders = FolderObjects::open(&files)?;
         let objects = folders.objects().map(|(object, _)| object.clone()).collect();
         let app = requeue::app(folders, store.clone(), limits, horizon);
         done.add(backfill(&app, objects, time).await);
@@ -88,7 +98,7 @@ pub async fn run(args: BackfillArgs) -> Result<(String, bool), Box<dyn Error>> {
         OutputFormat::Table => done.to_text(),
         OutputFormat::Json => format!("{}\n", done.to_json()),
     };
-    Ok((text, done.failed.is_empty()))
+    Ok((text, done.failed.is_empty() && done.quarantined.is_empty()))
 }
 
 /// Where the objects are.
@@ -127,8 +137,8 @@ pub struct Backfilled {
     pub ingested: u64,
     /// Ingested before.
     pub known: u64,
-    /// Unusable; `flowlog requeue` lists them.
-    pub quarantined: u64,
+    /// Unusable, and why; `flowlog requeue` lists them, too.
+    pub quarantined: Vec<String>,
     /// No flow logs, by their names.
     pub skipped: u64,
     /// Delivered at another time than asked for.
@@ -188,7 +198,9 @@ where
                 done.late += counts.late;
             }
             Ok(Outcome::Duplicate) => done.known += 1,
-            Ok(Outcome::Quarantined(_)) => done.quarantined += 1,
+            Ok(Outcome::Quarantined(reason)) => {
+                done.quarantined.push(format!("{place}: {reason}"));
+            }
             Ok(Outcome::Skipped(_)) => done.skipped += 1,
             Err(error) => done.failed.push(format!("{place}: {error}")),
         }
@@ -201,7 +213,7 @@ impl Backfilled {
     fn add(&mut self, other: Self) {
         self.ingested += other.ingested;
         self.known += other.known;
-        self.quarantined += other.quarantined;
+        self.quarantined.extend(other.quarantined);
         self.skipped += other.skipped;
         self.outside += other.outside;
         self.failed.extend(other.failed);
@@ -211,25 +223,29 @@ impl Backfilled {
 
     /// For people.
     pub fn to_text(&self) -> String {
-        format!(
+        let mut text = format!(
             "{} object(s) ingested ({} records, {} too old to be rolled up), {} known before, {} quarantined, {} no flow logs, {} of another time, {} failed\n",
             self.ingested,
             self.parsed,
             self.late,
             self.known,
-            self.quarantined,
+            self.quarantined.len(),
             self.skipped,
             self.outside,
             self.failed.len()
-        )
+        );
+        for (fate, objects) in [("quarantined", &self.quarantined), ("failed", &self.failed)] {
+            text.extend(objects.iter().map(|why| printable(&format!("{fate}: {why}")) + "\n"));
+        }
+        text
     }
 
     /// For scripts.
     pub fn to_json(&self) -> Value {
         json!({
             "ingested": self.ingested, "parsed": self.parsed, "late": self.late, "known": self.known,
-            "quarantined": self.quarantined, "skipped": self.skipped, "outside": self.outside,
-            "failed": self.failed,
+            "quarantined": self.quarantined.len(), "unusable": self.quarantined,
+            "skipped": self.skipped, "outside": self.outside, "failed": self.failed,
         })
     }
 }

@@ -16,9 +16,11 @@ use flowlog_cli::ask::{
 use flowlog_cli::backfill::BackfillArgs;
 use flowlog_cli::doctor::DoctorArgs;
 use flowlog_cli::generate::{self, Attack, FileFormat, Layout};
+use flowlog_cli::input::declared;
 use flowlog_cli::nat_cost::NatCostArgs;
 use flowlog_cli::output::Output;
 use flowlog_cli::requeue::RequeueArgs;
+use flowlog_core::decode::Fallback;
 
 /// VPC flow logs on a laptop: the decoder, the roll-ups, the rules and the handlers that run in AWS.
 ///
@@ -38,7 +40,7 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Read flow log files and print totals, top talkers, what was rejected, findings and coverage.
     ///
-    /// Reads plain text and gzip (every member), told apart by content. The field order comes from
+    /// Reads plain text, gzip (every member) and Parquet, told apart by content. The field order comes from
     /// each file's header line; a file without one must fit --log-format, or the default format.
     ///
     /// A file that cannot be read to its end counts for nothing, gets one line on standard error,
@@ -66,7 +68,7 @@ pub(crate) enum Command {
     ///
     /// Examples:
     ///   flowlog top --store flowlog.db --since 24h
-    ///   flowlog top --stack flowlog --by peers --vpc vpc-0a1b2c3d -n 50
+    ///   flowlog top --stack flowlog --by records --vpc vpc-0a1b2c3d -n 50
     #[command(verbatim_doc_comment)]
     Top(TopArgs),
     /// What is refused: by interface, source, port and reason.
@@ -271,8 +273,8 @@ pub(crate) struct AnalyzeArgs {
     #[command(flatten)]
     pub(crate) output: Output,
     /// The flow log's LogFormat, for files without a header line: '${version} ${account-id} …'.
-    #[arg(long, value_name = "FORMAT")]
-    pub(crate) log_format: Option<String>,
+    #[arg(long, value_name = "FORMAT", value_parser = declared)]
+    pub(crate) log_format: Option<Fallback>,
 }
 
 #[derive(Debug, Args)]

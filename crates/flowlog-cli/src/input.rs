@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use flowlog_core::decode::{DecodeError, Decoded, Fallback, Limits, ObjectDecoder, RecordSink};
+use flowlog_core::format::{Format, FormatError};
 use indicatif::ProgressBar;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -18,6 +19,11 @@ mod beside;
 /// How much of a file is read at once: less than what glibc takes pages of their own for (128 KiB). Such memory
 /// begins 16 bytes into a page, and there an AMD EPYC (Zen 4) copies from the system's pages five times as slowly.
 const PIECE: usize = 64 << 10;
+
+/// What `--log-format` says: the format of files without a header line.
+pub fn declared(text: &str) -> Result<Fallback, FormatError> {
+    Ok(Fallback::Declared(Format::from_log_format(text)?))
+}
 
 /// One thing to read.
 #[derive(Debug, Clone, PartialEq, Eq)]

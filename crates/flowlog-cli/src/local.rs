@@ -151,10 +151,10 @@ pub async fn run(
     let (mut ingested, mut duplicates) = (0, 0);
     for (at, (object, path)) in order.iter().enumerate() {
         let ingestion = pipeline.ingest(object).await?;
-        if ingestion.known_before {
-            duplicates += 1;
-        } else {
-            ingested += 1;
+        match ingestion.fate() {
+            Some(LedgerState::Done) if ingestion.known_before => duplicates += 1,
+            Some(LedgerState::Done) => ingested += 1,
+            _ => {}
         }
         reports.push(file_report(&path.display().to_string(), &ingestion));
         if at % OBJECTS_PER_POLL == OBJECTS_PER_POLL - 1 {
@@ -183,6 +183,12 @@ struct Ingestion {
     /// The handler asked for another attempt.
     retry: bool,
     entry: Option<LedgerEntry>,
+}
+
+impl Ingestion {
+    fn fate(&self) -> Option<LedgerState> {
+        self.entry.as_ref().map(|entry| entry.state)
+    }
 }
 
 impl Pipeline {
@@ -354,9 +360,8 @@ fn unread(path: &str, why: &str) -> FileReport {
 }
 
 fn file_report(path: &str, ingestion: &Ingestion) -> FileReport {
-    let state = ingestion.entry.as_ref().map(|e| e.state);
     let reason = ingestion.entry.as_ref().and_then(|e| e.reason.clone()).unwrap_or_default();
-    let (format, error) = match state {
+    let (format, error) = match ingestion.fate() {
         _ if ingestion.retry => {
             ("unknown", Some("the parser asked for another attempt; its log says why".to_owned()))
         }

@@ -5,6 +5,7 @@ mod cli;
 mod documents;
 
 use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -18,8 +19,7 @@ use flowlog_cli::generate::{self, Plan};
 use flowlog_cli::output::{OutputFormat, print, print_json};
 use flowlog_cli::report::{self, Report};
 use flowlog_cli::{alerting, analyze, colour, local, nat_cost, requeue, shell};
-use flowlog_core::decode::{Fallback, Limits};
-use flowlog_core::format::Format;
+use flowlog_core::decode::Limits;
 
 use self::cli::{AnalyzeArgs, Cli, Command, CostArgs, GenerateArgs, LocalArgs};
 
@@ -75,10 +75,7 @@ fn say(said: Result<Said, Box<dyn std::error::Error>>) -> Fallible {
 }
 
 fn run_analyze(args: &AnalyzeArgs) -> Fallible {
-    let fallback = match &args.log_format {
-        None => Fallback::Default,
-        Some(text) => Fallback::Declared(Format::from_log_format(text)?),
-    };
+    let fallback = args.log_format.clone().unwrap_or_default();
     let report = analyze::analyze(&args.paths, Limits::default(), &fallback, &mut complain)?;
     match args.output.format {
         OutputFormat::Table => print(&report::to_text(&report))?,
@@ -192,7 +189,7 @@ fn status(report: &Report) -> ExitCode {
     if unread || report.totals.rejected_total() > 0 { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-#[expect(clippy::print_stderr, reason = "complaints are for whoever runs the command")]
+/// Complaints are for whoever runs the command. If nobody reads them, the answer is not lost for that.
 fn complain(line: String) {
-    eprintln!("flowlog: {}", report::printable(&line));
+    let _ = writeln!(io::stderr(), "flowlog: {}", report::printable(&line));
 }

@@ -11,7 +11,6 @@ use std::path::PathBuf;
 
 use clap::Args;
 use flowlog_core::decode::{Counts, Fallback};
-use flowlog_core::format::Format;
 use flowlog_core::record::Address;
 use flowlog_core::transfer::{Bytes, INTERNET, Transfer, Zones};
 use indicatif::{HumanBytes, HumanCount};
@@ -20,6 +19,7 @@ use serde_json::{Value, json};
 use crate::alerting::Said;
 use crate::analyze;
 use crate::cost::{INTERFACE_ENDPOINT_GB, INTERFACE_ENDPOINT_HOUR, NAT_GB, PRICES_OF, ZONE_GB};
+use crate::input::declared;
 use crate::output::{Output, OutputFormat};
 use crate::report::table;
 
@@ -35,8 +35,8 @@ pub struct NatCostArgs {
     #[command(flatten)]
     output: Output,
     /// The flow log's LogFormat, for files without a header line: '${version} ${account-id} …'.
-    #[arg(long, value_name = "FORMAT")]
-    log_format: Option<String>,
+    #[arg(long, value_name = "FORMAT", value_parser = declared)]
+    log_format: Option<Fallback>,
 }
 
 /// Reads the files and says what they cost; all is well if every line could be read. `complain` gets a
@@ -45,10 +45,7 @@ pub fn run(
     args: &NatCostArgs,
     complain: &mut dyn FnMut(String),
 ) -> Result<Said, Box<dyn std::error::Error>> {
-    let fallback = match &args.log_format {
-        None => Fallback::Default,
-        Some(text) => Fallback::Declared(Format::from_log_format(text)?),
-    };
+    let fallback = args.log_format.clone().unwrap_or_default();
     let (mut transfer, mut counts) = (Transfer::default(), Counts::default());
     let (read, files) =
         analyze::each(&args.paths, &fallback, Transfer::default, complain, |decoded| {

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::analyze;
 use crate::ask::{self, AskError, Asked, Period, Subject};
 use crate::local::Inbox;
-use crate::report::{Builder, FileReport};
+use crate::report::{Builder, FileReport, time};
 
 /// How many noisy subjects are named.
 const SUBJECTS: usize = 10;
@@ -152,6 +152,7 @@ pub async fn read_store<S: Asked>(
             "{summed} hours of interfaces are there as summaries only, and are not judged"
         ));
     }
+    ask::add_unusable(store, &mut deliveries, period).await?;
     let coverage = Coverage::of(&deliveries);
     if !coverage.is_complete() {
         complain(format!(
@@ -210,7 +211,11 @@ pub async fn replay(recording: &Recording, rules: &RuleSet) -> Result<Outcome, R
         *days.entry(at.start() / 86_400).or_default() += sent;
         // Two days after a finding nothing is left to be said about it.
         let quiet = queue.peek().map_or(last, |next| next.window).back(TOLD);
-        at = at.forward(1);
+        let next = at.forward(1);
+        if next == at {
+            break;
+        }
+        at = next;
         if spoken.forward(TOLD) < at && at < quiet {
             at = quiet;
         }
@@ -272,7 +277,8 @@ impl Outcome {
             Some((first, last)) => {
                 let _ = writeln!(
                     out,
-                    "{first} to {last} UTC, {} interface(s), {:.2} interface-days",
+                    "{first} to {} UTC, {} interface(s), {:.2} interface-days",
+                    time(last.end()),
                     self.interfaces,
                     self.interface_days()
                 );

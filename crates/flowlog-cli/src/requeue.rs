@@ -12,7 +12,7 @@ use flowlog_aws::{DynamoDbStore, S3Objects, env, sdk};
 use flowlog_core::decode::Limits;
 use flowlog_core::event::Notification;
 use flowlog_core::ingest::{Ingestor, Outcome};
-use flowlog_core::object::{ObjectRef, Objects};
+use flowlog_core::object::{ObjectError, ObjectRef, Objects};
 use flowlog_core::record::BatchId;
 use flowlog_core::store::{
     AggregateWriter, Ledger, LedgerEntry, LedgerReader, LedgerState, Quarantine, StoreError,
@@ -107,6 +107,9 @@ pub async fn run(args: RequeueArgs) -> Result<bool, Box<dyn Error>> {
     };
     let format = args.output.format;
     if let Some(file) = args.store {
+        if chosen.is_some() && args.objects.is_empty() {
+            return Err("--objects says where the objects of a local store are".into());
+        }
         let database = EmbeddedDb::open(Location::File(file)).await?;
         let objects = FolderObjects::open(&args.objects)?;
         let app = app(objects, database.store(), Limits::default(), None);
@@ -135,6 +138,9 @@ async fn bring_back<O: Objects>(
         return Ok(true);
     }
     let mut all_done = true;
+    if found.is_empty() && format == OutputFormat::Table {
+        print("nothing that was chosen is quarantined\n")?;
+    }
     let mut objects = Vec::new();
     for quarantined in &found {
         let requeued = requeue(app, quarantined).await?;
@@ -205,6 +211,10 @@ where
 {
     let fate = match object_of(*batch, &entry.origin) {
         Err(why) => Fate::Left(why),
+        // It would only lose the reason that it was quarantined for.
+        Ok(object) if matches!(app.objects.head(&object).await, Err(ObjectError::Gone)) => {
+            Fate::Left("there is no such object any more".to_owned())
+        }
         Ok(object) => {
             // It may have been brought back by somebody else since it was listed; that is as good.
             app.store.reopen(*batch).await?;

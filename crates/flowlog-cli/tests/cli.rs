@@ -259,6 +259,40 @@ fn generate_is_deterministic() {
     assert_eq!(truth("a"), truth("b"));
 }
 
+/// Whoever reads no complaints still gets the answer.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_answer_is_not_lost_for_complaints_that_nobody_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("good.log"), good()).unwrap();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_flowlog"))
+        .args(["analyze", "good.log", "/nowhere"])
+        .current_dir(folder.path())
+        .stderr(full)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!output.stdout.is_empty());
+}
+
+/// What clap refuses is the command line, and so is what it cannot know by itself.
+#[test]
+fn what_is_wrong_on_the_command_line_ends_with_2() {
+    let folder = tempfile::tempdir().unwrap();
+    for wrong in [
+        &["analyze", "x.log", "--log-format", "a b"][..],
+        &["nat-cost", "x.log", "--log-format", "a b"],
+        &["replay", "x.log", "--log-format", "a b"],
+        &["top", "--store", "s.db", "--since", "yesterday"],
+        &["diff", "--store", "s.db", "--against", "yesterday"],
+        &["backfill", "x.log", "--store", "s.db", "--until", "yesterday"],
+    ] {
+        let output = flowlog(folder.path(), wrong);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}: {}", text(&output.stderr));
+    }
+}
+
 #[test]
 fn requeue_lists_and_brings_back_from_a_local_store() {
     let folder = tempfile::tempdir().unwrap();
@@ -269,6 +303,16 @@ fn requeue_lists_and_brings_back_from_a_local_store() {
     std::fs::write(logs.join("good.log.gz"), &whole).unwrap();
     let local = flowlog(folder.path(), &["local", "AWSLogs", "--store", "s.db"]);
     assert_eq!(local.status.code(), Some(1), "{}", text(&local.stderr));
+    assert!(text(&local.stdout).starts_with("1 object(s) ingested, 0 ingested before\n"));
+    std::fs::write(folder.path().join("notes.txt"), "no flow log").unwrap();
+    let backfill = flowlog(folder.path(), &["backfill", ".", "--store", "b.db"]);
+    assert_eq!(backfill.status.code(), Some(1), "{}", text(&backfill.stderr));
+    let told = text(&backfill.stdout);
+    assert!(
+        told.starts_with("1 object(s) ingested ") && told.contains(" 1 quarantined,"),
+        "{told}"
+    );
+    assert!(told.contains("AWSLogs/cut.log.gz: truncated_gzip\n"), "{told}");
 
     let listed = flowlog(folder.path(), &["requeue", "--store", "s.db"]);
     assert_eq!(listed.status.code(), Some(0), "{}", text(&listed.stderr));
@@ -282,8 +326,21 @@ fn requeue_lists_and_brings_back_from_a_local_store() {
     let again = flowlog(folder.path(), &args);
     assert_eq!(again.status.code(), Some(1));
     assert!(text(&again.stdout).contains("quarantined: truncated_gzip"), "{again:?}");
-    let json = ["requeue", "--reason", "corrupt_gzip", "--store", "s.db", "--format", "json"];
+    let other = &["requeue", "--reason", "corrupt_gzip", "--store", "s.db", "--objects", "AWSLogs"];
+    let json = [&other[..], &["--format", "json"]].concat();
     assert_eq!(text(&flowlog(folder.path(), &json).stdout), "[]\n", "no other reason");
+    let nothing = text(&flowlog(folder.path(), other).stdout);
+    assert_eq!(nothing, "nothing that was chosen is quarantined\n");
+
+    // Where it is not, nothing is tried, and the reason stays.
+    std::fs::create_dir(folder.path().join("elsewhere")).unwrap();
+    let all = ["requeue", "--all", "--store", "s.db"];
+    let nowhere = flowlog(folder.path(), &all);
+    assert_eq!(nowhere.status.code(), Some(1));
+    assert!(text(&nowhere.stderr).contains("--objects says where"), "{nowhere:?}");
+    let elsewhere = flowlog(folder.path(), &[&all[..], &["--objects", "elsewhere"]].concat());
+    assert!(text(&elsewhere.stdout).contains("left: there is no such object"), "{elsewhere:?}");
+    assert_eq!(text(&flowlog(folder.path(), &["requeue", "--store", "s.db"]).stdout), list);
 
     for wrong in [&["requeue", "nonsense", "--store", "s.db"][..], &["requeue", "--all", batch]] {
         let output = flowlog(folder.path(), wrong);

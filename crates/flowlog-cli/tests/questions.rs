@@ -128,6 +128,31 @@ fn changes_and_exposure_are_told() {
     let rejected = |time: &str| diff["answer"][time]["rejected"]["records"].as_u64().unwrap();
     assert!(rejected("before") > 0 && rejected("after") > 0);
 
+    // Lengths of time count back from the last data, which is where what is compared ends.
+    let compared = |times: &[&str]| -> [i64; 4] {
+        let args = [&["diff", "--store", "s.db", "--format", "json"], times].concat();
+        let diff: Value =
+            serde_json::from_str(&printed(&mut command(folder.path(), &args))).unwrap();
+        let earlier = &diff["answer"]["compared_with"];
+        [&earlier["from"], &earlier["to"], &diff["from"], &diff["to"]]
+            .map(|at| at.as_i64().unwrap())
+    };
+    let end = 1_793_491_200 + 90 * 60;
+    assert_eq!(compared(&["--since", "45m"]), [end - 5400, end - 2700, end - 2700, end]);
+    let quarter = ["--since", "2026-11-01T00:45Z", "--until", "2026-11-01T01:00Z"];
+    let against = [&quarter[..], &["--against", "60m"]].concat();
+    assert_eq!(compared(&against), [end - 3600, end - 2700, end - 2700, end - 1800]);
+
+    // The sums of a VPC do not tell how many of its interfaces talked with somebody.
+    let peers = ["top", "--by", "peers", "--vpc", "vpc-1", "--store", "s.db"];
+    let refused = command(folder.path(), &peers).output().unwrap();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--by peers goes without --vpc"));
+
+    // The page's numbers go where the page would.
+    let report = ["report", "--store", "s.db", "--format", "csv", "-o", "numbers.csv"];
+    assert!(printed(&mut command(folder.path(), &report)).starts_with("numbers.csv: "));
+    assert!(std::fs::read_to_string(folder.path().join("numbers.csv")).unwrap().contains(','));
+
     // The planted stranger held RDP sessions with edge-1.
     let text = printed(&mut command(folder.path(), &["compliance", "--store", "s.db"]));
     assert!(text.contains("tcp 3389: "), "{text}");

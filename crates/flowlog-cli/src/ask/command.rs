@@ -25,9 +25,9 @@ use super::csv::csv_of;
 use super::diff::{before, diff};
 use super::source::{AnswerFormat, AskArgs, moment};
 use super::{
-    A_DAY, Asked, By, Material, Period, Subject, Who, coverage_text, end_of_data, footer, hours,
-    last_window, read_in_pieces, read_who, rejected, rejected_text, top, top_text, who as who_of,
-    who_text, whole_period, yesterday,
+    A_DAY, Asked, By, Material, Period, Subject, Who, a_time, coverage_text, end_of_data, footer,
+    hours, last_window, read_in_pieces, read_who, rejected, rejected_text, top, top_text,
+    who as who_of, who_text, whole_period, yesterday,
 };
 use crate::doctor::Cli;
 use crate::embedded::EmbeddedError;
@@ -156,7 +156,7 @@ impl WhyArgs {
 pub struct DiffArgs {
     /// Compare with the time that begins here, as long as the one asked about; without it, with the
     /// time just before.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = a_time)]
     against: Option<String>,
     /// How many rows of each list.
     #[arg(short = 'n', long, default_value_t = 20)]
@@ -200,6 +200,11 @@ pub enum AskError {
     /// Nothing to ask.
     #[error("the store is empty")]
     Empty,
+    /// Nobody has counted.
+    #[error(
+        "the sums of a VPC or an account do not tell its interfaces apart: --by peers goes without --vpc and --account"
+    )]
+    Peers,
     /// A question makes no store.
     #[error("{}: there is no such store; `flowlog local --store` makes one", .0.display())]
     NoStore(PathBuf),
@@ -270,13 +275,24 @@ pub async fn ask(question: Question, complain: &mut dyn FnMut(String)) -> Result
 
 async fn answer<S: Asked + AlertStore>(store: &S, question: &Question) -> Result<String, AskError> {
     let args = question.args();
+    if let (Question::Top(TopArgs { by: By::Peers, .. }), Subject::Scope(_)) =
+        (question, args.subject())
+    {
+        return Err(AskError::Peers);
+    }
     let whole = whole_period(store).await?.ok_or(AskError::Empty)?;
+    let whole = match question {
+        // What has not come yet is no part of what is compared.
+        Question::Diff(_) => {
+            let end = end_of_data(store, whole, env::now()).await?;
+            Period { to: Window::of(end - 1).unwrap_or(whole.to), ..whole }
+        }
+        _ => whole,
+    };
     let period = match question {
         // A day beside the day before, if nobody says which times.
         Question::Diff(_) if args.times.since.is_none() && args.times.until.is_none() => {
-            let end = end_of_data(store, whole, env::now()).await?;
-            let to = Window::of(end - 1).unwrap_or(whole.to);
-            Period { from: to.back(A_DAY - 1), to }
+            Period { from: whole.to.back(A_DAY - 1), to: whole.to }
         }
         _ => args.period(store, whole).await?,
     };

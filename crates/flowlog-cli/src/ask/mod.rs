@@ -32,13 +32,14 @@ pub use rejected::{New, Rejected, rejected, yesterday};
 pub use report::{ReportArgs, report};
 pub use serve::{ServeArgs, serve};
 pub use source::{AskArgs, StoreArgs};
-pub(crate) use source::{Times, moment};
+pub(crate) use source::{Times, a_time, moment};
 use text::footer;
 pub use text::{coverage_text, rejected_text, top_text, who_text};
 pub use top::{By, Top, top};
 pub use who::{Seen, Who, who};
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,7 +49,9 @@ use flowlog_core::store::authority::{self, SeenBy, Spoken};
 use flowlog_core::store::memory::MemoryStore;
 use flowlog_core::store::reader::{Answer, Coverage, Deliveries, Detail, Pieces};
 use flowlog_core::store::summary::WINDOWS_PER_HOUR;
-use flowlog_core::store::{AggregateReader, LedgerReader, Series, SeriesItems, StoreError, View};
+use flowlog_core::store::{
+    AggregateReader, LedgerEntry, LedgerReader, Quarantine, Series, SeriesItems, StoreError, View,
+};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde_json::{Value, json};
@@ -57,6 +60,7 @@ use tokio::task::spawn_blocking;
 
 use crate::analyze::counting;
 use crate::embedded::FileReader;
+use crate::input::delivered_at;
 
 /// What is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,7 +196,7 @@ pub async fn end_of_data<S: AggregateReader>(
 }
 
 /// A store that can be asked.
-pub trait Asked: AggregateReader + LedgerReader {
+pub trait Asked: AggregateReader + LedgerReader + Quarantine {
     /// Who reads the same in this process's other threads, if that is a file.
     fn file(&self) -> Option<FileReader> {
         None
@@ -245,8 +249,40 @@ async fn read_with<S: Asked>(
         }
     })
     .await?;
+    add_unusable(store, &mut material.deliveries, period).await?;
     Ok(material)
 }
+
+/// Adds the quarantined deliveries that may have had records of a period. Most wrote nothing, so that no item
+/// leads to them; whose records they had nobody knows.
+pub(crate) async fn add_unusable<S: Asked>(
+    store: &S,
+    deliveries: &mut Deliveries,
+    period: Period,
+) -> Result<(), StoreError> {
+    const LOGS: &str = "logs:";
+    // Where S3 has the traffic, what CloudWatch Logs could not deliver is not missing.
+    let rests_on_logs =
+        deliveries.values().flatten().any(|delivery| delivery.origin.starts_with(LOGS));
+    let may_have_had = |entry: &LedgerEntry| {
+        if entry.origin.starts_with(LOGS) {
+            return rests_on_logs;
+        }
+        // A name that tells no time may be of any.
+        delivered_at(Path::new(&entry.origin)).is_none_or(|at| {
+            period.from.start() - NAMED_AFTER < at && at < period.to.end() + DELIVERED_WITHIN
+        })
+    };
+    let unusable = store.quarantined().await?.into_iter();
+    let unusable = unusable.filter(|(_, entry)| may_have_had(entry));
+    deliveries.extend(unusable.map(|(batch, entry)| (batch, Some(Arc::new(entry)))));
+    Ok(())
+}
+
+/// How long after the time in an object's name records in it may begin, and how long before it they may have
+/// ended, in seconds: AWS promises neither, and delivers within minutes.
+const NAMED_AFTER: i64 = 900;
+const DELIVERED_WITHIN: i64 = 3600;
 
 /// Reads what is known of an address. Hours are read whole, and those in which it shows first and last
 /// window by window.

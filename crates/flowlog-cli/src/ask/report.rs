@@ -23,28 +23,28 @@ use crate::page::{self, Page};
 /// Options of `flowlog report`.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// The page to write; without it, --format json prints the page's numbers.
+    /// The page to write. With --format json or csv its numbers, which go to standard output without it.
     #[arg(short, long, value_name = "FILE.html")]
     output: Option<PathBuf>,
     #[command(flatten)]
     ask: AskArgs,
 }
 
-/// Writes the page and says where, or returns its numbers.
+/// Writes the page, or its numbers, and says where; or returns the numbers.
 pub async fn report(args: ReportArgs) -> Result<String, AskError> {
     let opened = args.ask.store.open().await?;
     let page = page_of(&opened.store, &args.ask).await?;
-    match args.ask.format {
-        AnswerFormat::Json => return Ok(serde_json::to_string(&page)? + "\n"),
-        AnswerFormat::Csv => return Ok(csv_of(&serde_json::to_value(&page)?)?),
-        AnswerFormat::Table => {}
-    }
-    let Some(path) = args.output else { return Err(AskError::NoOutput) };
-    let html = page::render(&page)?;
-    if let Err(source) = std::fs::write(&path, &html) {
+    let text = match (args.ask.format, &args.output) {
+        (AnswerFormat::Json, _) => serde_json::to_string(&page)? + "\n",
+        (AnswerFormat::Csv, _) => csv_of(&serde_json::to_value(&page)?)?,
+        (AnswerFormat::Table, Some(_)) => page::render(&page)?,
+        (AnswerFormat::Table, None) => return Err(AskError::NoOutput),
+    };
+    let Some(path) = args.output else { return Ok(text) };
+    if let Err(source) = std::fs::write(&path, &text) {
         return Err(AskError::Write { path, source });
     }
-    let size = HumanBytes(html.len() as u64);
+    let size = HumanBytes(text.len() as u64);
     Ok(format!("{}: {} interfaces, {size}\n", path.display(), page.interfaces.len()))
 }
 

@@ -36,10 +36,10 @@ pub struct StoreArgs {
 #[derive(Debug, Args)]
 pub(crate) struct Times {
     /// From this time on: 2026-11-01, 2026-11-01T08:00Z, or so long before the last data: 90m, 24h, 7d.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = a_time)]
     pub(super) since: Option<String>,
     /// Up to this time; the window that it falls into is left out.
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = a_time)]
     pub(super) until: Option<String>,
 }
 
@@ -279,6 +279,11 @@ impl AskArgs {
     ) -> Result<Period, AskError> {
         self.times.period(store, whole).await
     }
+}
+
+/// A time on the command line, as it was typed: from which moment a length counts back is not known yet.
+pub(crate) fn a_time(text: &str) -> Result<String, AskError> {
+    moment(text, 0).map(|_| text.to_owned())
 }
 
 /// Whether a time is a length of time: `24h`, not a date.

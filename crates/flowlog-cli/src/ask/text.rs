@@ -122,7 +122,7 @@ pub fn who_text(who: &Who, alerts: &[(StateItem, Alert)], material: &Material) -
     for seen in &who.seen {
         out.push_str(&colour::title(&seen.subject));
         if let Some((first, last)) = seen.windows {
-            let _ = write!(out, ", from {first} to {last}");
+            let _ = write!(out, ", from {first} to {}", time(last.end()));
         }
         out.push('\n');
         let rows = seen.talked.iter().map(|(key, talker)| {

@@ -23,7 +23,7 @@ use std::net::Ipv6Addr;
 use std::ops::Range;
 
 use self::columns::ColumnsReader;
-use self::heads::{HEAD, Heads, head_length};
+use self::heads::{HEAD, Heads, head_length, is_plain};
 use super::digits::{Flaws, number, spaces};
 use crate::format::Format;
 use crate::record::{Action, Address, Direction, FIRST_BYTES};
@@ -303,7 +303,7 @@ impl DefaultReader {
         let mut text = [0; HEAD];
         let seen = line.len().min(HEAD);
         text[..seen].copy_from_slice(&line[..seen]);
-        let length = head_length(&text)?;
+        let length = head_length(&text).filter(|length| is_plain(&text, *length))?;
         self.heads.find(&text, length).or_else(|| self.heads.insert(text, length))
     }
 }

@@ -113,6 +113,10 @@ pub async fn read<R: AggregateReader + LedgerReader>(
                 let wanted = (from, of_each);
                 let part = answer_in_pieces(reader, ledger, &series, (first, end), wanted).await?;
                 whole.append(part);
+                // There is none after the last window that can be written.
+                if end == last {
+                    break;
+                }
                 first = end.forward(1);
             }
         }

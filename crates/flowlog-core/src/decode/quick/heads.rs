@@ -10,6 +10,9 @@ const LAST: usize = 8;
 const MOST: usize = 16_384;
 /// Places to look at: a power of two, at least twice as many as heads.
 const SLOTS: usize = 2 * MOST;
+/// How many places are looked at for one: more than chains of AWS's ids grow to, so that whoever writes an object
+/// of his own cannot make long ones.
+const REACH: usize = 64;
 
 /// Heads by their text.
 #[derive(Debug, Default)]
@@ -32,20 +35,21 @@ impl Heads {
     /// The number of the head of this length that `text` begins with.
     #[inline]
     pub(super) fn find(&self, text: &[u8; HEAD], length: usize) -> Option<u32> {
-        let mut at = slot(text, length)?;
-        loop {
-            let place = usize::from(*self.slots.get(at)?);
+        let first = slot(text, length)?;
+        for at in first..first + REACH {
+            let place = usize::from(*self.slots.get(at % SLOTS)?);
             let head = self.texts.get(place.wrapping_sub(1))?;
             let bytes = u32::from(*self.lengths.get(place - 1)?);
             if bytes as usize == length && same(text, &head.0, bytes) {
                 #[expect(clippy::cast_possible_truncation, reason = "at most MOST")]
                 return Some(self.first.wrapping_add(place as u32 - 1));
             }
-            at = (at + 1) % SLOTS;
         }
+        None
     }
 
-    /// Adds a head that is not there and returns its number, which no other head had.
+    /// Adds a head that is not there and returns its number, which no other head had. `None` if there is no room
+    /// within reach.
     pub(super) fn insert(&mut self, text: [u8; HEAD], length: usize) -> Option<u32> {
         if self.texts.len() == MOST {
             self.first = self.first.wrapping_add(u32::try_from(MOST).ok()?);
@@ -57,15 +61,19 @@ impl Heads {
             self.slots.resize(SLOTS, 0);
         }
         let place = u16::try_from(self.texts.len()).ok()?;
-        let mut at = slot(&text, length)?;
-        while self.slots[at] != 0 {
-            at = (at + 1) % SLOTS;
-        }
+        let first = slot(&text, length)?;
+        let at = (first..first + REACH).map(|at| at % SLOTS).find(|at| self.slots[*at] == 0)?;
         self.slots[at] = place + 1;
         self.texts.push(Text(text));
         self.lengths.push(u8::try_from(length).ok()?);
         Some(self.first.wrapping_add(u32::from(place)))
     }
+}
+
+/// Whether the plain decoder sees the same columns in a head of this length: it separates them by tabs, too, and
+/// trims what it finds around a row.
+pub(super) fn is_plain(text: &[u8; HEAD], length: usize) -> bool {
+    text.iter().take(length).filter(|byte| **byte <= b' ').count() == 3
 }
 
 /// Length of a row's first three columns with the space behind each, if single spaces separate them
@@ -115,6 +123,28 @@ mod tests {
         assert_eq!(heads.find(&text, length), Some(39_000));
         assert_eq!(heads.find(&text, length - 1), None);
         let (text, length) = head(10);
+        assert_eq!(heads.find(&text, length), None);
+    }
+
+    /// AWS's ids differ in their last bytes; whoever writes an object of his own may have them all alike.
+    #[test]
+    fn chains_are_searched_as_far_as_they_reach() {
+        let mut heads = Heads::default();
+        let head = |n: u32| {
+            let mut text = [b'x'; HEAD];
+            let row = format!("2 {n:012} eni-1235b8ca123456789 10.0.0.1 ");
+            text[..row.len()].copy_from_slice(row.as_bytes());
+            (text, head_length(&text).unwrap())
+        };
+        let insert = |n| {
+            let (text, length) = head(n);
+            heads.insert(text, length)
+        };
+        let numbers: Vec<u32> = (0..1000).filter_map(insert).collect();
+        assert_eq!(numbers.len(), REACH);
+        let (text, length) = head(3);
+        assert_eq!(heads.find(&text, length), Some(3));
+        let (text, length) = head(999);
         assert_eq!(heads.find(&text, length), None);
     }
 }

@@ -313,6 +313,19 @@ fn an_address_of_the_other_family_is_not_taken_for_its_own() {
     rolls_up_the_same(text.as_bytes(), text.len(), Budget::default(), None).unwrap();
 }
 
+/// The plain decoder separates columns by tabs, too: what the quick one takes for one may be two of them.
+#[test]
+fn a_head_with_a_tab_is_learned_by_nobody() {
+    let row = |tab: &str, src: &str| {
+        format!(
+            "2 123456789010 eni-1235b8ca123456789{tab}10.0.0.1 {src}172.31.16.21 20641 22 6 20 4249 1418530010 1418530070 ACCEPT OK\n"
+        )
+    };
+    let (good, bad) = (row("\t", ""), row("\t", "172.31.16.139 "));
+    let text = [crate::format::DEFAULT_HEADER, "\n", &good, &bad, &bad, &row(" ", "").repeat(5)];
+    says_the_same(text.concat().as_bytes(), 4096, 0).unwrap();
+}
+
 /// A zero at the end of an address is no part of the text that stands for it.
 #[test]
 fn zeros_spell_no_address() {
