@@ -12,6 +12,8 @@
 //!     │                          └── budget spent: held back (in the digest; may be claimed next hour)
 //!     │
 //!     └── 3 quiet windows: resolved ── a later finding: a new episode (the cooldown still holds)
+//!
+//! What is louder than the latest claim is claimed at once, whether that was told, held back or is over.
 //! ```
 
 use std::collections::BTreeSet;
@@ -33,6 +35,10 @@ pub struct Alert {
     pub published: u64,
     /// How loud the latest claim of this episode was; of an alert that was only noted, the loudest.
     pub severity: Severity,
+    /// How loud the latest claim was, of whatever episode: what is louder waits for no cooldown and no
+    /// budget of a quieter one. Absent in what older versions wrote.
+    #[serde(default)]
+    pub claimed: Option<Severity>,
     /// First window of this episode.
     pub since: Window,
     /// Latest window that fired.
@@ -78,16 +84,16 @@ pub fn decide(old: Option<&Alert>, finding: &Finding, policy: &Policy, now: i64)
     let severity = if late { finding.severity.min(Severity::Digest) } else { finding.severity };
     let fresh = old.is_none_or(|old| finding.window > old.last);
     let Some(mut alert) = episode(old, finding, severity, fresh) else { return Decision::Nothing };
-    // The first time, when it has got louder within an episode, or when the cooldown is over and it
-    // still goes on: a window that was seen before is no news.
-    let first = old.is_none_or(|old| old.seq == 0);
-    let escalates = alert.told_times > 0 && severity > alert.severity;
-    let due = first || escalates || (now >= alert.next && fresh);
+    // The first time, when it is louder than what was told or held back last, or when the cooldown is
+    // over and it still goes on: a window that was seen before is no news.
+    let escalates = old.is_none_or(|old| old.seq == 0 || severity > old.loudness());
+    let due = escalates || (now >= alert.next && fresh);
     if severity >= Severity::Notify && due {
         alert.seq += 1;
         alert.told_times += 1;
         alert.told = Some(finding.window);
         alert.severity = severity;
+        alert.claimed = Some(severity);
         alert.next = now + policy.cooldown_after(alert.told_times);
         alert.claimed_at = Some(now);
         alert.held = false;
@@ -124,6 +130,7 @@ fn episode(
             seq: 0,
             published: 0,
             severity,
+            claimed: None,
             since: window,
             last: window,
             windows: 1,
@@ -158,6 +165,11 @@ fn episode(
 }
 
 impl Alert {
+    /// How loud a finding must be beyond to be told at once.
+    fn loudness(&self) -> Severity {
+        self.claimed.unwrap_or(self.severity)
+    }
+
     /// Remembers whether a digest would say something by this that none has said of the alert lately.
     fn learn_news(&mut self, finding: &Finding, severity: Severity, now: i64) {
         let forgotten = self.noted_at.is_none_or(|at| now - at > Policy::FORGOTTEN);

@@ -127,6 +127,43 @@ fn louder_is_told_at_once_and_quieter_is_not() {
 }
 
 #[test]
+fn what_was_held_back_mutes_nothing_louder() {
+    let desk = Desk::new();
+    for n in 0..15 {
+        desk.raise(&finding(Rule::RejectBurst, Severity::Notify, &format!("eni-{n}"), 0));
+    }
+    let scan = |severity, at| finding(Rule::PortScan, severity, "eni-x", at);
+    assert_eq!(desk.raise(&scan(Severity::Notify, 0)), Raised::OverBudget);
+    assert_eq!(desk.raise(&scan(Severity::Notify, 1)), Raised::Noted, "no louder");
+    assert_eq!(desk.raise(&scan(Severity::High, 1)), Raised::Sent(2), "of what is kept for high");
+    assert_eq!(desk.raise(&scan(Severity::High, 2)), Raised::Held);
+    // One that is held back itself waits for the next hour, however often it comes.
+    for n in 0..4 {
+        desk.raise(&finding(Rule::PortScan, Severity::High, &format!("eni-{n}"), 2));
+    }
+    let other = |at| finding(Rule::HostSweep, Severity::High, "vpc-1", at);
+    assert_eq!(desk.raise(&other(3)), Raised::OverBudget);
+    assert_eq!(desk.raise(&other(4)), Raised::Noted);
+    assert_eq!(desk.raise(&other(11)), Raised::Sent(2));
+}
+
+#[test]
+fn nor_does_a_quieter_episode_that_is_over() {
+    let desk = Desk::new();
+    // Told five times in fifteen hours; the next time would be sixteen hours later.
+    for n in 0..181 {
+        desk.raise(&burst(Severity::Notify, n));
+    }
+    assert_eq!(desk.sweep(window(200).end()).resolved, 1);
+    assert_eq!(desk.raise(&burst(Severity::Notify, 201)), Raised::Noted, "the cooldown holds");
+    assert_eq!(desk.raise(&burst(Severity::High, 202)), Raised::Sent(6));
+    assert_eq!(desk.raise(&burst(Severity::High, 203)), Raised::Held);
+    // As loud as what was told last: it waits.
+    assert_eq!(desk.sweep(window(209).end()).resolved, 1);
+    assert_eq!(desk.raise(&burst(Severity::High, 210)), Raised::Noted);
+}
+
+#[test]
 fn over_after_three_quiet_windows_and_then_a_new_episode() {
     let desk = Desk::new();
     assert_eq!(desk.raise(&burst(Severity::Recorded, 0)), Raised::Recorded, "nothing is open");
