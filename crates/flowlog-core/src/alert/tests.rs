@@ -297,6 +297,41 @@ fn an_hour_that_tells_nothing_new_sends_no_digest() {
     assert_eq!(subjects[2], "flowlog digest: 2 alerts noted, 0 held back");
 }
 
+/// The hours in which a digest came, of an alert that is noted each five minutes for half a day, so many
+/// seconds before the sweep; in the sixth hour and later with somebody new each time, if `crowd`.
+fn hours_of_digests(gap: i64, every: i64, crowd: bool) -> Vec<i64> {
+    let (desk, start) = (Desk::new(), window(0).end());
+    let mut hours = Vec::new();
+    for second in (0..14 * 3_600).step_by(30) {
+        if second < 12 * 3_600 && second % every == 0 {
+            let mut found = finding(Rule::HostSweep, Severity::Digest, "vpc-1", second / 300);
+            if crowd && second >= 5 * 3_600 {
+                let stranger = format!("203.0.{}.{}", second / 300 / 250, second / 300 % 250);
+                found.source = Address::parse(&stranger);
+            }
+            desk.raise_at(&found, start + second);
+        }
+        if second % 300 == 0 && desk.sweep(start + second + gap).digested > 0 {
+            hours.push(second / 3_600);
+        }
+    }
+    hours
+}
+
+#[test]
+fn what_is_noted_in_each_run_is_in_the_digest_all_the_same() {
+    for gap in [0, 1, 30, 59, 60, 61, 299] {
+        for every in [30, 60, 300] {
+            let hours = hours_of_digests(gap, every, false);
+            assert_eq!(hours, [0, 1, 3, 7], "swept {gap} s after each {every} s");
+        }
+    }
+    // Somebody new each time is news in each hour.
+    let hours = hours_of_digests(0, 300, true);
+    assert_eq!(hours[..3], [0, 1, 3]);
+    assert_eq!(hours.len(), 3 + 8, "{hours:?}");
+}
+
 #[test]
 fn no_key_holds_an_address_and_two_flow_logs_make_one_alert() {
     let mut scan = finding(Rule::PortScan, Severity::Notify, "eni-1", 0);
