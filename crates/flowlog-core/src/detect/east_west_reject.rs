@@ -11,7 +11,7 @@ use super::port_scan::Seen;
 use super::{
     Cause, EastWestReject, Finding, History, PORTS_SHOWN, Rule, Rules, Severity, Target, Why,
 };
-use super::{finding::is_internal, host_sweep, shown};
+use super::{finding::is_internal, host_sweep, shown, total};
 use crate::record::{Address, WINDOW_SECONDS, Window};
 use crate::rollup::{Rollup, Tuple, Verdicts};
 
@@ -63,7 +63,8 @@ impl EastWestReject {
                 Some(all) => all.absorb(verdicts),
             }
         }
-        all.filter(|all| refused >= self.windows && all.accepted_forward + all.accepted_back == 0)
+        let works = |all: &Verdicts| all.accepted_forward > 0 || all.accepted_back > 0;
+        all.filter(|all| refused >= self.windows && !works(all))
     }
 
     fn misconfiguration(
@@ -164,7 +165,7 @@ impl EastWestReject {
             let mut finding = self.moving(scope_id, at, source, &hosts, &ports);
             finding.evidence.rejected = super::rejected_of(scope, at, &source);
             finding.evidence.records = super::shown_of(scope, at, &source);
-            finding.evidence.skipdata = scope.iter().map(|h| h.skipdata(at, Rules::LOOKBACK)).sum();
+            finding.evidence.skipdata = total(scope.iter().map(|h| h.skipdata(at, Rules::LOOKBACK)));
             findings.push(finding);
         }
         findings

@@ -220,7 +220,12 @@ fn shown_of(scope: &[History], at: Window, source: &Address) -> Vec<Evidence> {
 /// Refused records of one source over several interfaces and the last hour.
 fn rejected_of(scope: &[History], at: Window, source: &Address) -> u64 {
     let rollups = scope.iter().flat_map(|h| h.last(at, Rules::LOOKBACK)).map(|(_, r)| r);
-    rollups.filter_map(|r| r.rejected_sources.get(source)).map(|s| s.records).sum()
+    total(rollups.filter_map(|r| r.rejected_sources.get(source)).map(|s| s.records))
+}
+
+/// A sum of what was counted. Numbers in records are anybody's, and counters stop at the end.
+fn total(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
 }
 
 /// The ports that were refused most.
@@ -406,6 +411,39 @@ mod tests {
             &|rule, source, _| rule == Rule::PortScan && *source == inventory,
         );
         assert_eq!(found, []);
+    }
+
+    /// Bytes in records are whatever a stranger or a broken writer puts there.
+    #[test]
+    fn sums_of_the_largest_numbers_are_large() {
+        let mut history = History::default();
+        for n in 0..100 {
+            history.add(window(n), &sent("198.51.100.1", 900));
+        }
+        for n in 100..112 {
+            history.add(window(n), &sent("203.0.113.7", u64::MAX));
+        }
+        let found = Rules::default().evaluate_day(&history, &Baseline::default(), window(111));
+        assert_eq!(found.iter().map(|f| f.evidence.value).collect::<Vec<_>>(), [u64::MAX]);
+        let mut usual = Baseline::default();
+        usual.advance(&history, window(111));
+        assert!(usual.egress.mean.is_finite());
+        let largest = |remote| (remote, 22, 4, 0, u64::MAX, u64::MAX);
+        let mut exposed = History::default();
+        exposed.add(window(0), &services(&["203.0.113.9", "203.0.113.10"].map(largest)));
+        let found = Rules::default().evaluate(&exposed, &Baseline::default(), window(0));
+        assert!(found.iter().any(|f| f.evidence.value == u64::MAX), "{found:?}");
+        let mut works = History::default();
+        for n in 0..5 {
+            let mut refused = tuples(&[("10.1.0.9", 8_443, 1, 0, u64::MAX)]);
+            let both = |(tuple, verdicts): (&Tuple, &Verdicts)| {
+                (*tuple, Verdicts { accepted_back: u64::MAX, ..*verdicts })
+            };
+            let both = refused.rejected_tuples.iter().map(both).collect();
+            refused.rejected_tuples = Ranked::new(both, 0);
+            works.add(window(n), &refused);
+        }
+        assert_eq!(Rules::default().evaluate(&works, &Baseline::default(), window(4)), []);
     }
 
     #[test]

@@ -46,7 +46,7 @@ impl Seen {
                 let listed = totals.contacts.len();
                 let tried = totals.contacts.iter().filter(|c| !is_answer(rollup, source, c));
                 let tried: Vec<Contact> = tried.copied().collect();
-                seen.rejected += totals.records;
+                seen.rejected = seen.rejected.saturating_add(totals.records);
                 // Several windows may mean the same contacts: only the largest bound holds.
                 let answers = u32::try_from(listed - tried.len()).unwrap_or(u32::MAX);
                 if listed == 0 || !tried.is_empty() {
