@@ -51,9 +51,12 @@ pub use thresholds::{
 };
 pub use walk::Walk;
 
-use crate::record::{Address, Window};
+use std::collections::BTreeSet;
+
+use crate::record::{Address, WINDOW_SECONDS, Window};
 use crate::rollup::{Evidence, Rollup, Service, Talker, TalkerKey};
 use explained::Explained;
+use port_scan::Seen;
 
 impl Rules {
     /// How many windows, the one in question included, the rules look at when a window changes.
@@ -152,11 +155,9 @@ fn settle(
     allowed: &dyn Fn(Rule, &Address, u16) -> bool,
 ) -> Vec<Finding> {
     findings.retain(|finding| {
-        let port = finding.target.and_then(|t| t.port);
-        let ports = port.map_or_else(|| finding.evidence.ports.clone(), |port| vec![port]);
+        // Allowed only if each of its ports is.
         !finding.source.is_some_and(|source| {
-            // Allowed only if each of its ports is; a finding without ports has port 0.
-            let ports = if ports.is_empty() { vec![0] } else { ports };
+            let ports = every_port(finding, &source, history);
             ports.iter().all(|port| allowed(finding.rule, &source, *port))
         })
     });
@@ -168,6 +169,28 @@ fn settle(
     }
     sort(&mut findings);
     findings
+}
+
+/// Every port that a finding is about, of which its evidence shows some; 0 stands for what no port is
+/// known of: then only who is allowed everywhere is allowed.
+fn every_port(finding: &Finding, source: &Address, history: &History) -> BTreeSet<u16> {
+    if let Some(port) = finding.target.and_then(|t| t.port) {
+        return BTreeSet::from([port]);
+    }
+    if finding.evidence.ports.is_empty() {
+        return BTreeSet::from([0]);
+    }
+    let mut ports: BTreeSet<u16> = finding.evidence.ports.iter().copied().collect();
+    let windows = (finding.evidence.seconds / WINDOW_SECONDS).max(Rules::LOOKBACK);
+    ports.extend(Seen::of(history, finding.window, windows, source).ports());
+    let mut tried = history.last(finding.window, windows);
+    let cut = |rollup: &Rollup| {
+        rollup.rejected_sources.get(source).is_some_and(|s| !s.contacts_complete())
+    };
+    if tried.any(|(_, rollup)| cut(rollup)) {
+        ports.insert(0);
+    }
+    ports
 }
 
 fn name(finding: &mut Finding, rollup: &Rollup) {
@@ -411,6 +434,23 @@ mod tests {
             &|rule, source, _| rule == Rule::PortScan && *source == inventory,
         );
         assert_eq!(found, []);
+    }
+
+    #[test]
+    fn who_is_allowed_some_ports_is_found_at_the_others() {
+        let found = |tried: u16, ports: std::ops::RangeInclusive<u16>| {
+            let mut history = History { interface_id: "eni-1".into(), ..History::default() };
+            history.add(window(0), &rejects((1..=tried).map(|p| ("10.1.0.9".to_owned(), p))));
+            let allowed = |_, _: &Address, port: u16| ports.contains(&port);
+            Rules::default().evaluate_but(&history, &Baseline::default(), window(0), &allowed).len()
+        };
+        // Evidence shows the first sixteen ports.
+        assert_eq!(found(40, 1..=16), 1);
+        assert_eq!(found(40, 1..=39), 1);
+        assert_eq!(found(40, 1..=40), 0);
+        // Beyond 64 nobody knows which they were.
+        assert_eq!(found(300, 1..=300), 1);
+        assert_eq!(found(300, 0..=u16::MAX), 0, "allowed everywhere");
     }
 
     /// Bytes in records are whatever a stranger or a broken writer puts there.
