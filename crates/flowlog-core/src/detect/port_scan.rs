@@ -21,11 +21,11 @@ const EPHEMERAL: u16 = 32_768;
 /// through. `asymmetric-path` tells of those.
 pub(super) fn is_answer(rollup: &Rollup, source: &Address, contact: &Contact) -> bool {
     contact.port >= EPHEMERAL
-        && rollup.rejected_tuples.iter().any(|(tuple, verdicts)| {
+        && rollup.rejected_tuples.iter().any(|(tuple, refused)| {
             tuple.server == *source
                 && tuple.client == contact.host
-                && verdicts.rejected_back > 0
-                && verdicts.accepted_forward > 0
+                && refused.rejected_back > 0
+                && rollup.verdicts(tuple).is_some_and(|verdicts| verdicts.accepted_forward > 0)
         })
 }
 
