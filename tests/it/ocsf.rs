@@ -52,6 +52,7 @@ fn finding(rule: Rule, severity: Severity, source: Option<&str>, host: &str) -> 
             baseline: Some(1),
             threshold: 2,
             seconds: 300,
+            since: None,
             sources: 1,
             named: Vec::new(),
             ports: vec![22],

@@ -257,6 +257,9 @@ impl Finding {
             if let Some(source) = self.source {
                 object.insert("source".to_owned(), json!(source.to_string()));
             }
+            if let Some(since) = why.since {
+                object["evidence"]["since"] = json!(since.start());
+            }
             if let Some(target) = self.target {
                 let host = target.host.map(|h| h.to_string());
                 object.insert("target".to_owned(), json!({ "host": host, "port": target.port }));

@@ -40,7 +40,7 @@ pub struct Alert {
     /// budget of a quieter one. Absent in what older versions wrote.
     #[serde(default)]
     pub claimed: Option<Severity>,
-    /// First window of this episode.
+    /// First window of this episode, or where what showed then had begun.
     pub since: Window,
     /// Latest window that fired.
     pub last: Window,
@@ -139,7 +139,7 @@ fn episode(
             published: 0,
             severity,
             claimed: None,
-            since: window,
+            since: finding.since(),
             last: window,
             windows: 1,
             told: None,
@@ -163,7 +163,7 @@ fn episode(
         alert.windows += 1;
     } else if severity > Severity::Recorded {
         alert.open = true;
-        alert.since = window;
+        alert.since = finding.since();
         alert.windows = 1;
         alert.told_times = 0;
         alert.severity = severity;

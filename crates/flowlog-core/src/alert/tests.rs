@@ -163,6 +163,22 @@ fn nor_does_a_quieter_episode_that_is_over() {
     assert_eq!(desk.raise(&burst(Severity::High, 210)), Raised::Noted);
 }
 
+/// A day is looked at up to an hour after something showed in it, and again an hour later.
+#[test]
+fn an_alert_is_of_the_time_when_it_showed() {
+    let desk = Desk::new();
+    let mut scan = finding(Rule::SlowScan, Severity::Digest, "eni-2", 7);
+    scan.evidence.since = Some(window(6));
+    assert_eq!(desk.raise_at(&scan, window(15).end()), Raised::Noted);
+    let stored = || {
+        let alert: Alert = read(&now(desk.store.states("slow-scan")).unwrap()[0]).unwrap();
+        (alert.since, alert.last, alert.windows)
+    };
+    assert_eq!(stored(), (window(6), window(7), 1));
+    assert_eq!(desk.raise_at(&scan, window(18).end()), Raised::Held, "the same once more");
+    assert_eq!(stored(), (window(6), window(7), 1));
+}
+
 #[test]
 fn over_after_three_quiet_windows_and_then_a_new_episode() {
     let desk = Desk::new();

@@ -56,6 +56,7 @@ impl RejectAnomaly {
                 // What six deviations would be: a figure that people can compare with.
                 threshold: super::rounded(counts.mean + 6.0 * deviation).max(self.least),
                 seconds: windows * WINDOW_SECONDS,
+                since: None,
                 sources: now.rejected_sources_seen().estimate().map_or(0, |d| d.estimate),
                 ports: ports(now),
                 rejected: now.totals().reject.records,
