@@ -163,6 +163,29 @@ fn nor_does_a_quieter_episode_that_is_over() {
     assert_eq!(desk.raise(&burst(Severity::High, 210)), Raised::Noted);
 }
 
+/// An older binary reads past what it does not know, and writes without it.
+#[test]
+fn state_without_the_later_fields_is_read() {
+    let desk = Desk::new();
+    desk.raise(&burst(Severity::Notify, 0));
+    desk.raise(&finding(Rule::SlowScan, Severity::Digest, "eni-2", 0));
+    for (rule, louder) in [("reject-burst", Severity::High), ("slow-scan", Severity::Notify)] {
+        let item = now(desk.store.states(rule)).unwrap().remove(0);
+        let mut older: serde_json::Value = serde_json::from_str(&item.body).unwrap();
+        for field in ["claimed", "noted_before", "news_before"] {
+            assert!(older.as_object_mut().unwrap().remove(field).is_some(), "{field}");
+        }
+        let why = older["finding"]["evidence"].as_object_mut().unwrap();
+        assert!(why.remove("since").is_some());
+        let older = StateItem { body: older.to_string(), version: item.version + 1, ..item };
+        assert!(now(desk.store.swap_state(&older, Some(item.version))).unwrap());
+        let mut next = read::<Alert>(&older).unwrap().finding;
+        assert_eq!(desk.raise(&next), Raised::Held, "the same once more");
+        next.severity = louder;
+        assert!(matches!(desk.raise(&next), Raised::Sent(_)), "{rule}");
+    }
+}
+
 /// A day is looked at up to an hour after something showed in it, and again an hour later.
 #[test]
 fn an_alert_is_of_the_time_when_it_showed() {
