@@ -86,6 +86,7 @@ fn finding(bytes: &mut &[u8]) -> Finding {
             baseline: Some(numbers).filter(|n| n % 2 == 0),
             threshold: numbers / 2,
             seconds: (numbers % 1_000_000).cast_signed(),
+            since: Window::of((numbers % 1_000_000).cast_signed()),
             sources: numbers % 7,
             named: source.into_iter().collect(),
             ports: port.into_iter().collect(),

@@ -1,12 +1,16 @@
 //! What programs receive is an OCSF Detection Finding, by the schema's own models.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use flowlog_core::alert::{
-    Alert, AlertKey, Decision, Digest, Policy, decide, render, render_digest, render_test,
+    Alert, AlertKey, Decision, Digest, Policy, decide, render, render_digest, render_refused_rules,
+    render_starved, render_test,
 };
-use flowlog_core::detect::{Cause, Finding, Identity, Parties, Rule, Severity, Target, Why};
+use flowlog_core::detect::{
+    Cause, Finding, Identity, Parties, Rule, RuleSet, Severity, Target, Why,
+};
 use flowlog_core::record::{Action, Address, Window};
 use flowlog_core::rollup::{About, Evidence};
 
@@ -48,6 +52,7 @@ fn finding(rule: Rule, severity: Severity, source: Option<&str>, host: &str) -> 
             baseline: Some(1),
             threshold: 2,
             seconds: 300,
+            since: None,
             sources: 1,
             named: Vec::new(),
             ports: vec![22],
@@ -88,6 +93,11 @@ fn documents() -> Vec<String> {
     }
     documents.push(render_digest(&Digest { seq: 1, to: START, ..Digest::default() }).json);
     documents.push(render_test(START).json);
+    let wrong = RuleSet::parse("[rules.portscan]\n").unwrap_err();
+    documents.push(render_refused_rules(&wrong, START).json);
+    let starved = BTreeMap::from([(Rule::Unencrypted, "no encryption-status".to_owned())]);
+    let starved = BTreeMap::from([("fl-0a1b".to_owned(), starved)]);
+    documents.push(render_starved(&starved, 1, START).json);
     documents
 }
 

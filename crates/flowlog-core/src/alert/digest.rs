@@ -17,7 +17,8 @@ use crate::detect::{Rule, Severity};
 pub(super) const LINES: usize = 40;
 
 /// What was noted less than so many seconds ago may still be being written, by a clock that is a
-/// little off: it waits for the next digest.
+/// little off: it waits for the next digest. What was noted before that does not wait, if it is noted
+/// again meanwhile (`Alert::noted_before`).
 pub(super) const SETTLED: i64 = 60;
 
 /// One alert in a digest.
@@ -74,8 +75,7 @@ impl Digest {
 
     /// Takes an alert in, if it was noted in the digest's time.
     pub(super) fn add(&mut self, alert: &Alert) {
-        let Some(at) = alert.noted_at else { return };
-        if at <= self.from || at > self.to {
+        if alert.noted_between(self.from, self.to).is_none() {
             return;
         }
         let finding = &alert.finding;

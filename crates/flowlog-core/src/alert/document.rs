@@ -142,8 +142,33 @@ fn or_unknown(text: &str) -> String {
 
 /// The OCSF document of a digest: one finding of low severity.
 pub(super) fn ocsf_digest(digest: &Digest, dedupe_id: &str) -> Value {
-    let (severity_id, severity) = severity(Severity::Digest);
-    let message = format!("{} alerts noted, {} held back", digest.noted, digest.held);
+    let notice = Notice {
+        kind: "digest",
+        severity: Severity::Digest,
+        count: digest.noted,
+        message: format!("{} alerts noted, {} held back", digest.noted, digest.held),
+        details: json!(digest),
+    };
+    ocsf_notice(&notice, digest.to, dedupe_id)
+}
+
+/// What is told beside findings.
+pub(super) struct Notice {
+    /// Its type, and where its details are under `unmapped.flowlog`.
+    pub(super) kind: &'static str,
+    pub(super) severity: Severity,
+    /// How many things it tells of.
+    pub(super) count: u64,
+    /// What it says in a sentence or two; printable.
+    pub(super) message: String,
+    /// The same for programs.
+    pub(super) details: Value,
+}
+
+/// The OCSF document of a notice; `at` in epoch seconds.
+pub(super) fn ocsf_notice(notice: &Notice, at: i64, dedupe_id: &str) -> Value {
+    let Notice { kind, count, message, details, .. } = notice;
+    let (severity_id, severity) = severity(notice.severity);
     json!({
         "category_uid": 2,
         "category_name": "Findings",
@@ -157,8 +182,8 @@ pub(super) fn ocsf_digest(digest: &Digest, dedupe_id: &str) -> Value {
         "severity": severity,
         "status_id": 1,
         "status": "New",
-        "time": milliseconds(digest.to),
-        "count": digest.noted,
+        "time": milliseconds(at),
+        "count": count,
         "message": message,
         "metadata": {
             "version": OCSF,
@@ -167,13 +192,13 @@ pub(super) fn ocsf_digest(digest: &Digest, dedupe_id: &str) -> Value {
         },
         "finding_info": {
             "uid": dedupe_id,
-            "title": "digest",
+            "title": kind,
             "desc": message,
-            "types": ["digest"],
-            "created_time": milliseconds(digest.to),
+            "types": [kind],
+            "created_time": milliseconds(at),
             "data_sources": ["Amazon VPC Flow Logs"],
         },
-        "unmapped": { "flowlog": { "digest": digest } },
+        "unmapped": { "flowlog": { *kind: details } },
     })
 }
 
@@ -231,6 +256,9 @@ impl Finding {
         if let Some(object) = value.as_object_mut() {
             if let Some(source) = self.source {
                 object.insert("source".to_owned(), json!(source.to_string()));
+            }
+            if let Some(since) = why.since {
+                object["evidence"]["since"] = json!(since.start());
             }
             if let Some(target) = self.target {
                 let host = target.host.map(|h| h.to_string());

@@ -9,9 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use percent_encoding::percent_decode_str;
+use serde_json::json;
 
+use super::document::Notice;
 use super::{Alert, AlertKey, Digest, Notification, document, text};
-use crate::detect::{Finding, Rule, RulesError, Why};
+use crate::detect::{Finding, Rule, RulesError, Severity, Why};
 use crate::rollup::About;
 
 /// Longest subject that SNS takes, less one.
@@ -73,9 +75,17 @@ pub fn render_test(now: i64) -> Notification {
     let text = format!(
         "This is a test by `flowlog test-alert`. Whoever reads it receives flowlog's alerts.\n\nid {dedupe_id}\n"
     );
-    let digest = Digest { seq: 0, to: now, ..Digest::default() };
+    let notice = Notice {
+        kind: "test",
+        severity: Severity::Recorded,
+        count: 1,
+        message:
+            "This is a test by `flowlog test-alert`. Whoever reads it receives flowlog's alerts."
+                .to_owned(),
+        details: json!({}),
+    };
     Notification {
-        json: document::ocsf_digest(&digest, &dedupe_id).to_string(),
+        json: document::ocsf_notice(&notice, now, &dedupe_id).to_string(),
         chat: document::chat(&subject, &text, "test", "test", &dedupe_id).to_string(),
         subject,
         text,
@@ -92,9 +102,19 @@ pub fn render_refused_rules(error: &RulesError, now: i64) -> Notification {
     let text = format!(
         "The rules file cannot be used as it is:\n\n  {place}\n\nThe last good one stays in force (the defaults, if there was none). Check a file before you deploy it:\n\n  flowlog rules check FILE\n\nid {dedupe_id}\n"
     );
-    let digest = Digest { seq: 0, to: now, ..Digest::default() };
+    let notice = Notice {
+        kind: "rules",
+        severity: Severity::Notify,
+        count: 1,
+        message: format!(
+            "The rules file cannot be used, and the last good one stays in force: {place}"
+        ),
+        details: json!({
+            "line": error.line, "column": error.column, "message": printable(&error.message, 4 * ID),
+        }),
+    };
     Notification {
-        json: document::ocsf_digest(&digest, &dedupe_id).to_string(),
+        json: document::ocsf_notice(&notice, now, &dedupe_id).to_string(),
         chat: document::chat(&subject, &text, "notify", "rules", &dedupe_id).to_string(),
         subject,
         text,
@@ -116,22 +136,37 @@ pub fn render_starved(
     let mut text = String::from(
         "These rules are in force, and cannot find anything in what these flow logs record:\n\n",
     );
+    let mut message = String::from("Rules in force cannot find anything in what flow logs record.");
+    let mut details = Vec::new();
     for (source, starved) in news.iter().take(SOURCES) {
-        let _ = writeln!(text, "{}", printable(source, ID));
+        let source = printable(source, ID);
+        let _ = writeln!(text, "{source}");
+        let mut said = Vec::new();
         for (rule, why) in starved {
-            let _ = writeln!(text, "  {rule}: {}", printable(why, ID));
+            let why = printable(why, ID);
+            let _ = writeln!(text, "  {rule}: {why}");
+            said.push(format!("{rule}: {why}"));
+            details.push(json!({ "flow_log": source, "rule": rule.name(), "reason": why }));
         }
+        let _ = write!(message, " {source}: {}.", said.join("; "));
     }
     if news.len() > SOURCES {
         let _ = writeln!(text, "and {} more flow logs", news.len() - SOURCES);
+        let _ = write!(message, " And {} more flow logs.", news.len() - SOURCES);
     }
     let _ = write!(
         text,
         "\nA flow log cannot be changed: to feed a rule, make another one that records ALL traffic in a format with the\nfields named above (`flowlog doctor` has the command), and delete the old one. A rule that is not wanted is\nswitched off in the rules file:\n\n  [rules.block-public-access]\n  enabled = false\n\nThis is said once for each flow log and rule; the other rules work.\n\nid {dedupe_id}\n"
     );
-    let digest = Digest { seq: 0, to: now, ..Digest::default() };
+    let notice = Notice {
+        kind: "starved",
+        severity: Severity::Digest,
+        count: news.values().map(|starved| starved.len() as u64).sum(),
+        message,
+        details: details.into(),
+    };
     Notification {
-        json: document::ocsf_digest(&digest, &dedupe_id).to_string(),
+        json: document::ocsf_notice(&notice, now, &dedupe_id).to_string(),
         chat: document::chat(&subject, &text, "digest", "starved", &dedupe_id).to_string(),
         subject: printable(&subject, SUBJECT),
         text,

@@ -1,5 +1,7 @@
 //! What people and programs receive, as it arrives: one snapshot of each.
 
+use std::collections::BTreeMap;
+
 use super::tests::{finding, now};
 use super::*;
 use crate::detect::{Cause, Identity, Rule, Target, Why};
@@ -213,6 +215,41 @@ fn the_digest() {
     digest.shorten();
     let sent = render_digest(&digest);
     insta::assert_snapshot!(format!("Subject: {}\n\n{}", sent.subject, sent.text));
+}
+
+#[test]
+fn programs_are_told_what_people_are_of_what_is_no_finding() {
+    let said = |notification: Notification| -> serde_json::Value {
+        serde_json::from_str(&notification.json).unwrap()
+    };
+    let why = "reject-reason is not in the format".to_owned();
+    let starved = BTreeMap::from([(Rule::BlockPublicAccess, why)]);
+    let starved = said(render_starved(&BTreeMap::from([("fl-0a1b".to_owned(), starved)]), 1, 0));
+    assert_eq!(
+        starved["message"],
+        "Rules in force cannot find anything in what flow logs record. fl-0a1b: block-public-access: \
+         reject-reason is not in the format."
+    );
+    assert_eq!((&starved["severity"], &starved["count"]), (&"Low".into(), &1.into()));
+    let details = &starved["unmapped"]["flowlog"]["starved"][0];
+    assert_eq!(
+        (&details["flow_log"], &details["rule"]),
+        (&"fl-0a1b".into(), &"block-public-access".into())
+    );
+    let error = crate::detect::RuleSet::parse("[rules.portscan]\n").unwrap_err();
+    let refused = said(render_refused_rules(&error, 0));
+    let message = refused["message"].as_str().unwrap();
+    assert!(message.contains("line 1, column 8: unknown field `portscan`"), "{message}");
+    assert_eq!(refused["severity"], "Medium");
+    assert_eq!(refused["unmapped"]["flowlog"]["rules"]["line"], 1);
+    let test = said(render_test(0));
+    assert_eq!(
+        (&test["severity"], &test["finding_info"]["title"]),
+        (&"Informational".into(), &"test".into())
+    );
+    assert!(
+        test["message"].as_str().unwrap().starts_with("This is a test by `flowlog test-alert`.")
+    );
 }
 
 /// What the e-mail proposes is a rules file that does what it says.

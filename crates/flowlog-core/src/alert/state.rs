@@ -12,6 +12,8 @@
 //!     │                          └── budget spent: held back (in the digest; may be claimed next hour)
 //!     │
 //!     └── 3 quiet windows: resolved ── a later finding: a new episode (the cooldown still holds)
+//!
+//! What is louder than the latest claim is claimed at once, whether that was told, held back or is over.
 //! ```
 
 use std::collections::BTreeSet;
@@ -19,6 +21,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::Policy;
+use super::digest::SETTLED;
 use crate::detect::{Finding, OPEN, Severity};
 use crate::record::{Address, Window};
 
@@ -33,7 +36,11 @@ pub struct Alert {
     pub published: u64,
     /// How loud the latest claim of this episode was; of an alert that was only noted, the loudest.
     pub severity: Severity,
-    /// First window of this episode.
+    /// How loud the latest claim was, of whatever episode: what is louder waits for no cooldown and no
+    /// budget of a quieter one. Absent in what older versions wrote.
+    #[serde(default)]
+    pub claimed: Option<Severity>,
+    /// First window of this episode, or where what showed then had begun.
     pub since: Window,
     /// Latest window that fired.
     pub last: Window,
@@ -49,9 +56,16 @@ pub struct Alert {
     pub claimed_at: Option<i64>,
     /// When it was last noted for the digest.
     pub noted_at: Option<i64>,
+    /// When it was noted in the two minutes before that in which it was: a digest says nothing yet of
+    /// what is noted just now, and of an alert that is noted in each run there would be nothing else.
+    #[serde(default)]
+    pub noted_before: Vec<i64>,
     /// When what is noted was news: the first time, louder, or of somebody who was not named before.
     #[serde(default)]
     pub news_at: Option<i64>,
+    /// When it was news before that, the same way.
+    #[serde(default)]
+    pub news_before: Vec<i64>,
     /// Who was named in what was noted lately, at most 64.
     #[serde(default)]
     pub named: BTreeSet<Address>,
@@ -78,16 +92,16 @@ pub fn decide(old: Option<&Alert>, finding: &Finding, policy: &Policy, now: i64)
     let severity = if late { finding.severity.min(Severity::Digest) } else { finding.severity };
     let fresh = old.is_none_or(|old| finding.window > old.last);
     let Some(mut alert) = episode(old, finding, severity, fresh) else { return Decision::Nothing };
-    // The first time, when it has got louder within an episode, or when the cooldown is over and it
-    // still goes on: a window that was seen before is no news.
-    let first = old.is_none_or(|old| old.seq == 0);
-    let escalates = alert.told_times > 0 && severity > alert.severity;
-    let due = first || escalates || (now >= alert.next && fresh);
+    // The first time, when it is louder than what was told or held back last, or when the cooldown is
+    // over and it still goes on: a window that was seen before is no news.
+    let escalates = old.is_none_or(|old| old.seq == 0 || severity > old.loudness());
+    let due = escalates || (now >= alert.next && fresh);
     if severity >= Severity::Notify && due {
         alert.seq += 1;
         alert.told_times += 1;
         alert.told = Some(finding.window);
         alert.severity = severity;
+        alert.claimed = Some(severity);
         alert.next = now + policy.cooldown_after(alert.told_times);
         alert.claimed_at = Some(now);
         alert.held = false;
@@ -100,7 +114,7 @@ pub fn decide(old: Option<&Alert>, finding: &Finding, policy: &Policy, now: i64)
     if severity >= Severity::Digest && alert.told_times == 0 {
         alert.learn_news(finding, severity, now);
         alert.severity = alert.severity.max(severity);
-        alert.noted_at = Some(now);
+        alert.note(now);
         alert.finding = Finding { severity, ..finding.clone() };
     }
     Decision::Note(Box::new(alert))
@@ -124,7 +138,8 @@ fn episode(
             seq: 0,
             published: 0,
             severity,
-            since: window,
+            claimed: None,
+            since: finding.since(),
             last: window,
             windows: 1,
             told: None,
@@ -132,7 +147,9 @@ fn episode(
             next: 0,
             claimed_at: None,
             noted_at: None,
+            noted_before: Vec::new(),
             news_at: None,
+            news_before: Vec::new(),
             named: BTreeSet::new(),
             held: false,
             finding: finding.clone(),
@@ -146,7 +163,7 @@ fn episode(
         alert.windows += 1;
     } else if severity > Severity::Recorded {
         alert.open = true;
-        alert.since = window;
+        alert.since = finding.since();
         alert.windows = 1;
         alert.told_times = 0;
         alert.severity = severity;
@@ -157,7 +174,29 @@ fn episode(
     Some(alert)
 }
 
+/// Something happened at `now`: keeps when it last did, and when it last did in each of the two minutes
+/// before that in which it did.
+fn remember(latest: &mut Option<i64>, before: &mut Vec<i64>, now: i64) {
+    if let Some(at) = *latest
+        && at.div_euclid(SETTLED) < now.div_euclid(SETTLED)
+    {
+        before.insert(0, at);
+        before.truncate(2);
+    }
+    *latest = Some(latest.map_or(now, |at| at.max(now)));
+}
+
+/// When it last happened up to `to`, as far as is known: of what is older than two minutes, in any case.
+fn latest_by(latest: Option<i64>, before: &[i64], to: i64) -> Option<i64> {
+    latest.into_iter().chain(before.iter().copied()).find(|at| *at <= to)
+}
+
 impl Alert {
+    /// How loud a finding must be beyond to be told at once.
+    fn loudness(&self) -> Severity {
+        self.claimed.unwrap_or(self.severity)
+    }
+
     /// Remembers whether a digest would say something by this that none has said of the alert lately.
     fn learn_news(&mut self, finding: &Finding, severity: Severity, now: i64) {
         let forgotten = self.noted_at.is_none_or(|at| now - at > Policy::FORGOTTEN);
@@ -168,9 +207,18 @@ impl Alert {
         }
         let louder = severity > self.finding.severity;
         if forgotten || louder || others.iter().any(|source| !self.named.contains(source)) {
-            self.news_at = Some(now);
+            remember(&mut self.news_at, &mut self.news_before, now);
         }
         self.named.extend(others);
+    }
+
+    fn note(&mut self, now: i64) {
+        remember(&mut self.noted_at, &mut self.noted_before, now);
+    }
+
+    /// When it was last noted after `from` and up to `to`.
+    pub(super) fn noted_between(&self, from: i64, to: i64) -> Option<i64> {
+        latest_by(self.noted_at, &self.noted_before, to).filter(|at| from < *at)
     }
 
     /// The claim was published.
@@ -189,8 +237,8 @@ impl Alert {
         self = self.marked(seq);
         if self.seq == seq {
             self.held = true;
-            self.noted_at = Some(now);
-            self.news_at = Some(now);
+            self.note(now);
+            remember(&mut self.news_at, &mut self.news_before, now);
             self.told = None;
             self.told_times = self.told_times.saturating_sub(1);
             self.next = (now.div_euclid(3600) + 1) * 3600;
@@ -201,10 +249,8 @@ impl Alert {
     /// Whether it is a reason for a digest about `from` (not included) to `to`: what is noted there is
     /// news, or was held back, or goes on and is due again, like an update.
     pub(super) fn is_reason(&self, from: i64, to: i64) -> bool {
-        let Some(noted_at) = self.noted_at.filter(|at| from < *at && *at <= to) else {
-            return false;
-        };
-        let news_at = self.news_at.unwrap_or(noted_at);
+        let Some(noted_at) = self.noted_between(from, to) else { return false };
+        let news_at = latest_by(self.news_at, &self.news_before, to).unwrap_or(noted_at);
         self.held
             || from < news_at
             || Policy::reminders(noted_at - news_at) > Policy::reminders(from - news_at)

@@ -127,6 +127,82 @@ fn louder_is_told_at_once_and_quieter_is_not() {
 }
 
 #[test]
+fn what_was_held_back_mutes_nothing_louder() {
+    let desk = Desk::new();
+    for n in 0..15 {
+        desk.raise(&finding(Rule::RejectBurst, Severity::Notify, &format!("eni-{n}"), 0));
+    }
+    let scan = |severity, at| finding(Rule::PortScan, severity, "eni-x", at);
+    assert_eq!(desk.raise(&scan(Severity::Notify, 0)), Raised::OverBudget);
+    assert_eq!(desk.raise(&scan(Severity::Notify, 1)), Raised::Noted, "no louder");
+    assert_eq!(desk.raise(&scan(Severity::High, 1)), Raised::Sent(2), "of what is kept for high");
+    assert_eq!(desk.raise(&scan(Severity::High, 2)), Raised::Held);
+    // One that is held back itself waits for the next hour, however often it comes.
+    for n in 0..4 {
+        desk.raise(&finding(Rule::PortScan, Severity::High, &format!("eni-{n}"), 2));
+    }
+    let other = |at| finding(Rule::HostSweep, Severity::High, "vpc-1", at);
+    assert_eq!(desk.raise(&other(3)), Raised::OverBudget);
+    assert_eq!(desk.raise(&other(4)), Raised::Noted);
+    assert_eq!(desk.raise(&other(11)), Raised::Sent(2));
+}
+
+#[test]
+fn nor_does_a_quieter_episode_that_is_over() {
+    let desk = Desk::new();
+    // Told five times in fifteen hours; the next time would be sixteen hours later.
+    for n in 0..181 {
+        desk.raise(&burst(Severity::Notify, n));
+    }
+    assert_eq!(desk.sweep(window(200).end()).resolved, 1);
+    assert_eq!(desk.raise(&burst(Severity::Notify, 201)), Raised::Noted, "the cooldown holds");
+    assert_eq!(desk.raise(&burst(Severity::High, 202)), Raised::Sent(6));
+    assert_eq!(desk.raise(&burst(Severity::High, 203)), Raised::Held);
+    // As loud as what was told last: it waits.
+    assert_eq!(desk.sweep(window(209).end()).resolved, 1);
+    assert_eq!(desk.raise(&burst(Severity::High, 210)), Raised::Noted);
+}
+
+/// An older binary reads past what it does not know, and writes without it.
+#[test]
+fn state_without_the_later_fields_is_read() {
+    let desk = Desk::new();
+    desk.raise(&burst(Severity::Notify, 0));
+    desk.raise(&finding(Rule::SlowScan, Severity::Digest, "eni-2", 0));
+    for (rule, louder) in [("reject-burst", Severity::High), ("slow-scan", Severity::Notify)] {
+        let item = now(desk.store.states(rule)).unwrap().remove(0);
+        let mut older: serde_json::Value = serde_json::from_str(&item.body).unwrap();
+        for field in ["claimed", "noted_before", "news_before"] {
+            assert!(older.as_object_mut().unwrap().remove(field).is_some(), "{field}");
+        }
+        let why = older["finding"]["evidence"].as_object_mut().unwrap();
+        assert!(why.remove("since").is_some());
+        let older = StateItem { body: older.to_string(), version: item.version + 1, ..item };
+        assert!(now(desk.store.swap_state(&older, Some(item.version))).unwrap());
+        let mut next = read::<Alert>(&older).unwrap().finding;
+        assert_eq!(desk.raise(&next), Raised::Held, "the same once more");
+        next.severity = louder;
+        assert!(matches!(desk.raise(&next), Raised::Sent(_)), "{rule}");
+    }
+}
+
+/// A day is looked at up to an hour after something showed in it, and again an hour later.
+#[test]
+fn an_alert_is_of_the_time_when_it_showed() {
+    let desk = Desk::new();
+    let mut scan = finding(Rule::SlowScan, Severity::Digest, "eni-2", 7);
+    scan.evidence.since = Some(window(6));
+    assert_eq!(desk.raise_at(&scan, window(15).end()), Raised::Noted);
+    let stored = || {
+        let alert: Alert = read(&now(desk.store.states("slow-scan")).unwrap()[0]).unwrap();
+        (alert.since, alert.last, alert.windows)
+    };
+    assert_eq!(stored(), (window(6), window(7), 1));
+    assert_eq!(desk.raise_at(&scan, window(18).end()), Raised::Held, "the same once more");
+    assert_eq!(stored(), (window(6), window(7), 1));
+}
+
+#[test]
 fn over_after_three_quiet_windows_and_then_a_new_episode() {
     let desk = Desk::new();
     assert_eq!(desk.raise(&burst(Severity::Recorded, 0)), Raised::Recorded, "nothing is open");
@@ -258,6 +334,41 @@ fn an_hour_that_tells_nothing_new_sends_no_digest() {
     let subjects: Vec<&str> = inbox.iter().map(|n| n.subject.as_str()).collect();
     assert_eq!(subjects.len(), 3, "{subjects:?}");
     assert_eq!(subjects[2], "flowlog digest: 2 alerts noted, 0 held back");
+}
+
+/// The hours in which a digest came, of an alert that is noted each five minutes for half a day, so many
+/// seconds before the sweep; in the sixth hour and later with somebody new each time, if `crowd`.
+fn hours_of_digests(gap: i64, every: i64, crowd: bool) -> Vec<i64> {
+    let (desk, start) = (Desk::new(), window(0).end());
+    let mut hours = Vec::new();
+    for second in (0..14 * 3_600).step_by(30) {
+        if second < 12 * 3_600 && second % every == 0 {
+            let mut found = finding(Rule::HostSweep, Severity::Digest, "vpc-1", second / 300);
+            if crowd && second >= 5 * 3_600 {
+                let stranger = format!("203.0.{}.{}", second / 300 / 250, second / 300 % 250);
+                found.source = Address::parse(&stranger);
+            }
+            desk.raise_at(&found, start + second);
+        }
+        if second % 300 == 0 && desk.sweep(start + second + gap).digested > 0 {
+            hours.push(second / 3_600);
+        }
+    }
+    hours
+}
+
+#[test]
+fn what_is_noted_in_each_run_is_in_the_digest_all_the_same() {
+    for gap in [0, 1, 30, 59, 60, 61, 299] {
+        for every in [30, 60, 300] {
+            let hours = hours_of_digests(gap, every, false);
+            assert_eq!(hours, [0, 1, 3, 7], "swept {gap} s after each {every} s");
+        }
+    }
+    // Somebody new each time is news in each hour.
+    let hours = hours_of_digests(0, 300, true);
+    assert_eq!(hours[..3], [0, 1, 3]);
+    assert_eq!(hours.len(), 3 + 8, "{hours:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::render::{ID, owner, printable};
 use super::{Alert, Digest, silence};
 use crate::detect::{Cause, Finding, Identity, Rule, Why, is_internal};
 use crate::record::{Action, Address};
-use crate::rollup::Evidence;
+use crate::rollup::{Evidence, is_watched};
 
 /// The text of one notification; `finding` is printable.
 pub(super) fn alert(finding: &Finding, alert: &Alert, dedupe_id: &str) -> String {
@@ -73,8 +73,11 @@ pub(super) fn headline(finding: &Finding) -> String {
         Rule::BruteForce => {
             format!("{source} opens one short connection after another to port {port} of {place}.")
         }
-        Rule::RejectedThenAccepted => format!(
+        Rule::RejectedThenAccepted if is_watched(port) => format!(
             "{source} was refused at many doors of interface {place} and has now been let in at port {port}."
+        ),
+        Rule::RejectedThenAccepted => format!(
+            "{source} was refused at many doors of interface {place}, and the two now exchange data on port {port}."
         ),
         Rule::EgressVolume => {
             format!(

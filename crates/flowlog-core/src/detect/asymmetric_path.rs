@@ -23,8 +23,8 @@ impl AsymmetricPath {
         for (tuple, _) in now.rejected_tuples.iter() {
             let mut verdicts = Verdicts::default();
             for (_, rollup) in history.last(at, PAIR) {
-                if let Some(part) = rollup.rejected_tuples.get(tuple) {
-                    verdicts.absorb(part);
+                if let Some(part) = rollup.verdicts(tuple) {
+                    verdicts.absorb(&part);
                 }
             }
             let one_way = verdicts.accepted_forward > 0 && verdicts.accepted_back == 0;
@@ -64,8 +64,9 @@ impl AsymmetricPath {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{tuples, window};
+    use super::super::tests::{record, roll_up, tuples, window};
     use super::*;
+    use crate::record::{Action, Direction, Record};
 
     /// (forward rejects, back rejects, accepted packets forward) per window.
     fn find(windows: &[(u64, u64, u64)], change: impl Fn(&mut crate::rollup::Rollup)) -> usize {
@@ -88,6 +89,31 @@ mod tests {
         assert_eq!(find(&[(0, 5, 0)], |_| ()), 0, "nothing was let through");
         assert_eq!(find(&[(5, 0, 9)], |_| ()), 0, "the first way is refused");
         assert_eq!(find(&[(0, 2, 9), (0, 0, 0), (0, 1, 0)], |_| ()), 0, "too far apart");
+    }
+
+    /// Asked and answered in one delivery, answers refused in the next, or all in one.
+    #[test]
+    fn how_deliveries_are_cut_decides_nothing() {
+        let row = |there: bool, packets, action| {
+            let ends = ("10.1.0.9", 50_000, "10.0.0.5", 8_443);
+            let (from, srcport, to, port) =
+                if there { ends } else { (ends.2, ends.3, ends.0, ends.1) };
+            let way = if there { Direction::Ingress } else { Direction::Egress };
+            Record { packets, flow_direction: Some(way), ..record(from, srcport, to, port, action) }
+        };
+        let (there, back) = (row(true, 20, Action::Accept), row(false, 900, Action::Accept));
+        let late = row(false, 1, Action::Reject);
+        let found = |deliveries: &[&[Record<'_>]]| {
+            let mut history = History::default();
+            for rows in deliveries {
+                history.add(window(0), &roll_up(rows));
+            }
+            AsymmetricPath::default().evaluate(&history, window(0)).len()
+        };
+        assert_eq!(found(&[&[there, back, late, late, late]]), 0, "late answers");
+        assert_eq!(found(&[&[there, back], &[there, late, late, late]]), 0);
+        assert_eq!(found(&[&[there, late, late, late]]), 1);
+        assert_eq!(found(&[&[there], &[late, late, late]]), 1);
     }
 
     #[test]

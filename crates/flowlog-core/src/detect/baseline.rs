@@ -11,7 +11,7 @@
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{DiscreteCDF as _, NegativeBinomial};
 
-use super::History;
+use super::{History, total};
 use crate::record::{WINDOW_SECONDS, Window};
 use crate::rollup::Rollup;
 
@@ -150,12 +150,9 @@ impl Baseline {
             if window.end() % (HOUR * WINDOW_SECONDS) == 0 {
                 let hour: Vec<&Rollup> = history.last(*window, HOUR).map(|(_, r)| r).collect();
                 if hour.len() >= 6 {
-                    self.hourly.learn(
-                        hour.iter().map(|r| rejected(r)).sum(),
-                        KNOWN_HOURS,
-                        ALARM_HOUR,
-                    );
-                    self.egress.learn(hour.iter().map(|r| to_public(r)).sum(), KNOWN_HOURS);
+                    let rejects = total(hour.iter().map(|r| rejected(r)));
+                    self.hourly.learn(rejects, KNOWN_HOURS, ALARM_HOUR);
+                    self.egress.learn(total(hour.iter().map(|r| to_public(r))), KNOWN_HOURS);
                 }
             }
             self.last = Some(*window);
@@ -182,7 +179,7 @@ pub(super) fn to_public(rollup: &Rollup) -> u64 {
     let out = |key: &(Action, Direction, Scope)| {
         matches!(key, (Action::Accept, Direction::Egress, Scope::Public))
     };
-    rollup.breakdown.iter().filter(|(key, _)| out(key)).map(|(_, sums)| sums.bytes).sum()
+    total(rollup.breakdown.iter().filter(|(key, _)| out(key)).map(|(_, sums)| sums.bytes))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts beyond 2^53 need no exactness")]

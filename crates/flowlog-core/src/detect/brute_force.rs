@@ -68,13 +68,13 @@ impl BruteForce {
 
 /// Short records since the last longer one, in windows that have more than idling explains.
 fn short_flows(history: &History, at: Window, key: &TalkerKey) -> u64 {
-    let mut sum = 0;
+    let mut sum: u64 = 0;
     for (_, rollup) in history.last(at, HALF_HOUR) {
         let Some(service) = rollup.services.get(key) else { continue };
         if service.flows > service.short_flows {
             sum = 0;
         } else if service.short_flows > IDLE {
-            sum += service.short_flows;
+            sum = sum.saturating_add(service.short_flows);
         }
     }
     sum

@@ -11,7 +11,7 @@ use super::port_scan::Seen;
 use super::{
     Cause, EastWestReject, Finding, History, PORTS_SHOWN, Rule, Rules, Severity, Target, Why,
 };
-use super::{finding::is_internal, host_sweep, shown};
+use super::{finding::is_internal, host_sweep, shown, total};
 use crate::record::{Address, WINDOW_SECONDS, Window};
 use crate::rollup::{Rollup, Tuple, Verdicts};
 
@@ -56,14 +56,15 @@ impl EastWestReject {
         let mut all: Option<Verdicts> = None;
         let mut refused = 0;
         for (_, rollup) in history.last(at, windows) {
-            let verdicts = rollup.rejected_tuples.get(tuple)?;
+            let verdicts = rollup.verdicts(tuple)?;
             refused += u64::from(verdicts.rejected_forward > 0);
             match &mut all {
-                None => all = Some(*verdicts),
-                Some(all) => all.absorb(verdicts),
+                None => all = Some(verdicts),
+                Some(all) => all.absorb(&verdicts),
             }
         }
-        all.filter(|all| refused >= self.windows && all.accepted_forward + all.accepted_back == 0)
+        let works = |all: &Verdicts| all.accepted_forward > 0 || all.accepted_back > 0;
+        all.filter(|all| refused >= self.windows && !works(all))
     }
 
     fn misconfiguration(
@@ -164,7 +165,8 @@ impl EastWestReject {
             let mut finding = self.moving(scope_id, at, source, &hosts, &ports);
             finding.evidence.rejected = super::rejected_of(scope, at, &source);
             finding.evidence.records = super::shown_of(scope, at, &source);
-            finding.evidence.skipdata = scope.iter().map(|h| h.skipdata(at, Rules::LOOKBACK)).sum();
+            finding.evidence.skipdata =
+                total(scope.iter().map(|h| h.skipdata(at, Rules::LOOKBACK)));
             findings.push(finding);
         }
         findings
@@ -202,8 +204,9 @@ impl EastWestReject {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{interfaces, rejects, tuples, window};
+    use super::super::tests::{interfaces, record, rejects, roll_up, tuples, window};
     use super::*;
+    use crate::record::Action;
 
     const CLIENT: &str = "10.1.0.9";
 
@@ -225,6 +228,23 @@ mod tests {
         assert_eq!(lasting(&[(2, 0); 4]), []);
         assert_eq!(lasting(&[(2, 0), (2, 0), (0, 0), (2, 0), (2, 0)]), []);
         assert_eq!(lasting(&[(2, 0), (2, 0), (2, 7), (2, 0), (2, 0)]), [], "it works at times");
+    }
+
+    #[test]
+    fn what_another_delivery_let_through_works() {
+        let row = |action| record(CLIENT, 50_000, "10.0.0.5", 6_379, action);
+        let (refused, let_through) = (row(Action::Reject), row(Action::Accept));
+        let found = |other: bool| {
+            let mut history = History::default();
+            for n in 0..5 {
+                history.add(window(n), &roll_up(&[refused]));
+                if other {
+                    history.add(window(n), &roll_up(&[let_through]));
+                }
+            }
+            EastWestReject::default().evaluate(&history, window(4), &[]).len()
+        };
+        assert_eq!((found(false), found(true)), (1, 0));
     }
 
     #[test]

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 
 use super::baseline::{KNOWN_HOURS, to_public};
-use super::finding::is_internal;
 use super::{Baseline, Cause, EgressVolume, Finding, History, Rule, Severity, Why};
+use super::{finding::is_internal, total};
 use crate::record::{Address, WINDOW_SECONDS, Window};
 
 /// Windows in an hour.
@@ -26,7 +26,7 @@ impl EgressVolume {
         baseline: &Baseline,
         at: Window,
     ) -> Option<Finding> {
-        let sent: u64 = history.last(at, HOUR).map(|(_, rollup)| to_public(rollup)).sum();
+        let sent = total(history.last(at, HOUR).map(|(_, rollup)| to_public(rollup)));
         if !self.enabled || sent < self.bytes {
             return None;
         }
@@ -45,7 +45,7 @@ impl EgressVolume {
             .into_iter()
             .filter(|(address, _)| !before.contains_key(address))
             .collect();
-        let new: u64 = fresh.iter().map(|(_, bytes)| bytes).sum();
+        let new = total(fresh.iter().map(|(_, bytes)| *bytes));
         if new.saturating_mul(100) < sent.saturating_mul(self.new_percent) {
             return None;
         }
@@ -85,7 +85,8 @@ fn destinations(history: &History, from: Window, to: Window) -> BTreeMap<Address
     for (_, rollup) in history.windows.range(from..=to) {
         for (key, talker) in rollup.talkers.iter() {
             if !is_internal(&key.remote) && talker.bytes_out > 0 {
-                *destinations.entry(key.remote).or_default() += talker.bytes_out;
+                let bytes: &mut u64 = destinations.entry(key.remote).or_default();
+                *bytes = bytes.saturating_add(talker.bytes_out);
             }
         }
     }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Finding, Rule, SOURCES_SHOWN, Severity};
+use super::{Finding, Rule, SOURCES_SHOWN, Severity, total};
 use crate::record::Address;
 use crate::rollup::{RejectedSource, Rollup, Tuple};
 
@@ -42,11 +42,11 @@ impl Explained {
     /// How many of a window's refused records are explained.
     pub(super) fn records(&self, rollup: &Rollup) -> u64 {
         let scanners = self.scanners.iter().filter_map(|s| rollup.rejected_sources.get(s));
-        let scans: u64 = scanners.map(|totals| totals.records).sum();
+        let scans = total(scanners.map(|totals| totals.records));
         let servers: BTreeSet<&Address> =
             self.one_way.iter().map(|(_, server, _)| server).collect();
         let servers = servers.into_iter().filter(|server| !self.scanners.contains(server));
-        servers.map(|server| self.answers(rollup, server)).sum::<u64>().saturating_add(scans)
+        total(servers.map(|server| self.answers(rollup, server))).saturating_add(scans)
     }
 
     /// Refused answers of a server.
@@ -56,7 +56,7 @@ impl Explained {
                 && self.one_way.contains(&(tuple.client, tuple.server, tuple.port))
         };
         let tuples = rollup.rejected_tuples.iter().filter(|(tuple, _)| is_its(tuple));
-        tuples.map(|(_, verdicts)| verdicts.rejected_back).sum()
+        total(tuples.map(|(_, verdicts)| verdicts.rejected_back))
     }
 
     /// What is left of each source, the most first.

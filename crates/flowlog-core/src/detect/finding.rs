@@ -254,6 +254,10 @@ pub struct Why {
     pub threshold: u64,
     /// Over how many seconds, ending with the finding's window.
     pub seconds: i64,
+    /// The window in which it began, where that is known to be an earlier one. Absent in what older
+    /// versions wrote.
+    #[serde(default)]
+    pub since: Option<Window>,
     /// How many sources took part.
     pub sources: u64,
     /// Some of them by address, the busiest first, at most [`SOURCES_SHOWN`]; empty where the
@@ -299,6 +303,13 @@ impl Finding {
             evidence: Why::default(),
             parties: Parties::default(),
         }
+    }
+}
+
+impl Finding {
+    /// The window in which it began, as far as is known.
+    pub fn since(&self) -> Window {
+        self.evidence.since.map_or(self.window, |since| since.min(self.window))
     }
 }
 

@@ -35,6 +35,6 @@ impl History {
 
     /// SKIPDATA records in the last `count` windows.
     pub(super) fn skipdata(&self, at: Window, count: i64) -> u64 {
-        self.last(at, count).map(|(_, rollup)| rollup.skipdata).sum()
+        super::total(self.last(at, count).map(|(_, rollup)| rollup.skipdata))
     }
 }

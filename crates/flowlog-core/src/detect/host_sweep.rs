@@ -11,7 +11,7 @@ use foldhash::quality::RandomState;
 use hashbrown::HashMap;
 
 use super::{Cause, Finding, History, HostSweep, Rule, Rules, Target, Why};
-use super::{block_public_access, finding::is_internal};
+use super::{block_public_access, finding::is_internal, total};
 use crate::record::{Address, WINDOW_SECONDS, Window};
 
 /// What one source was refused at over all interfaces: port → hosts.
@@ -92,7 +92,7 @@ impl HostSweep {
                     sources: 1,
                     ports: vec![**port],
                     rejected: super::rejected_of(scope, at, &source),
-                    skipdata: scope.iter().map(|h| h.skipdata(at, Rules::LOOKBACK)).sum(),
+                    skipdata: total(scope.iter().map(|h| h.skipdata(at, Rules::LOOKBACK))),
                     records: super::shown_of(scope, at, &source),
                     ..Why::default()
                 },

@@ -51,9 +51,12 @@ pub use thresholds::{
 };
 pub use walk::Walk;
 
-use crate::record::{Address, Window};
+use std::collections::BTreeSet;
+
+use crate::record::{Address, WINDOW_SECONDS, Window};
 use crate::rollup::{Evidence, Rollup, Service, Talker, TalkerKey};
 use explained::Explained;
+use port_scan::Seen;
 
 impl Rules {
     /// How many windows, the one in question included, the rules look at when a window changes.
@@ -152,11 +155,9 @@ fn settle(
     allowed: &dyn Fn(Rule, &Address, u16) -> bool,
 ) -> Vec<Finding> {
     findings.retain(|finding| {
-        let port = finding.target.and_then(|t| t.port);
-        let ports = port.map_or_else(|| finding.evidence.ports.clone(), |port| vec![port]);
+        // Allowed only if each of its ports is.
         !finding.source.is_some_and(|source| {
-            // Allowed only if each of its ports is; a finding without ports has port 0.
-            let ports = if ports.is_empty() { vec![0] } else { ports };
+            let ports = every_port(finding, &source, history);
             ports.iter().all(|port| allowed(finding.rule, &source, *port))
         })
     });
@@ -168,6 +169,28 @@ fn settle(
     }
     sort(&mut findings);
     findings
+}
+
+/// Every port that a finding is about, of which its evidence shows some; 0 stands for what no port is
+/// known of: then only who is allowed everywhere is allowed.
+fn every_port(finding: &Finding, source: &Address, history: &History) -> BTreeSet<u16> {
+    if let Some(port) = finding.target.and_then(|t| t.port) {
+        return BTreeSet::from([port]);
+    }
+    if finding.evidence.ports.is_empty() {
+        return BTreeSet::from([0]);
+    }
+    let mut ports: BTreeSet<u16> = finding.evidence.ports.iter().copied().collect();
+    let windows = (finding.evidence.seconds / WINDOW_SECONDS).max(Rules::LOOKBACK);
+    ports.extend(Seen::of(history, finding.window, windows, source).ports());
+    let mut tried = history.last(finding.window, windows);
+    let cut = |rollup: &Rollup| {
+        rollup.rejected_sources.get(source).is_some_and(|s| !s.contacts_complete())
+    };
+    if tried.any(|(_, rollup)| cut(rollup)) {
+        ports.insert(0);
+    }
+    ports
 }
 
 fn name(finding: &mut Finding, rollup: &Rollup) {
@@ -220,7 +243,12 @@ fn shown_of(scope: &[History], at: Window, source: &Address) -> Vec<Evidence> {
 /// Refused records of one source over several interfaces and the last hour.
 fn rejected_of(scope: &[History], at: Window, source: &Address) -> u64 {
     let rollups = scope.iter().flat_map(|h| h.last(at, Rules::LOOKBACK)).map(|(_, r)| r);
-    rollups.filter_map(|r| r.rejected_sources.get(source)).map(|s| s.records).sum()
+    total(rollups.filter_map(|r| r.rejected_sources.get(source)).map(|s| s.records))
+}
+
+/// A sum of what was counted. Numbers in records are anybody's, and counters stop at the end.
+fn total(numbers: impl Iterator<Item = u64>) -> u64 {
+    numbers.fold(0, u64::saturating_add)
 }
 
 /// The ports that were refused most.
@@ -406,6 +434,56 @@ mod tests {
             &|rule, source, _| rule == Rule::PortScan && *source == inventory,
         );
         assert_eq!(found, []);
+    }
+
+    #[test]
+    fn who_is_allowed_some_ports_is_found_at_the_others() {
+        let found = |tried: u16, ports: std::ops::RangeInclusive<u16>| {
+            let mut history = History { interface_id: "eni-1".into(), ..History::default() };
+            history.add(window(0), &rejects((1..=tried).map(|p| ("10.1.0.9".to_owned(), p))));
+            let allowed = |_, _: &Address, port: u16| ports.contains(&port);
+            Rules::default().evaluate_but(&history, &Baseline::default(), window(0), &allowed).len()
+        };
+        // Evidence shows the first sixteen ports.
+        assert_eq!(found(40, 1..=16), 1);
+        assert_eq!(found(40, 1..=39), 1);
+        assert_eq!(found(40, 1..=40), 0);
+        // Beyond 64 nobody knows which they were.
+        assert_eq!(found(300, 1..=300), 1);
+        assert_eq!(found(300, 0..=u16::MAX), 0, "allowed everywhere");
+    }
+
+    /// Bytes in records are whatever a stranger or a broken writer puts there.
+    #[test]
+    fn sums_of_the_largest_numbers_are_large() {
+        let mut history = History::default();
+        for n in 0..100 {
+            history.add(window(n), &sent("198.51.100.1", 900));
+        }
+        for n in 100..112 {
+            history.add(window(n), &sent("203.0.113.7", u64::MAX));
+        }
+        let found = Rules::default().evaluate_day(&history, &Baseline::default(), window(111));
+        assert_eq!(found.iter().map(|f| f.evidence.value).collect::<Vec<_>>(), [u64::MAX]);
+        let mut usual = Baseline::default();
+        usual.advance(&history, window(111));
+        assert!(usual.egress.mean.is_finite());
+        let largest = |remote| (remote, 22, 4, 0, u64::MAX, u64::MAX);
+        let mut exposed = History::default();
+        exposed.add(window(0), &services(&["203.0.113.9", "203.0.113.10"].map(largest)));
+        let found = Rules::default().evaluate(&exposed, &Baseline::default(), window(0));
+        assert!(found.iter().any(|f| f.evidence.value == u64::MAX), "{found:?}");
+        let mut works = History::default();
+        for n in 0..5 {
+            let mut refused = tuples(&[("10.1.0.9", 8_443, 1, 0, u64::MAX)]);
+            let both = |(tuple, verdicts): (&Tuple, &Verdicts)| {
+                (*tuple, Verdicts { accepted_back: u64::MAX, ..*verdicts })
+            };
+            let both = refused.rejected_tuples.iter().map(both).collect();
+            refused.rejected_tuples = Ranked::new(both, 0);
+            works.add(window(n), &refused);
+        }
+        assert_eq!(Rules::default().evaluate(&works, &Baseline::default(), window(4)), []);
     }
 
     #[test]

@@ -21,11 +21,11 @@ const EPHEMERAL: u16 = 32_768;
 /// through. `asymmetric-path` tells of those.
 pub(super) fn is_answer(rollup: &Rollup, source: &Address, contact: &Contact) -> bool {
     contact.port >= EPHEMERAL
-        && rollup.rejected_tuples.iter().any(|(tuple, verdicts)| {
+        && rollup.rejected_tuples.iter().any(|(tuple, refused)| {
             tuple.server == *source
                 && tuple.client == contact.host
-                && verdicts.rejected_back > 0
-                && verdicts.accepted_forward > 0
+                && refused.rejected_back > 0
+                && rollup.verdicts(tuple).is_some_and(|verdicts| verdicts.accepted_forward > 0)
         })
 }
 
@@ -46,7 +46,7 @@ impl Seen {
                 let listed = totals.contacts.len();
                 let tried = totals.contacts.iter().filter(|c| !is_answer(rollup, source, c));
                 let tried: Vec<Contact> = tried.copied().collect();
-                seen.rejected += totals.records;
+                seen.rejected = seen.rejected.saturating_add(totals.records);
                 // Several windows may mean the same contacts: only the largest bound holds.
                 let answers = u32::try_from(listed - tried.len()).unwrap_or(u32::MAX);
                 if listed == 0 || !tried.is_empty() {

@@ -11,7 +11,7 @@ use super::{
     Baseline, Cause, Finding, History, RejectAnomaly, Rule, Severity, Why, explained::Explained,
     ports, shown,
 };
-use crate::detect::finding::is_internal;
+use crate::detect::{finding::is_internal, total};
 use crate::record::{WINDOW_SECONDS, Window};
 use crate::rollup::Rollup;
 
@@ -31,7 +31,7 @@ impl RejectAnomaly {
         if !self.enabled || here == 0 {
             return None;
         }
-        let hour: u64 = history.last(at, HOUR).map(|(_, r)| unexplained(r, explained)).sum();
+        let hour = total(history.last(at, HOUR).map(|(_, r)| unexplained(r, explained)));
         let known = baseline.rejects.n >= KNOWN;
         let known_hours = baseline.hourly.n >= KNOWN_HOURS;
         let (value, counts, windows) =
@@ -43,9 +43,9 @@ impl RejectAnomaly {
                 return None;
             };
         let left = explained.left(now);
-        let inside: u64 =
-            left.iter().filter(|(source, _)| is_internal(source)).map(|(_, records)| records).sum();
-        let severity = self.loudness(inside * 2 > here, windows);
+        let inside = left.iter().filter(|(source, _)| is_internal(source));
+        let inside = total(inside.map(|(_, records)| *records));
+        let severity = self.loudness(inside > here / 2, windows);
         let cause = Cause::FloodOrChangedRule;
         let deviation = counts.variance.max(1.05 * counts.mean).max(1.0).sqrt();
         Some(Finding {
@@ -56,6 +56,7 @@ impl RejectAnomaly {
                 // What six deviations would be: a figure that people can compare with.
                 threshold: super::rounded(counts.mean + 6.0 * deviation).max(self.least),
                 seconds: windows * WINDOW_SECONDS,
+                since: None,
                 sources: now.rejected_sources_seen().estimate().map_or(0, |d| d.estimate),
                 ports: ports(now),
                 rejected: now.totals().reject.records,

@@ -47,6 +47,7 @@ impl RejectBurst {
                 baseline: usual,
                 threshold,
                 seconds: WINDOW_SECONDS,
+                since: None,
                 sources,
                 ports: ports(now),
                 rejected: now.totals().reject.records,

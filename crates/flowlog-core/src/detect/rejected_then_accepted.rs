@@ -6,6 +6,9 @@
 //! other public addresses use in the same hour) say nothing: a scanner finds those too. Nor does a
 //! door that it used before in that time: a host of ours that scans goes on with its own work. What
 //! it goes on with after the first time keeps the alert open. ATT&CK T1190, T1133; no neighbour has it.
+//!
+//! Roll-ups tell whose a port is where it is watched. Of another one, which the source was not refused
+//! at, a connection of ours to it may be all there is: that is less loud.
 
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +18,7 @@ use super::slow_scan;
 use super::{Cause, Finding, History, RejectedThenAccepted, Rule, Rules, Severity, Target, Why};
 use super::{finding::is_internal, is_copied, shown};
 use crate::record::{Address, WINDOW_SECONDS, Window};
-use crate::rollup::{Rollup, is_watched};
+use crate::rollup::{Contact, Rollup, TalkerKey, is_watched};
 
 /// Where everybody is welcome.
 const PUBLIC: [u16; 3] = [80, 443, 53];
@@ -62,8 +65,9 @@ impl RejectedThenAccepted {
         }
         let crowds = OnceCell::new();
         let is_crowded = |port: &u16| crowds.get_or_init(|| crowded(history, at)).contains(port);
-        let mut findings = Vec::new();
-        for ((source, port), (bytes_in, bytes_out)) in exchanged(now) {
+        let mut findings: Vec<Finding> = Vec::new();
+        for (door, (bytes_in, bytes_out)) in exchanged(now) {
+            let (source, port) = (door.remote, door.port);
             if PUBLIC.contains(&port) || bytes_in == 0 || bytes_out < self.bytes {
                 continue;
             }
@@ -71,13 +75,27 @@ impl RejectedThenAccepted {
             if value < needed || (!is_internal(&source) && is_crowded(&port)) {
                 continue;
             }
-            let door = (source, port);
             let before = history.last(at.back(1), windows - 1);
             let known = before.into_iter().any(|(_, r)| exchanged(r).contains_key(&door));
-            let severity = if known { Severity::Recorded } else { self.severity };
+            let seen = Seen::of(history, at, windows, &source);
+            let tried = |c: &Contact| (c.port, c.protocol) == (port, door.protocol);
+            let ours = is_watched(port) || seen.contacts.iter().any(tried);
+            let severity = match (known, ours) {
+                (true, _) => Severity::Recorded,
+                (false, true) => self.severity,
+                (false, false) => self.severity.min(Severity::Notify),
+            };
+            let target = Some(Target { host: None, port: Some(port) });
+            // By two protocols it is one door all the same.
+            if let Some(same) =
+                findings.iter_mut().find(|f| (f.source, f.target) == (Some(source), target))
+            {
+                same.severity = same.severity.max(severity);
+                continue;
+            }
             findings.push(Finding {
                 source: Some(source),
-                target: Some(Target { host: None, port: Some(port) }),
+                target,
                 evidence: Why {
                     measure: "doors that refused it before one let it in".into(),
                     value,
@@ -85,7 +103,7 @@ impl RejectedThenAccepted {
                     seconds: windows * WINDOW_SECONDS,
                     sources: 1,
                     ports: vec![port],
-                    rejected: Seen::of(history, at, windows, &source).rejected,
+                    rejected: seen.rejected,
                     skipdata: history.skipdata(at, windows),
                     records: evidence(history, at, &source),
                     ..Why::default()
@@ -103,18 +121,18 @@ impl RejectedThenAccepted {
     }
 }
 
-/// What each remote exchanged on each port: bytes in and out. Of a watched port the services say that
-/// it is the interface's own, unless they only repeat the talker; a talker's may be the one that a
-/// connection of ours goes to.
-fn exchanged(rollup: &Rollup) -> BTreeMap<(Address, u16), (u64, u64)> {
+/// What each remote exchanged on each port by each protocol: bytes in and out. Of a watched port the
+/// services say that it is the interface's own, unless they only repeat the talker; a talker's may be
+/// the one that a connection of ours goes to.
+fn exchanged(rollup: &Rollup) -> BTreeMap<TalkerKey, (u64, u64)> {
     let mut exchanged = BTreeMap::new();
     for (key, talker) in rollup.talkers.iter().filter(|(key, _)| !is_watched(key.port)) {
-        exchanged.insert((key.remote, key.port), (talker.bytes_in, talker.bytes_out));
+        exchanged.insert(*key, (talker.bytes_in, talker.bytes_out));
     }
     for (key, service) in rollup.services.iter() {
         let copied = rollup.talkers.get(key).is_some_and(|talker| is_copied(service, talker));
         if !(is_watched(key.port) && copied && rollup.talkers.error() == 0) {
-            exchanged.insert((key.remote, key.port), (service.bytes_in, service.bytes_out));
+            exchanged.insert(*key, (service.bytes_in, service.bytes_out));
         }
     }
     exchanged
@@ -174,11 +192,44 @@ mod tests {
         assert_eq!(find(100..110, &[(STRANGER, 443, 6, 6, 5_000, 5_000)]), [], "for everybody");
     }
 
+    /// Twenty doors refused, and a session with a port of ours or of theirs.
+    fn severities(ours: bool, port: u16, protocol: u8, more: &[Record<'_>]) -> Vec<Severity> {
+        let rows = [probes(), session(ours, port, protocol, 500), more.to_vec()].concat();
+        let mut history = History::default();
+        history.add(window(0), &roll_up(&rows));
+        let found = RejectedThenAccepted::default().evaluate(&history, window(0));
+        found.iter().map(|f| f.severity).collect()
+    }
+
+    #[test]
+    fn a_packet_by_another_protocol_hides_nothing() {
+        for port in [22, 8_080] {
+            let stray = Record {
+                protocol: Some(17),
+                ..record("10.1.0.9", 50_000, "10.0.0.5", port, Action::Accept)
+            };
+            assert_eq!(severities(true, port, 6, &[stray]).len(), 1, "port {port}");
+            // Exchanged by both it is one door.
+            assert_eq!(severities(true, port, 6, &session(true, port, 17, 500)).len(), 1);
+        }
+    }
+
+    #[test]
+    fn whose_a_port_is_cannot_be_told_of_every_port() {
+        assert_eq!(severities(true, 22, 6, &[]), [Severity::High]);
+        assert_eq!(severities(false, 22, 6, &[]), [], "we went to it");
+        for ours in [true, false] {
+            assert_eq!(severities(ours, 9_091, 6, &[]), [Severity::Notify]);
+        }
+        let refused = record("10.1.0.9", 50_000, "10.0.0.5", 9_091, Action::Reject);
+        assert_eq!(severities(true, 9_091, 6, &[refused]), [Severity::High], "it wanted that one");
+    }
+
     #[test]
     fn a_port_that_many_strangers_use_is_no_way_in() {
         let others: Vec<String> = (1..=5).map(|n| format!("198.51.100.{n}")).collect();
         let mut accepted = vec![(STRANGER, 2_222, 6, 6, 5_000, 5_000)];
-        assert_eq!(find(100..110, &accepted), [Severity::High]);
+        assert_eq!(find(100..110, &accepted), [Severity::Notify]);
         accepted.extend(others.iter().map(|o| (o.as_str(), 2_222, 6, 6, 5_000, 5_000)));
         assert_eq!(find(100..110, &accepted), []);
     }
@@ -217,23 +268,34 @@ mod tests {
         assert_eq!(rule.evaluate(&history, window(1)), [], "we went to it");
     }
 
-    /// A window in which a host is refused at twenty ports of ours, and has a session with us: to our
-    /// port 22 or to its own.
-    fn probed_and(session_is_theirs: bool, packets: u64) -> Rollup {
+    /// A host of ours is refused at twenty ports.
+    fn probes() -> Vec<Record<'static>> {
+        let probe = |port| record("10.1.0.9", 50_000, "10.0.0.5", port, Action::Reject);
+        (100..120).map(probe).collect()
+    }
+
+    /// The same host's session with a port of ours, or ours with a port of its own.
+    fn session(ours: bool, port: u16, protocol: u8, packets: u64) -> Vec<Record<'static>> {
         let (host, own) = ("10.1.0.9", "10.0.0.5");
-        let (sport, dport) = if session_is_theirs { (50_000, 22) } else { (22, 50_000) };
+        let (sport, dport) = if ours { (50_000, port) } else { (port, 50_000) };
         let session = [
             (host, sport, own, dport, Direction::Ingress),
             (own, dport, host, sport, Direction::Egress),
         ];
-        let probes = (100..120).map(|port| record(host, 50_000, own, port, Action::Reject));
-        let rows = session.map(|(from, srcport, to, dstport, flow_direction)| Record {
+        let row = |(from, srcport, to, dstport, flow_direction)| Record {
             packets,
             bytes: 50_000,
+            protocol: Some(protocol),
             flow_direction: Some(flow_direction),
             ..record(from, srcport, to, dstport, Action::Accept)
-        });
-        roll_up(&probes.chain(rows).collect::<Vec<_>>())
+        };
+        session.map(row).to_vec()
+    }
+
+    /// A window in which a host is refused at twenty ports of ours, and has a session with us: to our
+    /// port 22 or to its own.
+    fn probed_and(session_is_theirs: bool, packets: u64) -> Rollup {
+        roll_up(&[probes(), session(session_is_theirs, 22, 6, packets)].concat())
     }
 
     #[test]

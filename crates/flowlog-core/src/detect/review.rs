@@ -34,6 +34,7 @@ pub fn of_interface<E>(
     let mut findings = Vec::new();
     let mut windows = windows.into_iter();
     let mut next = windows.next().transpose()?;
+    let mut of_day: Vec<Finding> = Vec::new();
     while let Some((window, rollup)) = next {
         history.windows.insert(window, Arc::new(rollup));
         next = windows.next().transpose()?;
@@ -41,11 +42,21 @@ pub fn of_interface<E>(
         findings.extend(rules.evaluate(&history, &usual, window));
         let ends_hour = next.as_ref().is_none_or(|(n, _)| n.end() / HOUR > window.end() / HOUR);
         if ends_hour {
-            findings.extend(rules.evaluate_day(&history, &usual, window));
+            // The last look may be at some of the hour before once more.
+            let found = rules.evaluate_day(&history, &usual, window);
+            findings
+                .extend(found.iter().filter(|f| !of_day.iter().any(|b| is_same(f, b))).cloned());
+            of_day = found;
         }
         history.forget(window.back(KEPT));
     }
     Ok(findings)
+}
+
+/// Whether two looks at one interface have found the same.
+fn is_same(a: &Finding, b: &Finding) -> bool {
+    let of = |f: &Finding| (f.rule, f.window, f.source, f.target);
+    of(a) == of(b)
 }
 
 /// What is found across interfaces; it is shown one window after the other.
@@ -210,6 +221,19 @@ mod tests {
         // An hour later nothing of it is left.
         across.step(&rules, window(12), []);
         assert_eq!((across.used, across.accounts.len()), (0, 0));
+    }
+
+    #[test]
+    fn what_two_looks_at_a_day_see_is_one_finding() {
+        let shut = |port| rejects([("203.0.113.9".to_owned(), port)].into_iter());
+        let windows = [(6, 22), (7, 23), (8, 25), (9, 110), (11, 0), (15, 0)].map(|(n, port)| {
+            let quiet = || sent("198.51.100.1", 9);
+            Ok::<_, ()>((window(n), if port > 0 { shut(port) } else { quiet() }))
+        });
+        let found = of_interface(&RuleSet::default(), "eni-1", windows).unwrap();
+        let scans: Vec<_> = found.iter().filter(|f| f.rule == Rule::SlowScan).collect();
+        assert_eq!(scans.len(), 1, "{scans:?}");
+        assert_eq!((scans[0].since(), scans[0].window), (window(6), window(9)));
     }
 
     /// Findings and steps over three recorded spells with days between them.

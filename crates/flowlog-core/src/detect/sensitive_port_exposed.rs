@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use super::{Cause, Finding, History, Rule, SensitivePortExposed, Target, Why};
-use super::{finding::is_internal, is_own_service, shown};
+use super::{finding::is_internal, is_own_service, shown, total};
 use crate::record::{Address, WINDOW_SECONDS, Window};
 use crate::rollup::is_watched;
 
@@ -49,7 +49,7 @@ impl SensitivePortExposed {
                 target: Some(Target { host: None, port: Some(port) }),
                 evidence: Why {
                     measure: "bytes exchanged with public addresses on a sensitive port".into(),
-                    value: remotes.iter().map(|(_, bytes)| bytes).sum(),
+                    value: total(remotes.iter().map(|(_, bytes)| *bytes)),
                     threshold: self.bytes,
                     seconds: WINDOW_SECONDS,
                     sources: remotes.len() as u64,

@@ -10,11 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::port_scan::is_answer;
 use super::walk::Walk;
 use super::{
-    Cause, Finding, History, PORTS_SHOWN, Rule, SOURCES_SHOWN, SlowScan, Why, block_public_access,
+    Cause, Finding, History, PORTS_SHOWN, RECORDS_SHOWN, Rule, SOURCES_SHOWN, SlowScan, Why,
+    block_public_access,
 };
-use super::{finding::is_internal, shown};
+use super::{finding::is_internal, total};
 use crate::record::{Address, WINDOW_SECONDS, Window};
-use crate::rollup::{Contact, Rollup};
+use crate::rollup::{Contact, Evidence, Rollup};
 
 /// Windows in a day.
 pub(super) const DAY: i64 = 288;
@@ -25,8 +26,9 @@ const HOUR: i64 = 12;
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Scanner {
     pub(super) contacts: BTreeSet<Contact>,
-    /// The window in which it became one.
-    pub(super) since: Window,
+    /// The windows in which it was refused first and last.
+    pub(super) first: Window,
+    pub(super) last: Window,
 }
 
 /// The scanners among the sources that an interface refused in the day that ends with `at`.
@@ -36,71 +38,73 @@ pub(super) fn scanners(history: &History, at: Window) -> BTreeMap<Address, Scann
         walk: Walk,
         contacts: BTreeSet<Contact>,
         accepted: BTreeSet<u16>,
-        since: Option<Window>,
+        refused: Option<(Window, Window)>,
+        is_scanner: bool,
     }
-    let mut courses: BTreeMap<Address, Course> = BTreeMap::new();
-    for (window, rollup) in history.last(at, DAY) {
-        if block_public_access::explains(rollup) {
-            continue;
-        }
+    let day = || history.last(at, DAY).filter(|(_, r)| !block_public_access::explains(r));
+    // Who was refused at any time walks from its first contact on, be that let through.
+    let refused = day().flat_map(|(_, rollup)| rollup.rejected_sources.iter());
+    let mut courses: BTreeMap<Address, Course> =
+        refused.map(|(source, _)| (*source, Course::default())).collect();
+    for (window, rollup) in day() {
         for (source, totals) in rollup.rejected_sources.iter() {
             let course = courses.entry(*source).or_default();
+            course.refused = Some((course.refused.map_or(*window, |(first, _)| first), *window));
             for contact in totals.contacts.iter().filter(|c| !is_answer(rollup, source, c)) {
                 if course.contacts.insert(*contact) {
                     course.walk = course.walk.refused();
                 }
             }
-            for port in accepted_ports(rollup, source) {
-                if course.accepted.insert(port) {
-                    course.walk = course.walk.accepted();
-                }
-            }
-            if course.walk.is_scanner() {
-                course.since.get_or_insert(*window);
-            }
         }
-        // A source that is only let through walks down as well.
         for (key, _) in rollup.talkers.iter() {
             if let Some(course) = courses.get_mut(&key.remote)
-                && rollup.rejected_sources.get(&key.remote).is_none()
                 && course.accepted.insert(key.port)
             {
                 course.walk = course.walk.accepted();
             }
         }
+        for (source, _) in rollup.rejected_sources.iter() {
+            if let Some(course) = courses.get_mut(source) {
+                course.is_scanner |= course.walk.is_scanner();
+            }
+        }
     }
     courses
         .into_iter()
+        .filter(|(_, course)| course.is_scanner)
         .filter_map(|(source, course)| {
-            Some((source, Scanner { contacts: course.contacts, since: course.since? }))
+            let (first, last) = course.refused?;
+            Some((source, Scanner { contacts: course.contacts, first, last }))
         })
         .collect()
 }
 
-fn accepted_ports<'a>(rollup: &'a Rollup, source: &'a Address) -> impl Iterator<Item = u16> + 'a {
-    rollup.talkers.iter().filter(move |(key, _)| key.remote == *source).map(|(key, _)| key.port)
+/// Records of the scanners' refusals, the latest windows first.
+fn evidence(history: &History, at: Window, scanners: &BTreeMap<Address, Scanner>) -> Vec<Evidence> {
+    let windows: Vec<&Rollup> = history.last(at, HOUR).map(|(_, rollup)| rollup).collect();
+    let theirs = |row: &&Evidence| row.srcaddr.is_some_and(|s| scanners.contains_key(&s));
+    let rows = windows.iter().rev().flat_map(|rollup| rollup.evidence.iter().filter(theirs));
+    rows.take(RECORDS_SHOWN).copied().collect()
 }
 
 impl SlowScan {
-    /// Looks at the day that ends with `at`; says something of scanners that did something in the
-    /// last hour of it.
+    /// Looks at the day that ends with `at`; says something of scanners that were refused in the last
+    /// hour of it, in the window in which one last was. So it says the same whenever in that hour the
+    /// day is looked at.
     pub(super) fn evaluate(self, history: &History, at: Window) -> Option<Finding> {
         if !self.enabled {
             return None;
         }
-        let active: BTreeSet<Address> = history
-            .last(at, HOUR)
-            .flat_map(|(_, rollup)| rollup.rejected_sources.iter().map(|(source, _)| *source))
-            .collect();
         let mut scanners = scanners(history, at);
-        scanners.retain(|source, _| active.contains(source));
+        scanners.retain(|_, scanner| scanner.last > at.back(HOUR));
+        let first = scanners.values().map(|s| s.first).min()?;
+        let last = scanners.values().map(|s| s.last).max()?;
         let (busiest, scanner) = scanners.iter().max_by_key(|(_, s)| s.contacts.len())?;
         let mut named: Vec<(&Address, &Scanner)> = scanners.iter().collect();
         named.sort_by_key(|(source, s)| (std::cmp::Reverse(s.contacts.len()), **source));
         let mut ports: Vec<u16> = scanner.contacts.iter().map(|c| c.port).collect();
         ports.dedup();
         ports.truncate(PORTS_SHOWN);
-        let now = history.last(at, HOUR).last()?.1;
         let cause = if is_internal(busiest) { Cause::InsideScan } else { Cause::InternetScan };
         Some(Finding {
             source: (scanners.len() == 1).then_some(*busiest),
@@ -112,12 +116,13 @@ impl SlowScan {
                 sources: scanners.len() as u64,
                 named: named.into_iter().take(SOURCES_SHOWN).map(|(source, _)| *source).collect(),
                 ports,
-                rejected: history.last(at, HOUR).map(|(_, r)| r.totals().reject.records).sum(),
+                since: Some(first),
+                rejected: total(history.last(last, HOUR).map(|(_, r)| r.totals().reject.records)),
                 skipdata: history.skipdata(at, DAY),
-                records: shown(now, |row| row.srcaddr.is_some_and(|s| scanners.contains_key(&s))),
+                records: evidence(history, last, &scanners),
                 ..Why::default()
             },
-            ..Finding::new(Rule::SlowScan, self.severity, cause, &history.interface_id, at)
+            ..Finding::new(Rule::SlowScan, self.severity, cause, &history.interface_id, last)
         })
     }
 }
@@ -162,6 +167,33 @@ mod tests {
             (5, 110, true),
         ];
         assert_eq!(SlowScan::default().evaluate(&history(&mixed), window(6)), None);
+    }
+
+    #[test]
+    fn doors_that_opened_before_the_first_refusal_speak_for_it_too() {
+        let open = [(0, 443), (1, 80), (2, 8_080), (3, 8_443)].map(|(n, port)| (n, port, false));
+        let shut = |count: i64| (0..count).map(|n| (4 + n, 900 + u16::try_from(n).unwrap(), true));
+        let found = |count| {
+            let steps: Vec<_> = open.into_iter().chain(shut(count)).collect();
+            SlowScan::default().evaluate(&history(&steps), window(3 + count))
+        };
+        assert_eq!(found(4), None, "as if they had come in turns");
+        assert!(found(7).is_some(), "a good past is no credit");
+    }
+
+    #[test]
+    fn it_says_when_the_scan_was_whenever_it_is_looked_for() {
+        let quick = [(3, 22, true), (3, 23, true), (4, 25, true), (4, 80, true)];
+        let mut history = history(&quick);
+        history.add(window(12), &rejects(std::iter::once(("10.0.0.9".to_owned(), 443))));
+        for at in 4..16 {
+            let found = SlowScan::default().evaluate(&history, window(at)).unwrap();
+            assert_eq!((found.window, found.evidence.since), (window(4), Some(window(3))), "{at}");
+            let shown = &found.evidence.records;
+            assert_eq!(shown.len(), 4, "{at}");
+            assert!(shown.iter().all(|row| row.srcaddr == Address::parse(STRANGER)));
+        }
+        assert_eq!(SlowScan::default().evaluate(&history, window(16)), None);
     }
 
     #[test]

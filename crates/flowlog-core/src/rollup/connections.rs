@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::flow::Flow;
-use super::{Talker, TalkerKey, Weigh};
+use super::{Rollup, Talker, TalkerKey, Weigh};
 use crate::record::{Address, Direction, Scope};
 
 /// A connection between two private addresses, as far as records tell who opened it.
@@ -85,6 +85,20 @@ impl Tuple {
             verdicts.accepted_forward = server.packets_out;
             verdicts.accepted_back = server.packets_in;
         }
+    }
+}
+
+impl Rollup {
+    /// What became of a refused connection. What was written of it knows only the talkers of its own
+    /// delivery; folded deliveries know those of each other, so that an answer does not depend on
+    /// how they were cut.
+    pub(crate) fn verdicts(&self, tuple: &Tuple) -> Option<Verdicts> {
+        let mut verdicts = *self.rejected_tuples.get(tuple)?;
+        let mut folded = Verdicts::default();
+        tuple.add_accepted(&mut folded, |key| self.talkers.get(&key).copied());
+        verdicts.accepted_forward = verdicts.accepted_forward.max(folded.accepted_forward);
+        verdicts.accepted_back = verdicts.accepted_back.max(folded.accepted_back);
+        Some(verdicts)
     }
 }
 
