@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use flowlog_cli::ask::{Subject, read, whole_period};
 use flowlog_cli::generate::{self, Attack, FileFormat, Layout, Plan, Truth, USUAL};
-use flowlog_cli::why::{from_records, from_rollups};
+use flowlog_cli::why::{from_records, from_rollups, to_text};
 use flowlog_core::decode::Fallback;
 use flowlog_core::record::Address;
 use flowlog_core::store::memory::MemoryStore;
@@ -265,6 +265,49 @@ fn records_show_what_attackers_met() {
             other => panic!("{other}"),
         };
         assert_eq!(by_records(&day, path(source(&day.truth, 2), address, 23)).outcome, ARRIVING);
+    }
+}
+
+/// Roll-ups do not tell who an interface is. That is no reason to say that nobody tried, or that no flow log is there.
+#[tokio::test]
+async fn rollups_deny_nothing_that_they_cannot_know() {
+    for seed in 1..=4 {
+        let attacks = [Attack::PortScan, Attack::RejectBurst, Attack::MissingReturnRoute];
+        let day = day(seed, 60, Layout::V5, &attacks);
+        let app = parser(day.objects(), MemoryStore::default());
+        let objects: Vec<_> = day.objects().objects().map(|(object, _)| object.clone()).collect();
+        handle(&app, sqs(&objects)).await.unwrap();
+        let period = whole_period(&app.store).await.unwrap().unwrap();
+        let material = read(&app.store, &Subject::Everything, period).await.unwrap();
+        // All of these passed, there and, but for the first, back.
+        let mut told = 0;
+        for (src, dst, port) in [
+            (WEB_1, BATCH_1, 8445),
+            (BATCH_1, DB_1, 5432),
+            (APP_1, DB_1, 5432),
+            (WEB_1, APP_1, 8080),
+        ] {
+            let evidence = from_rollups(&material, path(src, dst, port));
+            let found = evidence.explain();
+            let text = to_text(&evidence, &found, &[]);
+            let place = format!("seed {seed}, {src} to {dst}:{port}: {text}");
+            assert!(
+                matches!(found[0].outcome, Outcome::Undetermined | Outcome::Accepted),
+                "{place}"
+            );
+            for denial in
+                ["obody tried", "o flow log covers", "no interface in the data", "certain"]
+            {
+                assert!(!text.contains(denial), "{denial}: {place}");
+            }
+            if found[0].outcome == Outcome::Undetermined {
+                assert!(text.contains("--data"), "{place}");
+                let near = found[0].notes.iter().any(|note| note.contains(" exchanged tcp/"));
+                assert!(near, "what passed is told: {place}");
+                told += 1;
+            }
+        }
+        assert!(told > 0, "seed {seed}: some interface's own address does not show");
     }
 }
 

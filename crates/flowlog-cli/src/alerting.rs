@@ -92,7 +92,7 @@ pub struct Said {
 }
 
 impl Said {
-    fn well(text: impl Into<String>) -> Self {
+    pub(crate) fn well(text: impl Into<String>) -> Self {
         Self { text: text.into(), well: true }
     }
 }

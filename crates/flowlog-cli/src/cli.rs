@@ -150,8 +150,11 @@ pub(crate) enum Command {
     ///
     /// Reads what both interfaces recorded of both directions. With --data every record of the files
     /// is read; otherwise the roll-ups of the store, which know refusals between private addresses
-    /// well and losses on the way less. The answer says which, how sure it is, and what no flow log
-    /// can tell: a refusal names neither the security group nor the network ACL.
+    /// well, losses on the way less, and an interface's own address only where it refused something.
+    /// The answer says which, how sure it is, and what no flow log can tell: a refusal names neither
+    /// the security group nor the network ACL.
+    ///
+    /// Exit status with --data: 0 everything was read; 1 a file or a line could not be.
     ///
     /// Examples:
     ///   flowlog why 10.0.1.32 10.1.0.31:8443 --data ./logs

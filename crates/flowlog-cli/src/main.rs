@@ -30,20 +30,18 @@ async fn main() -> ExitCode {
     let result = match command {
         Command::Analyze(args) => run_analyze(&args),
         Command::Local(args) => run_local(args).await,
-        Command::Top(args) => done(ask::ask(Question::Top(args), &mut complain).await),
-        Command::Rejected(args) => done(ask::ask(Question::Rejected(args), &mut complain).await),
-        Command::Who(args) => done(ask::ask(Question::Who(args), &mut complain).await),
-        Command::Coverage(args) => done(ask::ask(Question::Coverage(args), &mut complain).await),
-        Command::Diff(args) => done(ask::ask(Question::Diff(args), &mut complain).await),
-        Command::Compliance(args) => {
-            done(ask::ask(Question::Compliance(args), &mut complain).await)
-        }
+        Command::Top(args) => say(ask::ask(Question::Top(args), &mut complain).await),
+        Command::Rejected(args) => say(ask::ask(Question::Rejected(args), &mut complain).await),
+        Command::Who(args) => say(ask::ask(Question::Who(args), &mut complain).await),
+        Command::Coverage(args) => say(ask::ask(Question::Coverage(args), &mut complain).await),
+        Command::Diff(args) => say(ask::ask(Question::Diff(args), &mut complain).await),
+        Command::Compliance(args) => say(ask::ask(Question::Compliance(args), &mut complain).await),
         Command::Serve(args) => run_serve(args).await,
         Command::Alerts(args) => done(ask::alerts(args).await),
         Command::Silence(args) => done(ask::silence(args).await),
         Command::Resolve(args) => done(ask::resolve(args).await),
         Command::Report(args) => done(ask::report(args).await),
-        Command::Why(args) => done(ask::ask(Question::Why(args), &mut complain).await),
+        Command::Why(args) => say(ask::ask(Question::Why(args), &mut complain).await),
         Command::Backfill(args) => run_backfill(args).await,
         Command::Doctor(args) => run_doctor(&args),
         Command::Requeue(args) => ends(requeue::run(args).await),
@@ -68,8 +66,8 @@ async fn main() -> ExitCode {
 type Fallible = Result<ExitCode, Box<dyn std::error::Error>>;
 
 /// Prints what a command has to say.
-fn say(said: Result<Said, Box<dyn std::error::Error>>) -> Fallible {
-    let said = said?;
+fn say<E: Into<Box<dyn std::error::Error>>>(said: Result<Said, E>) -> Fallible {
+    let said = said.map_err(Into::into)?;
     print(&said.text)?;
     Ok(if said.well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

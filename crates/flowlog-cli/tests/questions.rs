@@ -222,6 +222,40 @@ async fn what_cannot_be_asked_is_said() {
     assert!(!folder.path().join("t.db").exists(), "a question makes no store");
 }
 
+/// A file that is cut off, and one that is not there: what is said rests on the others, and says so.
+#[test]
+fn why_says_what_it_could_not_read() {
+    let folder = day();
+    let why = |more: &[&str]| {
+        let args = [&["why", "10.0.17.42", "10.1.0.31:9999", "--data", "day"], more].concat();
+        let output = command(folder.path(), &args).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let json = |more: &[&str]| {
+        let (code, text) = why(&[more, &["--format", "json"]].concat());
+        (code, serde_json::from_str::<Value>(&text).unwrap())
+    };
+    let (code, whole) = json(&[]);
+    assert_eq!((code, &whole["files_unread"]), (Some(0), &Value::from(0)));
+    let (code, absent) = json(&["nowhere"]);
+    assert_eq!((code, &absent["files_unread"]), (Some(1), &Value::from(1)));
+    assert_eq!(absent["explanations"][0]["sureness"], "possible", "{absent}");
+
+    std::fs::write(folder.path().join("cut.log.gz"), [0x1f, 0x8b, 8, 0]).unwrap();
+    let text = format!(
+        "{}\nnot a record\n",
+        "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status"
+    );
+    std::fs::write(folder.path().join("bad.log"), text).unwrap();
+    let (code, found) = json(&["cut.log.gz", "bad.log"]);
+    assert_eq!(code, Some(1));
+    assert_eq!([&found["files_unread"], &found["lines_unread"]], [1, 1], "{found}");
+    let (code, text) = why(&["cut.log.gz"]);
+    assert_eq!(code, Some(1));
+    assert!(text.contains("files could not be read: what they hold is missing"), "{text}");
+    assert!(!text.contains("every record of the files"), "{text}");
+}
+
 /// What rests on nothing is no clean bill of health.
 #[test]
 fn nothing_on_record_is_not_nothing_found() {

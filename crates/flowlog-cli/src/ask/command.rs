@@ -29,6 +29,7 @@ use super::{
     hours, last_window, read_in_pieces, read_who, rejected, rejected_text, top, top_text,
     who as who_of, who_text, whole_period, yesterday,
 };
+use crate::alerting::Said;
 use crate::doctor::Cli;
 use crate::embedded::EmbeddedError;
 use crate::input::{self, Input};
@@ -108,8 +109,8 @@ impl WhyArgs {
         Path { src: self.src, dst: address, port, protocol: self.protocol }
     }
 
-    /// The answer from files.
-    fn answer_from_data(&self, complain: &mut dyn FnMut(String)) -> Result<String, AskError> {
+    /// The answer from files; all is well if every file and line could be read.
+    fn answer_from_data(&self, complain: &mut dyn FnMut(String)) -> Result<Said, AskError> {
         let fallback = match &self.log_format {
             None => Fallback::Default,
             Some(text) => Fallback::Declared(Format::from_log_format(text)?),
@@ -122,11 +123,12 @@ impl WhyArgs {
         let explanations = evidence.explain();
         let narrowed = self.narrowed(&evidence, &explanations);
         let json = || why::to_json(&evidence, &explanations, &narrowed);
-        Ok(match self.ask.format {
+        let text = match self.ask.format {
             AnswerFormat::Table => why::to_text(&evidence, &explanations, &narrowed),
             AnswerFormat::Json => format!("{}\n", json()),
             AnswerFormat::Csv => csv_of(&json())?,
-        })
+        };
+        Ok(Said { text, well: evidence.unread.is_nothing() })
     }
 
     /// What the account says, if that was asked for.
@@ -263,14 +265,14 @@ fn parse_address(text: &str) -> Result<Address, String> {
 
 /// Puts a question to its store, or files, and returns the answer as text. `complain` gets one line
 /// for each file that cannot be read.
-pub async fn ask(question: Question, complain: &mut dyn FnMut(String)) -> Result<String, AskError> {
+pub async fn ask(question: Question, complain: &mut dyn FnMut(String)) -> Result<Said, AskError> {
     if let Question::Why(args) = &question
         && !args.data.is_empty()
     {
         return args.answer_from_data(complain);
     }
     let opened = question.args().store.open().await?;
-    answer(&opened.store, &question).await
+    answer(&opened.store, &question).await.map(Said::well)
 }
 
 async fn answer<S: Asked + AlertStore>(store: &S, question: &Question) -> Result<String, AskError> {

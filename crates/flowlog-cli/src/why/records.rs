@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use flowlog_core::decode::Fallback;
-use flowlog_core::why::{Evidence, Gatherer, Path};
+use flowlog_core::why::{Evidence, Gatherer, Path, Unread};
 
 use crate::analyze;
 
@@ -16,7 +16,8 @@ pub enum WhyError {
 }
 
 /// What the files say of a path in the time from `from` to `to` (epoch seconds, both included).
-/// `complain` gets one line for each file that cannot be read; the others still count.
+/// `complain` gets one line for each file that cannot be read; the others still count, and the evidence says how many
+/// are missing.
 pub fn from_records(
     paths: &[PathBuf],
     path: Path,
@@ -26,7 +27,14 @@ pub fn from_records(
 ) -> Result<Evidence, WhyError> {
     let mut all = Gatherer::new(path, from, to);
     let sink = || Gatherer::new(path, from, to);
-    let (read, files) =
-        analyze::each(paths, fallback, sink, complain, |decoded| all.merge(decoded.sink));
-    if read == 0 { Err(WhyError::NothingRead(files)) } else { Ok(all.finish()) }
+    let mut lines = 0;
+    let (read, files) = analyze::each(paths, fallback, sink, complain, |decoded| {
+        lines += decoded.counts.rejected_total();
+        all.merge(decoded.sink);
+    });
+    if read == 0 {
+        return Err(WhyError::NothingRead(files));
+    }
+    let unread = Unread { of: files as u64, files: (files - read) as u64, lines };
+    Ok(Evidence { unread, ..all.finish() })
 }

@@ -3,14 +3,15 @@
 //! A roll-up names an interface and whom it talked with, not its own address. That shows where the
 //! interface refused something: the contacts of a refused source are its own address. Refused
 //! connections between private addresses are kept with what was accepted each way, so refusals are
-//! told well, and losses between two interfaces only where both are known.
+//! told well, and losses between two interfaces only where both are known. Of an interface whose own address
+//! does not show it is said what it exchanged with either end: it may be the other one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use flowlog_core::record::{Address, Direction};
+use flowlog_core::record::{Address, Direction, Scope};
 use flowlog_core::rollup::{Rollup, Talker, Verdicts};
 use flowlog_core::why::{
-    Basis, End, Evidence, Heard, Leg, Legs, Path, Place, SERVICES, Seen, Service,
+    Basis, End, Evidence, Heard, Leg, Legs, Passed, Path, Place, SERVICES, Seen, Service, Shows,
 };
 
 use crate::ask::Material;
@@ -20,14 +21,24 @@ pub fn from_rollups(material: &Material, path: Path) -> Evidence {
     let mut evidence = Evidence::nothing(path, Basis::RollUps);
     let windows = || material.answers.iter().flat_map(|(_, answer)| answer.windows.keys().copied());
     let all = windows().min().zip(windows().max());
+    let mut shows: BTreeMap<String, Shows> = BTreeMap::new();
+    let mut ends_vpcs = Vec::new();
     for (id, answer) in &material.answers {
         let folded = answer.fold();
-        let own = own_address(&folded, path);
-        let side = match own {
-            Some(own) if own == path.src => Side::Source,
-            Some(own) if own == path.dst => Side::Destination,
-            _ => continue,
+        shows.entry(folded.vpc_id.clone()).or_default().add(shown(&folded));
+        let own = own_addresses(&folded);
+        let side = if own.contains(&path.src) {
+            Side::Source
+        } else if own.contains(&path.dst) {
+            Side::Destination
+        } else {
+            if !own.iter().any(|own| is_v4(*own) == is_v4(path.src)) {
+                evidence.hidden += 1;
+                evidence.passed.extend(passed(id, &folded, path));
+            }
+            continue;
         };
+        ends_vpcs.push((side, folded.vpc_id.clone()));
         let ends = answer.windows.keys().next().zip(answer.windows.keys().next_back());
         let span = ends.map(|(first, last)| (first.start(), last.end() - 1));
         let gaps = answer.windows.iter().filter(|(_, totals)| totals.skipdata > 0);
@@ -36,7 +47,8 @@ pub fn from_rollups(material: &Material, path: Path) -> Evidence {
         for window in answer.windows.keys() {
             heard.add(window.start(), window.end() - 1);
         }
-        let silent = all.map(|(from, to)| heard.silences(from, to)).unwrap_or_default();
+        let silent =
+            all.map(|(from, to)| heard.silences(from.start(), to.end() - 1)).unwrap_or_default();
         let place =
             Place { vpc_id: folded.vpc_id.clone(), subnet_id: folded.about.subnet_id.clone() };
         let end = match side {
@@ -44,10 +56,83 @@ pub fn from_rollups(material: &Material, path: Path) -> Evidence {
             Side::Destination => &mut evidence.dst,
         };
         end.silent.extend(silent);
+        end.cut |= is_cut(&folded, path);
         join(end, id.clone(), place, gaps, span);
         legs(&folded, side, span.unwrap_or_default(), &mut evidence);
     }
+    for (side, vpc) in ends_vpcs {
+        let end = match side {
+            Side::Source => &mut evidence.src,
+            Side::Destination => &mut evidence.dst,
+        };
+        end.shows.add(shows.get(&vpc).copied().unwrap_or_default());
+    }
+    // Of an end that is known, no other interface is.
+    let (src, dst) = (evidence.src.is_covered(), evidence.dst.is_covered());
+    evidence.passed.retain(|passed| if passed.with_dst { !src } else { !dst });
+    evidence.passed.sort_unstable();
+    for service in worth_asking(&evidence) {
+        evidence.services.entry(service).or_default();
+    }
     evidence
+}
+
+/// Of which verdicts there are records.
+fn shown(rollup: &Rollup) -> Shows {
+    let totals = rollup.totals();
+    let any = |records: u64| records > 0 || totals.other.records > 0;
+    Shows { accepted: any(totals.accept.records), refused: any(totals.reject.records) }
+}
+
+/// Whether what was accepted, or refused, on a path may be missing in the lists.
+fn is_cut(rollup: &Rollup, Path { src, dst, .. }: Path) -> bool {
+    let inside = [src, dst].iter().all(|address| address.scope() == Scope::Private);
+    let refused =
+        if inside { rollup.rejected_tuples.error() } else { rollup.rejected_sources.error() };
+    rollup.talkers.error() + refused > 0
+}
+
+fn is_asked(service: Service, Path { port, protocol, .. }: Path) -> bool {
+    port.is_none_or(|asked| asked == service.port)
+        && protocol.is_none_or(|asked| asked == service.protocol)
+}
+
+/// What an interface whose own address does not show exchanged with one of the ends. With both: it is neither.
+fn passed(id: &str, rollup: &Rollup, path: Path) -> Vec<Passed> {
+    let with = |end: Address| rollup.talkers.iter().filter(move |(key, _)| key.remote == end);
+    if with(path.src).next().is_some() && with(path.dst).next().is_some() {
+        return Vec::new();
+    }
+    with(path.src)
+        .chain(with(path.dst))
+        .map(|(key, talker)| Passed {
+            with_dst: key.remote == path.dst,
+            interface: id.to_owned(),
+            service: Service { protocol: key.protocol, port: key.port },
+            packets_in: talker.packets_in,
+            packets_out: talker.packets_out,
+        })
+        .filter(|passed| is_asked(passed.service, path))
+        .collect()
+}
+
+/// Services that may have been used on the path: a port that is asked about, otherwise what passed near both ends.
+fn worth_asking(evidence: &Evidence) -> BTreeSet<Service> {
+    let near = |dst: bool| {
+        let near = evidence.passed.iter().filter(move |passed| passed.with_dst == dst);
+        near.map(|passed| passed.service).collect::<BTreeSet<Service>>()
+    };
+    let [src, dst] = [near(false), near(true)];
+    let mut found: BTreeSet<Service> = match evidence.path.port {
+        Some(_) => src.union(&dst).copied().collect(),
+        None => src.intersection(&dst).copied().collect(),
+    };
+    found.retain(|service| !evidence.services.contains_key(service));
+    found.into_iter().take(SERVICES.saturating_sub(evidence.services.len())).collect()
+}
+
+fn is_v4(address: Address) -> bool {
+    matches!(address, Address::V4(_))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -65,9 +150,8 @@ fn join(end: &mut End, id: String, place: Place, gaps: Vec<(i64, i64)>, span: Op
     };
 }
 
-/// Which end of the path an interface is, as far as its roll-up tells.
-fn own_address(rollup: &Rollup, path: Path) -> Option<Address> {
-    let ends = [path.src, path.dst];
+/// The addresses that an interface has itself, as far as its roll-up tells: only where it refused something.
+fn own_addresses(rollup: &Rollup) -> BTreeSet<Address> {
     let talked: BTreeSet<Address> = rollup.talkers.iter().map(|(key, _)| key.remote).collect();
     let mut shown: BTreeSet<Address> = BTreeSet::new();
     for (source, refused) in rollup.rejected_sources.iter() {
@@ -77,26 +161,22 @@ fn own_address(rollup: &Rollup, path: Path) -> Option<Address> {
             Direction::Unknown => {}
         }
     }
-    if let Some(own) = ends.into_iter().find(|end| shown.contains(end)) {
-        return Some(own);
-    }
     // Of a refused connection's two ends, the one that it talked with is not its own.
-    rollup.rejected_tuples.iter().find_map(|(tuple, _)| {
-        let ours = |own: Address, other: Address| {
-            (ends.contains(&own) && talked.contains(&other) && !talked.contains(&own))
-                .then_some(own)
-        };
-        ours(tuple.client, tuple.server).or_else(|| ours(tuple.server, tuple.client))
-    })
+    for (tuple, _) in rollup.rejected_tuples.iter() {
+        match [tuple.client, tuple.server].map(|end| talked.contains(&end)) {
+            [false, true] => _ = shown.insert(tuple.client),
+            [true, false] => _ = shown.insert(tuple.server),
+            _ => {}
+        }
+    }
+    shown
 }
 
 /// Adds what one end's roll-up says of the path.
 fn legs(rollup: &Rollup, side: Side, span: (i64, i64), evidence: &mut Evidence) {
-    let Path { src, dst, port, protocol } = evidence.path;
-    let asked = |service: Service| {
-        port.is_none_or(|asked| asked == service.port)
-            && protocol.is_none_or(|asked| asked == service.protocol)
-    };
+    let path = evidence.path;
+    let Path { src, dst, .. } = path;
+    let asked = |service: Service| is_asked(service, path);
     let mut told: BTreeSet<Service> = BTreeSet::new();
     for (tuple, verdicts) in rollup.rejected_tuples.iter() {
         let service = Service { protocol: tuple.protocol, port: tuple.port };

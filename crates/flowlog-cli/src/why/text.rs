@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use flowlog_core::record::Action;
 use flowlog_core::rollup::Evidence as Row;
-use flowlog_core::why::{Basis, End, Evidence, Explanation, Leg, Seen};
+use flowlog_core::why::{Basis, End, Evidence, Explanation, Leg, Seen, Unread};
 use indicatif::HumanCount;
 use serde_json::{Value, json};
 
@@ -30,11 +30,11 @@ pub fn to_text(evidence: &Evidence, explanations: &[Explanation], narrowed: &[Na
     if more > 0 {
         let _ = writeln!(out, "… and {more} more ports; name one to have it explained.");
     }
-    let _ = writeln!(out, "\nRests on {}.", basis(evidence.basis));
+    let _ = writeln!(out, "\nRests on {}.", basis(evidence));
     for (name, address, end) in
         [("From", evidence.path.src, &evidence.src), ("To", evidence.path.dst, &evidence.dst)]
     {
-        let _ = writeln!(out, "{name} {address}: {}", describe(end));
+        let _ = writeln!(out, "{name} {address}: {}", describe(end, evidence.hidden));
     }
     if evidence.reverse > 0 {
         let _ = writeln!(
@@ -47,14 +47,26 @@ pub fn to_text(evidence: &Evidence, explanations: &[Explanation], narrowed: &[Na
     out
 }
 
-fn basis(basis: Basis) -> &'static str {
-    match basis {
-        Basis::Records => "every record of the files",
-        Basis::RollUps => "the store's roll-ups",
+fn basis(evidence: &Evidence) -> String {
+    let Unread { of, files, lines } = evidence.unread;
+    match evidence.basis {
+        Basis::RollUps => "the store's roll-ups".to_owned(),
+        Basis::Records if evidence.unread.is_nothing() => "every record of the files".to_owned(),
+        Basis::Records => {
+            let [read, of, lines] = [of - files, of, lines].map(HumanCount);
+            format!("{read} of {of} files; of these, {lines} line(s) could not be read")
+        }
     }
 }
 
-fn describe(end: &End) -> String {
+/// `hidden`: how many interfaces may have the address without its showing.
+fn describe(end: &End, hidden: u64) -> String {
+    if end.interfaces.is_empty() && hidden > 0 {
+        let hidden = HumanCount(hidden);
+        return format!(
+            "not known from roll-ups, which do not show the own address of {hidden} interface(s); --data tells"
+        );
+    }
     if end.interfaces.is_empty() {
         return "no interface in the data has this address".to_owned();
     }
@@ -69,8 +81,10 @@ fn describe(end: &End) -> String {
     if !end.gaps.is_empty() {
         let _ = write!(text, ", {} gap(s)", end.gaps.len());
     }
+    // To the nearest minute.
+    let minute = |second: i64| time(second + 30);
     for (from, to) in &end.silent {
-        let _ = write!(text, ", nothing delivered {} to {}", time(*from), time(to + 1));
+        let _ = write!(text, ", nothing delivered {} to {}", minute(*from), minute(to + 1));
     }
     text
 }
@@ -170,6 +184,9 @@ pub fn to_json(evidence: &Evidence, explanations: &[Explanation], narrowed: &[Na
         "basis": match evidence.basis { Basis::Records => "records", Basis::RollUps => "rollups" },
         "ends": { "src": end_json(&evidence.src), "dst": end_json(&evidence.dst) },
         "reverse_records": evidence.reverse,
+        "files_unread": evidence.unread.files,
+        "lines_unread": evidence.unread.lines,
+        "interfaces_unknown": evidence.hidden,
         "explanations": explained.collect::<Vec<_>>(),
     })
 }

@@ -1,7 +1,7 @@
 //! The verdict: a pure function from what both ends recorded.
 
 use super::words::{self, Words};
-use super::{Basis, End, Evidence, Legs, Seen, Service, is_stranger};
+use super::{Basis, End, Evidence, Legs, Seen, Service, Shows, Unread, is_stranger};
 use crate::record::Address;
 
 /// What became of the packets.
@@ -33,6 +33,8 @@ pub enum Outcome {
     Gap,
     /// Nothing was sent.
     NoTraffic,
+    /// What is missing could not show where it is missed.
+    Undetermined,
 }
 
 impl Outcome {
@@ -49,6 +51,7 @@ impl Outcome {
             Self::AnswerLost => "answer_lost",
             Self::Gap => "data_gap",
             Self::NoTraffic => "no_traffic",
+            Self::Undetermined => "undetermined",
         }
     }
 }
@@ -101,6 +104,21 @@ pub(super) struct Ruling {
     pub(super) outcome: Outcome,
     pub(super) sureness: Sureness,
     pub(super) notes: Vec<String>,
+    /// Why nothing follows from what is missing.
+    pub(super) doubts: Vec<Doubt>,
+}
+
+/// Why a record that is missing may be missing for another reason than that there was nothing to record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Doubt {
+    /// Nothing refused is on record at this end: its flow log may be of accepted traffic only.
+    NoRefusals(Address),
+    /// Nothing accepted is on record at this end: its flow log may be of refused traffic only.
+    NothingAccepted(Address),
+    /// Its roll-ups list the heaviest only.
+    Cut(Address),
+    /// Roll-ups do not tell which interface it is.
+    Hidden,
 }
 
 /// See [`Evidence::explain`].
@@ -125,15 +143,22 @@ fn weight(legs: &Legs) -> u64 {
 
 fn one(evidence: &Evidence, service: Option<Service>, legs: Legs) -> Explanation {
     let mut ruling = rule(evidence, &legs);
+    ruling.doubts = doubts(evidence, &legs, ruling.outcome);
+    if !ruling.doubts.is_empty() {
+        // What was noted belongs to a conclusion that is not drawn.
+        ruling.notes.clear();
+        (ruling.outcome, ruling.sureness) = (Outcome::Undetermined, Sureness::Possible);
+        ruling.notes.extend(words::passed(evidence, service));
+    }
     limits(evidence, &mut ruling);
     let Words { verdict, causes, advice } = words::words(evidence, service, &legs, &ruling);
-    let Ruling { outcome, sureness, notes } = ruling;
+    let Ruling { outcome, sureness, notes, doubts: _ } = ruling;
     Explanation { service, outcome, sureness, verdict, causes, advice, notes, legs }
 }
 
 impl Ruling {
     fn new(outcome: Outcome, sureness: Sureness) -> Self {
-        Self { outcome, sureness, notes: Vec::new() }
+        Self { outcome, sureness, notes: Vec::new(), doubts: Vec::new() }
     }
 
     fn note(mut self, note: impl Into<String>) -> Self {
@@ -146,7 +171,11 @@ impl Ruling {
 fn rule(evidence: &Evidence, legs: &Legs) -> Ruling {
     let success = success(evidence, legs);
     let Some((refusal, refused)) = refusal(legs) else {
-        return if success.is_empty() { unanswered(evidence, legs) } else { accepted(legs) };
+        return if success.is_empty() {
+            unanswered(evidence, legs)
+        } else {
+            back_home(evidence, accepted(legs))
+        };
     };
     if success.is_empty() {
         return Ruling::new(refusal, Sureness::Certain);
@@ -195,6 +224,56 @@ fn accepted(legs: &Legs) -> Ruling {
         return Ruling::new(Outcome::Reset, Sureness::Certain);
     }
     Ruling::new(Outcome::Accepted, Sureness::Certain)
+}
+
+/// Whether the answer arrived does not show where the one who asked is not recorded. Strangers never are.
+fn back_home(Evidence { src, path, .. }: &Evidence, mut ruling: Ruling) -> Ruling {
+    if src.is_covered() || is_stranger(path.src, src) {
+        return ruling;
+    }
+    ruling.sureness = ruling.sureness.min(Sureness::Likely);
+    ruling.note(format!(
+        "That the answer left {} is on record; whether it arrived at {} is not.",
+        path.dst, path.src
+    ))
+}
+
+/// What follows from nothing being on record, where the records could not show it.
+fn doubts(evidence: &Evidence, legs: &Legs, outcome: Outcome) -> Vec<Doubt> {
+    let Evidence { src, dst, path, hidden, .. } = evidence;
+    let (at_src, at_dst) = ((src, path.src), (dst, path.dst));
+    let (end, address) = match outcome {
+        Outcome::NeverArrived => at_dst,
+        Outcome::AnswerLost => at_src,
+        Outcome::Unanswered if dst.is_covered() => at_dst,
+        Outcome::NoTraffic if !src.is_covered() => at_dst,
+        Outcome::Unanswered | Outcome::NoTraffic => at_src,
+        _ => return Vec::new(),
+    };
+    let mut doubts = Vec::new();
+    let who_asks = outcome == Outcome::NoTraffic && !src.is_covered();
+    if *hidden > 0 && (!end.is_covered() || who_asks && !is_stranger(path.src, src)) {
+        doubts.push(Doubt::Hidden);
+    }
+    if end.is_covered() {
+        doubts.extend(unseen(end, address));
+        let [there, back] = if address == path.src {
+            [&legs.sent, &legs.returned]
+        } else {
+            [&legs.arrived, &legs.answered]
+        };
+        if end.cut && there.is_empty() && back.is_empty() {
+            doubts.push(Doubt::Cut(address));
+        }
+    }
+    doubts
+}
+
+/// The verdicts that the flow logs of an end have no record of.
+fn unseen(end: &End, address: Address) -> Vec<Doubt> {
+    let Shows { accepted, refused } = end.shows;
+    let refusals = (!refused).then_some(Doubt::NoRefusals(address));
+    refusals.into_iter().chain((!accepted).then_some(Doubt::NothingAccepted(address))).collect()
 }
 
 /// No success, no refusal: how far did it come?
@@ -259,6 +338,9 @@ fn silence(evidence: &Evidence) -> Ruling {
             missing(Ruling::new(Outcome::Gap, Sureness::Likely), path.dst, dst)
         };
     }
+    if evidence.hidden > 0 {
+        return Ruling::new(Outcome::NoTraffic, Sureness::Possible);
+    }
     Ruling::new(Outcome::Gap, Sureness::Possible)
         .note("Neither address is one of an interface in the data: no flow log covers them then.")
 }
@@ -285,9 +367,39 @@ fn missing(mut ruling: Ruling, address: Address, end: &End) -> Ruling {
     }
 }
 
+/// What is in files that could not be read: maybe the very records that are missed.
+fn unread(Unread { of, files, lines }: Unread, ruling: &mut Ruling) {
+    if files > 0 {
+        let rests_on_absence = matches!(
+            ruling.outcome,
+            Outcome::NeverArrived
+                | Outcome::AnswerLost
+                | Outcome::Unanswered
+                | Outcome::NoTraffic
+                | Outcome::Undetermined
+        );
+        let most = if rests_on_absence { Sureness::Possible } else { Sureness::Likely };
+        ruling.sureness = ruling.sureness.min(most);
+        ruling.notes.push(format!(
+            "{files} of {of} files could not be read: what they hold is missing here."
+        ));
+    }
+    if lines > 0 {
+        ruling.sureness = ruling.sureness.min(Sureness::Likely);
+        ruling.notes.push(format!("{lines} lines could not be read."));
+    }
+}
+
 /// What takes away from the verdict, whatever it is.
 fn limits(evidence: &Evidence, ruling: &mut Ruling) {
-    let Evidence { src, dst, basis, .. } = evidence;
+    let Evidence { src, dst, basis, path, .. } = evidence;
+    unread(evidence.unread, ruling);
+    let ends = [(src, path.src), (dst, path.dst)].into_iter().filter(|(end, _)| end.is_covered());
+    let unseen = ends.flat_map(|(end, address)| unseen(end, address));
+    // A refusal shows, whatever does not; but what was let through before or since is missing then.
+    let more =
+        unseen.filter(|d| matches!(d, Doubt::NothingAccepted(_)) && !ruling.doubts.contains(d));
+    ruling.notes.extend(ruling.doubts.iter().copied().chain(more).map(words::doubt));
     if *basis == Basis::RollUps {
         ruling.sureness = ruling.sureness.min(Sureness::Likely);
         ruling.notes.push(

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::heard::Heard;
-use super::{Basis, End, Evidence, GAPS, INTERFACES, Leg, Legs, Path, Place, SERVICES, Service};
+use super::{
+    Basis, End, Evidence, GAPS, INTERFACES, Leg, Legs, Path, Place, SERVICES, Service, Shows,
+};
 use crate::decode::{RecordSink, Verdict};
 use crate::record::{Action, Address, Direction, LogStatus, Record, Scope};
 use crate::rollup::{Evidence as Row, Own, opened_by_source};
@@ -31,6 +33,7 @@ struct Interface {
     heard: Heard,
     silent: Vec<(i64, i64)>,
     span: Option<(i64, i64)>,
+    shows: Shows,
     /// Of each service: from A to B, and back.
     pair: BTreeMap<Service, [Leg; 2]>,
 }
@@ -48,8 +51,9 @@ impl Gatherer {
         self.more_services = self.more_services.saturating_add(other.more_services);
         for (id, theirs) in other.interfaces {
             let Some(mine) = self.interface(&id) else { continue };
-            let Interface { place, own, gaps, heard, span, pair, silent: _ } = theirs;
+            let Interface { place, own, gaps, heard, span, pair, shows, silent: _ } = theirs;
             mine.heard.merge(&heard);
+            mine.shows.add(shows);
             mine.learn(&place.vpc_id, &place.subnet_id);
             for (mine, theirs) in mine.own.iter_mut().zip(own) {
                 mine.merge(theirs);
@@ -120,6 +124,7 @@ impl Gatherer {
     /// What all of it amounts to.
     pub fn finish(mut self) -> Evidence {
         self.listen();
+        self.share_what_shows();
         let mut evidence = Evidence::nothing(self.path, Basis::Records);
         evidence.reverse = self.reverse;
         evidence.more_services = self.more_services;
@@ -177,7 +182,20 @@ impl Gatherer {
             return;
         };
         for interface in self.interfaces.values_mut() {
-            interface.silent = interface.heard.silences(from, to);
+            // Not beyond what is asked about: a record may reach out of it.
+            interface.silent = interface.heard.silences(from.max(self.from), to.min(self.to));
+        }
+    }
+
+    /// What a flow log records shows in the whole VPC: most interfaces have no refusal of their own.
+    /// Where the format does not name the VPC, in all of the data.
+    fn share_what_shows(&mut self) {
+        let mut vpcs: BTreeMap<String, Shows> = BTreeMap::new();
+        for interface in self.interfaces.values() {
+            vpcs.entry(interface.place.vpc_id.clone()).or_default().add(interface.shows);
+        }
+        for interface in self.interfaces.values_mut() {
+            interface.shows = vpcs.get(&interface.place.vpc_id).copied().unwrap_or_default();
         }
     }
 }
@@ -199,6 +217,9 @@ impl RecordSink for Gatherer {
         interface.learn(record.vpc_id.unwrap_or_default(), record.subnet_id.unwrap_or_default());
         interface.lasts(start, end);
         interface.heard.add(start, end);
+        if record.log_status == LogStatus::Ok {
+            interface.shows.add(Shows::of(record.action));
+        }
         if record.log_status == LogStatus::SkipData {
             interface.gap((start, end));
         }
@@ -309,11 +330,12 @@ impl Interface {
             forward.merge(there);
             backward.merge(back);
         }
-        let End { interfaces, gaps, silent, span } =
+        let End { interfaces, gaps, silent, span, shows, cut: _ } =
             if is_src { &mut evidence.src } else { &mut evidence.dst };
         interfaces.insert(id, self.place);
         gaps.extend(self.gaps);
         silent.extend(self.silent);
+        shows.add(self.shows);
         *span = match (*span, self.span) {
             (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
             (a, b) => a.or(b),

@@ -25,7 +25,7 @@ pub use heard::Heard;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::record::{Address, Scope};
+use crate::record::{Action, Address, Scope, WINDOW_SECONDS};
 use crate::rollup::Evidence as Row;
 
 /// How many rows of each leg and verdict are kept to be shown.
@@ -113,6 +113,45 @@ pub struct End {
     pub silent: Vec<(i64, i64)>,
     /// First and last second that any record of these interfaces speaks of, NODATA included.
     pub span: Option<(i64, i64)>,
+    /// Of which verdicts the flow logs here have records at all.
+    pub shows: Shows,
+    /// Whether lists of roll-ups here are cut, so that what they lack may have been.
+    pub cut: bool,
+}
+
+/// Of which verdicts there is any record: a flow log may be of accepted, or of refused, traffic only.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Shows {
+    /// Any ACCEPT record.
+    pub accepted: bool,
+    /// Any REJECT record.
+    pub refused: bool,
+}
+
+/// What an interface whose own address does not show exchanged with one of the two ends.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Passed {
+    /// With B, so that it may be A's; otherwise with A.
+    pub with_dst: bool,
+    /// The interface.
+    pub interface: String,
+    /// At which port.
+    pub service: Service,
+    /// Accepted towards the interface.
+    pub packets_in: u64,
+    /// Accepted from the interface.
+    pub packets_out: u64,
+}
+
+/// What of the files is not in the evidence.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unread {
+    /// Files that there are.
+    pub of: u64,
+    /// Files that could not be read.
+    pub files: u64,
+    /// Lines of the others that could not be read.
+    pub lines: u64,
 }
 
 /// Where an interface is.
@@ -156,6 +195,12 @@ pub struct Evidence {
     pub reverse: u64,
     /// Services beyond [`SERVICES`] that are not told apart.
     pub more_services: u64,
+    /// Interfaces of which roll-ups do not show the own address: either end may be one of them.
+    pub hidden: u64,
+    /// What those exchanged with the ends.
+    pub passed: Vec<Passed>,
+    /// What could not be read.
+    pub unread: Unread,
 }
 
 impl End {
@@ -167,7 +212,14 @@ impl End {
     /// Whether records are missing here all the time from one moment to another, skipped by AWS or not
     /// delivered, so that what belongs there may be missing as a whole. Gaps that touch count as one.
     pub fn is_lost(&self, from: i64, to: i64) -> bool {
-        let mut gaps = [&self.gaps[..], &self.silent].concat();
+        // What came of a window is taken for all of it: a silence is one of whole windows here.
+        let up = |second: i64| (second + WINDOW_SECONDS - 1).div_euclid(WINDOW_SECONDS);
+        let down = |second: i64| second.div_euclid(WINDOW_SECONDS);
+        let whole = self
+            .silent
+            .iter()
+            .map(|(from, to)| (up(*from) * WINDOW_SECONDS, down(to + 1) * WINDOW_SECONDS - 1));
+        let mut gaps: Vec<_> = self.gaps.iter().copied().chain(whole).collect();
         gaps.sort_unstable();
         let mut known_until = from;
         for (start, end) in gaps {
@@ -193,12 +245,43 @@ impl Evidence {
             unplaced: 0,
             reverse: 0,
             more_services: 0,
+            hidden: 0,
+            passed: Vec::new(),
+            unread: Unread::default(),
         }
     }
 
     /// One explanation for each service that shows, or one for the service that was asked about.
     pub fn explain(&self) -> Vec<Explanation> {
         explain::explain(self)
+    }
+}
+
+impl Shows {
+    /// What a record with this verdict shows.
+    pub fn of(action: Action) -> Self {
+        // Where there are no verdicts, nothing is left out by its verdict.
+        Self { accepted: action != Action::Reject, refused: action != Action::Accept }
+    }
+
+    /// Adds what others show.
+    pub fn add(&mut self, other: Self) {
+        self.accepted |= other.accepted;
+        self.refused |= other.refused;
+    }
+}
+
+impl Unread {
+    /// Whether everything was read.
+    pub fn is_nothing(&self) -> bool {
+        self.files + self.lines == 0
+    }
+}
+
+impl Leg {
+    /// Whether there is no record.
+    pub fn is_empty(&self) -> bool {
+        self.accepted.is_empty() && self.refused.is_empty()
     }
 }
 

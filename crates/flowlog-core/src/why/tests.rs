@@ -1,6 +1,6 @@
 //! Hand-written records of every outcome, in the default format, without flow-direction.
 
-use super::{Evidence, Explanation, Gatherer, Outcome, Path, Service, Sureness};
+use super::{Evidence, Explanation, Gatherer, Outcome, Path, Service, Sureness, Unread};
 use crate::decode::{Fallback, Limits, ObjectDecoder};
 use crate::record::Address;
 
@@ -19,11 +19,13 @@ fn row(text: &str) -> String {
     format!("2 1 {} {} {} {} {} 6 2 120 {} {end} {} OK\n", t[0], t[1], t[2], t[3], t[4], t[5], t[6])
 }
 
-/// Talk with somebody else, from which an interface's own address shows.
+/// Talk with somebody else, from which an interface's own address shows, and that its flow log is of all traffic.
 fn others() -> String {
     [
         format!("eni-a {A} 198.51.100.1 40000 443 100 ACCEPT"),
         format!("eni-b 198.51.100.1 {B} 40000 443 100 ACCEPT"),
+        format!("eni-a 198.51.100.2 {A} 40000 23 100 REJECT"),
+        format!("eni-b 198.51.100.2 {B} 40000 23 100 REJECT"),
     ]
     .iter()
     .map(|text| row(text))
@@ -170,6 +172,93 @@ fn gaps_count_where_they_matter() {
     // Nobody records either address.
     let nobody = gathered(path("10.9.9.9", "10.9.9.8", Some(1)), &others()).explain();
     assert_eq!((nobody[0].outcome, nobody[0].sureness), (Outcome::Gap, Sureness::Possible));
+}
+
+/// What follows from records of one verdict only: as from all of them, if the others are taken away.
+#[test]
+fn nothing_follows_from_a_verdict_that_is_not_recorded() {
+    let only = |verdict: &str, legs: usize| {
+        let rows: String = (0..legs).map(|n| row(&leg(n, 200, verdict))).collect();
+        let all = others() + &rows;
+        let of_one: Vec<&str> = all.lines().filter(|line| line.contains(verdict)).collect();
+        let mut found = gathered(path(A, B, Some(443)), &(of_one.join("\n") + "\n")).explain();
+        found.remove(0)
+    };
+    let said = ["sent anything", "arrived at", "it was answered", "the answer arrived"];
+    for legs in 0..4 {
+        let found = only(ACCEPT, legs);
+        assert_eq!((found.outcome, found.sureness), (Outcome::Undetermined, Sureness::Possible));
+        assert!(found.notes[0].starts_with("No REJECT record"), "{found:?}");
+        assert!(legs == 0 || found.verdict.contains(said[legs]), "{found:?}");
+        assert_eq!(found.causes[0].contains("nobody tried"), legs == 0, "{found:?}");
+    }
+    assert_eq!(only(ACCEPT, 4).outcome, Outcome::Accepted, "that rests on nothing missing");
+    let nothing = only(REJECT, 0);
+    assert_eq!((nothing.outcome, nothing.sureness), (Outcome::Undetermined, Sureness::Possible));
+    assert!(nothing.notes[0].starts_with("No ACCEPT record"), "{nothing:?}");
+    let refused = only(REJECT, 1);
+    assert_eq!(refused.outcome, Outcome::RefusedForward { leaving: true });
+    assert!(refused.notes.iter().any(|note| note.starts_with("No ACCEPT record")), "{refused:?}");
+}
+
+/// One VPC's flow log is of all traffic, the other's of accepted traffic only.
+#[test]
+fn what_a_flow_log_records_is_told_by_vpc() {
+    let header =
+        "interface-id srcaddr dstaddr srcport dstport start end action log-status vpc-id\n";
+    let row = |eni, src, dst, port, action, vpc| {
+        format!("{eni} {src} {dst} 40000 {port} 100 130 {action} OK {vpc}\n")
+    };
+    let stranger = "198.51.100.1";
+    let mut text = header.to_owned()
+        + &row("eni-a", stranger, A, 443, ACCEPT, "vpc-a")
+        + &row("eni-b", stranger, B, 443, ACCEPT, "vpc-b")
+        + &row("eni-c", stranger, "10.0.1.33", 23, REJECT, "vpc-a")
+        + &row("eni-a", A, B, 443, ACCEPT, "vpc-a");
+    let outcome = |text: &str| gathered(path(A, B, Some(443)), text).explain()[0].outcome;
+    assert_eq!(outcome(&text), Outcome::Undetermined, "at B a refusal would not show");
+    text += &row("eni-d", stranger, "10.1.0.32", 23, REJECT, "vpc-b");
+    assert_eq!(outcome(&text), Outcome::NeverArrived);
+}
+
+#[test]
+fn files_that_could_not_be_read_make_nothing_certain() {
+    let ask = |legs: usize, unread: Unread| {
+        let rows: String = (0..legs).map(|n| row(&leg(n, 200, ACCEPT))).collect();
+        let evidence = gathered(path(A, B, Some(443)), &(others() + &rows));
+        let mut found = Evidence { unread, ..evidence }.explain();
+        found.remove(0)
+    };
+    let files = Unread { of: 3, files: 1, lines: 0 };
+    for legs in 0..4 {
+        let found = ask(legs, files);
+        assert_eq!(found.sureness, Sureness::Possible, "rests on what is missing: {found:?}");
+        assert!(found.notes[0].starts_with("1 of 3 files could not be read"), "{found:?}");
+    }
+    assert_eq!(ask(4, files).sureness, Sureness::Likely);
+    assert_eq!(ask(1, Unread { of: 3, files: 0, lines: 7 }).sureness, Sureness::Likely);
+    assert_eq!(ask(1, Unread { of: 3, files: 0, lines: 0 }).sureness, Sureness::Certain);
+}
+
+#[test]
+fn an_answer_to_one_who_is_not_recorded_is_not_known_to_arrive() {
+    let client = "10.9.0.5";
+    let both = [
+        format!("eni-b {client} {B} 50000 443 200 ACCEPT"),
+        format!("eni-b {B} {client} 443 50000 200 ACCEPT"),
+    ];
+    let text = others() + &both.map(|text| row(&text)).concat();
+    let found = gathered(path(client, B, Some(443)), &text).explain().remove(0);
+    assert_eq!((found.outcome, found.sureness), (Outcome::Accepted, Sureness::Likely));
+    assert!(found.notes[0].contains("whether it arrived at 10.9.0.5 is not"), "{found:?}");
+}
+
+#[test]
+fn a_silence_ends_at_the_next_record() {
+    // Nothing from 200 s on; the next record begins in the last second of a window.
+    let text = others() + &row(&format!("eni-b 198.51.100.1 {B} 40000 443 200 ACCEPT"));
+    let text = text + &row(&format!("eni-b 198.51.100.1 {B} 40000 443 1799 ACCEPT"));
+    assert_eq!(gathered(path(A, B, Some(443)), &text).dst.silent, [(231, 1798)]);
 }
 
 #[test]

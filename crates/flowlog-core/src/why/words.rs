@@ -2,8 +2,8 @@
 //!
 //! Nothing a stranger wrote stands in them but addresses, numbers and ids that are checked.
 
-use super::explain::{Outcome, Ruling};
-use super::{Basis, End, Evidence, Legs, Service};
+use super::explain::{Doubt, Outcome, Ruling};
+use super::{Basis, End, Evidence, Legs, Passed, Service};
 use crate::record::Address;
 
 /// See [`super::Explanation`].
@@ -82,6 +82,7 @@ pub(super) fn words(
         Outcome::AnswerLost => answer_lost(evidence, &there),
         Outcome::Gap => gap(evidence, &there),
         Outcome::NoTraffic => no_traffic(evidence, &there),
+        Outcome::Undetermined => undetermined(evidence, &there, legs, &ruling.doubts),
     }
 }
 
@@ -296,6 +297,98 @@ fn gap(evidence: &Evidence, Ends { what, a, b, .. }: &Ends) -> Words {
         causes,
         advice: list([advice]),
     }
+}
+
+/// What does not show, and why, in a sentence.
+pub(super) fn doubt(doubt: Doubt) -> String {
+    match doubt {
+        Doubt::NoRefusals(address) => format!(
+            "No REJECT record is there of the flow logs of {address}: if they are of accepted traffic only, a refusal there does not show."
+        ),
+        Doubt::NothingAccepted(address) => format!(
+            "No ACCEPT record is there of the flow logs of {address}: if they are of refused traffic only, what was let through there does not show."
+        ),
+        Doubt::Cut(address) => format!(
+            "The roll-ups of {address} list the heaviest only: it may be among what they leave out."
+        ),
+        Doubt::Hidden => {
+            "Roll-ups do not keep an interface's own address; it shows only where it was refused something, or refused it."
+                .to_owned()
+        }
+    }
+}
+
+/// How many interfaces that may be an end are named.
+const PASSED: usize = 4;
+
+/// What passed interfaces that may be an end, though roll-ups cannot tell.
+pub(super) fn passed(evidence: &Evidence, service: Option<Service>) -> Vec<String> {
+    let mut all = evidence.passed.iter().filter(|p| service.is_none_or(|s| s == p.service));
+    let told = all.by_ref().take(PASSED).map(|passed| {
+        let Passed { with_dst, interface, service, packets_in, packets_out } = passed;
+        let (a, b) = (evidence.path.src, evidence.path.dst);
+        let (with, own) = if *with_dst { (b, a) } else { (a, b) };
+        let what = named(Some(*service));
+        format!(
+            "{interface} exchanged {what} with {with}: {packets_in} packets in, {packets_out} out. It may be the interface of {own}."
+        )
+    });
+    let mut told: Vec<String> = told.collect();
+    let more = all.count();
+    if more > 0 {
+        told.push(format!("So may those of {more} more such exchanges."));
+    }
+    told
+}
+
+fn undetermined(
+    evidence: &Evidence,
+    Ends { what, a, b, src, dst }: &Ends,
+    legs: &Legs,
+    doubts: &[Doubt],
+) -> Words {
+    let verdict = if !legs.answered.accepted.is_empty() {
+        format!(
+            "{what} from {a} reached {b}, which answered; whether the answer arrived at {src} cannot be told."
+        )
+    } else if !legs.arrived.accepted.is_empty() {
+        format!("{what} from {a} reached {b}; whether it was answered cannot be told.")
+    } else if legs.sent.accepted.is_empty() {
+        format!("Whether {a} reached {b} at {what} cannot be told.")
+    } else if evidence.dst.is_covered() {
+        format!(
+            "{what} left {a} and was accepted there; whether it arrived at {dst} cannot be told."
+        )
+    } else {
+        format!("{what} left {a} and was accepted there; what became of it cannot be told.")
+    };
+    let by_verdict =
+        |doubt: &Doubt| matches!(doubt, Doubt::NoRefusals(_) | Doubt::NothingAccepted(_));
+    let sent = [&legs.sent, &legs.arrived, &legs.answered].iter().any(|leg| !leg.is_empty());
+    let otherwise = if sent { "it was lost on the way" } else { "nobody tried" };
+    let causes = doubts.iter().map(|doubt| match doubt {
+        Doubt::NoRefusals(address) => format!(
+            "A security group or network ACL at {address} refused it, which is not recorded; or {otherwise}."
+        ),
+        Doubt::NothingAccepted(address) => format!(
+            "It was let through at {address}, which is not recorded; or {otherwise}."
+        ),
+        Doubt::Cut(_) | Doubt::Hidden => {
+            "It may have passed, there and back, and not show in roll-ups.".to_owned()
+        }
+    });
+    let mut causes: Vec<String> = causes.collect();
+    causes.dedup();
+    let mut advice = Vec::new();
+    if doubts.iter().any(by_verdict) {
+        advice.push(format!(
+            "Flow logs of all traffic (ALL) for the VPCs of {a} and {b}; one that exists cannot be changed, it takes a new one. Then ask again."
+        ));
+    }
+    if !doubts.iter().all(by_verdict) {
+        advice.push("Ask the records: --data with the files of both interfaces.".to_owned());
+    }
+    Words { verdict, causes, advice }
 }
 
 fn no_traffic(evidence: &Evidence, Ends { what, a, b, src, .. }: &Ends) -> Words {

@@ -87,7 +87,7 @@ impl Place {
             Outcome::NeverArrived => self == Self::Route,
             Outcome::AnswerLost => self == Self::AnswerRoute,
             // Nothing says where: all of them may.
-            Outcome::Mixed | Outcome::NoTraffic | Outcome::Gap => true,
+            Outcome::Mixed | Outcome::NoTraffic | Outcome::Gap | Outcome::Undetermined => true,
             Outcome::Accepted | Outcome::Reset | Outcome::Unanswered => false,
         }
     }
