@@ -54,13 +54,20 @@ class Patience(unittest.TestCase):
         self.assertEqual(queues, 1)
 
     def test_whatever_wakes_a_function_has_somewhere_to_give_up_to(self):
+        """Twice for what is invoked asynchronously: what EventBridge cannot hand over, and what Lambda took and the function failed."""
         kept = {name for name, r in self.resources.items() if r["Type"] == "AWS::SQS::Queue" and "RedrivePolicy" not in r["Properties"]}
         ways = set()
         for name, function in self.resources.items():
             if function["Type"] != "AWS::Serverless::Function":
                 continue
+            # CloudWatch Logs invokes asynchronously, too.
+            is_async = any(
+                p["Type"] == "AWS::Lambda::Permission" and p["Properties"]["FunctionName"]["Fn::GetAtt"][0] == name
+                for p in self.resources.values()
+            )
             for event in function["Properties"].get("Events", {}).values():
                 properties = event["Properties"]
+                is_async |= event["Type"] == "Schedule"
                 target = {
                     "SQS": lambda p: self.resources[p["Queue"]["Fn::GetAtt"][0]]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"],
                     "Schedule": lambda p: p["DeadLetterConfig"]["Arn"],
@@ -68,18 +75,52 @@ class Patience(unittest.TestCase):
                 }[event["Type"]](properties)
                 self.assertIn(target["Fn::GetAtt"][0], kept, name)
                 ways.add(event["Type"])
-            if "EventInvokeConfig" in function["Properties"]:
-                target = function["Properties"]["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Destination"]
-                self.assertIn(target["Fn::GetAtt"][0], kept, name)
+            self.assertEqual(is_async, "EventInvokeConfig" in function["Properties"], name)
+            if is_async:
+                given_up = function["Properties"]["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]
+                self.assertEqual(given_up["Type"], "SQS", name)
+                self.assertIn(given_up["Destination"]["Fn::GetAtt"][0], kept, name)
                 ways.add("async")
         self.assertEqual(ways, {"SQS", "Schedule", "DynamoDB", "async"})
 
     def test_who_gives_up_is_let_in_by_reference(self):
         """Of a long stack's name only a part is in the names of its rules, so a pattern of names would not let them in."""
-        for policy, count in (("IngestDeadLettersPolicy", 2), ("AnomalyAlerterFailuresPolicy", 2)):
-            sources = statements(self.resources[policy])["RulesGiveUp"]["Condition"]["ArnEquals"]["aws:SourceArn"]
-            self.assertEqual(len(sources), count)
-            self.assertNotIn("Sub", str(sources))
+        template = load(ROOT_TEMPLATE)
+        for bucket in ("", "old-logs"):
+            resources = settle(template, defaults(template, {"ExistingBucketName": bucket}))["Resources"]
+            admitted = {}
+            for policy in ("IngestDeadLettersPolicy", "AnomalyAlerterFailuresPolicy"):
+                found = statements(resources[policy]).get("RulesGiveUp")
+                sources = listed(found["Condition"]["ArnEquals"]["aws:SourceArn"]) if found else []
+                admitted[policy] = {source["Fn::GetAtt"][0] for source in sources}
+            given_up = {
+                f"{name}{event}"
+                for name, function in resources.items()
+                for event, body in function.get("Properties", {}).get("Events", {}).items()
+                if body["Type"] == "Schedule"
+            }
+            self.assertEqual(admitted["AnomalyAlerterFailuresPolicy"], given_up)
+            # What is in here goes back to the queue of notifications, so nothing else may come here.
+            self.assertEqual(admitted["IngestDeadLettersPolicy"], {"ExistingBucketRule"} if bucket else set())
+
+    def test_a_schedule_gives_up_where_nothing_is_put_back_into_a_queue(self):
+        """`start-message-move-task` moves all of the ingest dead letters to the parser's queue."""
+        back = {
+            r["Properties"]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+            for r in self.resources.values()
+            if r["Type"] == "AWS::SQS::Queue" and "RedrivePolicy" in r["Properties"]
+        }
+        self.assertEqual(back, {"IngestDeadLetters"})
+        seen = 0
+        for name, function in self.resources.items():
+            for event in function.get("Properties", {}).get("Events", {}).values():
+                if event["Type"] == "Schedule":
+                    seen += 1
+                    self.assertNotIn(event["Properties"]["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0], back, name)
+            failures = function.get("Properties", {}).get("EventInvokeConfig")
+            if failures:
+                self.assertNotIn(failures["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"][0], back, name)
+        self.assertEqual(seen, 3)
 
 
 class Formats(unittest.TestCase):
