@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 """What the templates say about one another: order, patience, formats, messages. Nothing is deployed; PyYAML is enough."""
 
+import os
 import re
+import shlex
+import subprocess
 import unittest
 
 import counted
-from templates import ACCOUNT, all_templates, defaults, load, refusals, settle
+import yaml
+from templates import ACCOUNT, ROOT, Loader, all_templates, defaults, load, refusals, settle
 
 ROOT_TEMPLATE = "template.yaml"
 MEMBERS = ["210987654321", "310987654321"]
@@ -121,6 +125,50 @@ class Patience(unittest.TestCase):
             if failures:
                 self.assertNotIn(failures["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"][0], back, name)
         self.assertEqual(seen, 3)
+
+
+class Architecture(unittest.TestCase):
+    """`make deploy` deploys functions into what they were built for, whatever it is told besides."""
+
+    def deploys(self, built, arguments):
+        """(the template that is deployed, the words of `sam deploy`), as make would run it; nothing is built."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+        command = ["make", "--dry-run", "deploy", f"ARCHITECTURE={built}", f"ARGS={arguments}"]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        printed = done.stdout.replace("\\\n", " ").splitlines()
+        self.assertTrue(any(f"--target {built.replace('arm64', 'aarch64')}-unknown-linux-gnu" in line for line in printed))
+        (cut,) = [line for line in printed if line.startswith("sed ")]
+        narrowed, _, path = cut.rpartition(" > ")
+        text = subprocess.run(["bash", "-c", narrowed], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        (deploy,) = [shlex.split(line) for line in printed if "/bin/sam deploy " in line]
+        self.assertEqual(deploy[deploy.index("--template-file") + 1], path)
+        return yaml.load(text, Loader), deploy
+
+    def test_the_template_that_is_deployed_knows_what_was_built_and_nothing_else(self):
+        for built in ("x86_64", "arm64"):
+            template, _ = self.deploys(built, "--guided")
+            parameter = template["Parameters"]["Architecture"]
+            self.assertEqual((parameter["Default"], parameter["AllowedValues"]), (built, [built]))
+            self.assertIn("make deploy ARCHITECTURE=", parameter["ConstraintDescription"])
+            # Nothing else is another one.
+            template["Parameters"]["Architecture"] = load(ROOT_TEMPLATE)["Parameters"]["Architecture"]
+            self.assertEqual(template, load(ROOT_TEMPLATE))
+
+    def test_the_parameter_is_always_given(self):
+        """A stack that has a value keeps it unless it is told another."""
+        for arguments, rest in (
+            ("", []),
+            ("--guided", ["--guided"]),
+            ("--parameter-overrides AlertEmail=a@example.com", ["AlertEmail=a@example.com"]),
+            ("--no-confirm-changeset --parameter-overrides AlertEmail=a@example.com --guided", ["AlertEmail=a@example.com"]),
+        ):
+            for built in ("x86_64", "arm64"):
+                _, words = self.deploys(built, arguments)
+                self.assertEqual(words.count("--parameter-overrides"), 1, words)
+                at = words.index("--parameter-overrides") + 1
+                self.assertEqual(words[at], f"Architecture={built}")
+                for word in rest:
+                    self.assertIn(word, words)
 
 
 class Formats(unittest.TestCase):
