@@ -216,6 +216,21 @@ class Formats(unittest.TestCase):
         self.assertEqual(template["Parameters"]["LogFormat"]["Default"], load("infra/attach.yaml")["Parameters"]["LogFormat"]["Default"])
 
 
+class Folders(unittest.TestCase):
+    """The stack reads `AWSLogs/` of its bucket, so a flow log with a folder would deliver where nobody looks."""
+
+    def test_a_folder_is_refused(self):
+        notified = load(ROOT_TEMPLATE)["Resources"]["LogBucket"]["Properties"]["NotificationConfiguration"]
+        (rule,) = notified["QueueConfigurations"][0]["Filter"]["S3Key"]["Rules"]
+        self.assertEqual(rule, {"Name": "prefix", "Value": "AWSLogs/"})
+        for path in ("infra/attach.yaml", "infra/flow-logs.yaml"):
+            pattern = load(path)["Parameters"]["LogBucketArn"]["AllowedPattern"]
+            for good in ("arn:aws:s3:::flowlog-logs-123456789012-eu-west-1", "arn:aws-cn:s3:::a.b.c"):
+                self.assertRegex(good, f"^(?:{pattern})$")
+            for bad in ("arn:aws:s3:::logs/team/", "arn:aws:s3:::logs/", "arn:aws:s3:::logs:x", "logs"):
+                self.assertNotRegex(bad, f"^(?:{pattern})$")
+
+
 class Members(unittest.TestCase):
     """Other accounts deliver into the log bucket, and nobody else."""
 
