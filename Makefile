@@ -356,11 +356,17 @@ build: $(LAMBDA)/.installed ## The functions for AWS, in target/lambda (ARCHITEC
 	PATH="$(CURDIR)/$(LAMBDA)/bin:$$PATH" cargo-lambda lambda build --release --locked \
 		--target $(ARCHITECTURE:arm64=aarch64)-unknown-linux-gnu.$(GLIBC) --lambda-dir target/lambda $(addprefix --package ,$(FUNCTIONS))
 
+# What was built is what may be deployed: the parameter is always given, since a stack keeps its earlier value otherwise, and the
+# template that is deployed knows no other value, so that CloudFormation refuses whatever else ARGS, a file or an answer to
+# --guided says. It lies here because the nested templates are found from where it is.
+DEPLOYED := .template-$(ARCHITECTURE).yaml
+OVERRIDES := --parameter-overrides Architecture=$(ARCHITECTURE)
+
 .PHONY: deploy
-deploy: build $(SAM)/.installed ## Build and deploy (STACK=flowlog; ARGS="--guided", ARGS="--parameter-overrides AlertEmail=…")
-	$(if $(and $(ARGS),$(filter-out x86_64,$(ARCHITECTURE)),$(if $(findstring Architecture=$(ARCHITECTURE),$(ARGS)),,no)),\
-		$(error ARGS wants Architecture=$(ARCHITECTURE) among its --parameter-overrides: the functions were built for it))
-	$(SAM)/bin/sam deploy --stack-name $(STACK) $(or $(ARGS),--parameter-overrides Architecture=$(ARCHITECTURE))
+deploy: build $(SAM)/.installed ## Build and deploy (STACK=flowlog; ARCHITECTURE=arm64; ARGS="--guided", ARGS="--parameter-overrides AlertEmail=…")
+	sed 's/^    Default: x86_64$$/    Default: $(ARCHITECTURE)/; s/^    AllowedValues: \[x86_64, arm64\]$$/    AllowedValues: [$(ARCHITECTURE)]/' template.yaml > $(DEPLOYED)
+	$(SAM)/bin/sam deploy --template-file $(DEPLOYED) --stack-name $(STACK) \
+		$(if $(findstring --parameter-overrides,$(ARGS)),$(subst --parameter-overrides,$(OVERRIDES),$(ARGS)),$(ARGS) $(OVERRIDES))
 
 .PHONY: deploy-local
 deploy-local: build $(SAM)/.installed $(EMULATOR)/.installed ## Deploy to a local AWS on loopback, see what came to be, and throw it away
@@ -374,7 +380,7 @@ destroy: $(SAM)/.installed ## Delete the stack; says what is kept
 
 .PHONY: clean
 clean: ## Remove what was built or installed in this clone
-	rm -rf target .run .aws-sam .venv
+	rm -rf target .run .aws-sam .venv .template-*.yaml
 
 # ---- Tools ------------------------------------------------------------------------------------------------------------
 

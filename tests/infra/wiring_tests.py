@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 """What the templates say about one another: order, patience, formats, messages. Nothing is deployed; PyYAML is enough."""
 
+import os
 import re
+import shlex
+import subprocess
 import unittest
 
 import counted
-from templates import ACCOUNT, all_templates, defaults, load, refusals, settle
+import yaml
+from templates import ACCOUNT, ROOT, Loader, all_templates, defaults, load, refusals, settle
 
 ROOT_TEMPLATE = "template.yaml"
 MEMBERS = ["210987654321", "310987654321"]
@@ -54,13 +58,20 @@ class Patience(unittest.TestCase):
         self.assertEqual(queues, 1)
 
     def test_whatever_wakes_a_function_has_somewhere_to_give_up_to(self):
+        """Twice for what is invoked asynchronously: what EventBridge cannot hand over, and what Lambda took and the function failed."""
         kept = {name for name, r in self.resources.items() if r["Type"] == "AWS::SQS::Queue" and "RedrivePolicy" not in r["Properties"]}
         ways = set()
         for name, function in self.resources.items():
             if function["Type"] != "AWS::Serverless::Function":
                 continue
+            # CloudWatch Logs invokes asynchronously, too.
+            is_async = any(
+                p["Type"] == "AWS::Lambda::Permission" and p["Properties"]["FunctionName"]["Fn::GetAtt"][0] == name
+                for p in self.resources.values()
+            )
             for event in function["Properties"].get("Events", {}).values():
                 properties = event["Properties"]
+                is_async |= event["Type"] == "Schedule"
                 target = {
                     "SQS": lambda p: self.resources[p["Queue"]["Fn::GetAtt"][0]]["Properties"]["RedrivePolicy"]["deadLetterTargetArn"],
                     "Schedule": lambda p: p["DeadLetterConfig"]["Arn"],
@@ -68,18 +79,96 @@ class Patience(unittest.TestCase):
                 }[event["Type"]](properties)
                 self.assertIn(target["Fn::GetAtt"][0], kept, name)
                 ways.add(event["Type"])
-            if "EventInvokeConfig" in function["Properties"]:
-                target = function["Properties"]["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]["Destination"]
-                self.assertIn(target["Fn::GetAtt"][0], kept, name)
+            self.assertEqual(is_async, "EventInvokeConfig" in function["Properties"], name)
+            if is_async:
+                given_up = function["Properties"]["EventInvokeConfig"]["DestinationConfig"]["OnFailure"]
+                self.assertEqual(given_up["Type"], "SQS", name)
+                self.assertIn(given_up["Destination"]["Fn::GetAtt"][0], kept, name)
                 ways.add("async")
         self.assertEqual(ways, {"SQS", "Schedule", "DynamoDB", "async"})
 
     def test_who_gives_up_is_let_in_by_reference(self):
         """Of a long stack's name only a part is in the names of its rules, so a pattern of names would not let them in."""
-        for policy, count in (("IngestDeadLettersPolicy", 2), ("AnomalyAlerterFailuresPolicy", 2)):
-            sources = statements(self.resources[policy])["RulesGiveUp"]["Condition"]["ArnEquals"]["aws:SourceArn"]
-            self.assertEqual(len(sources), count)
-            self.assertNotIn("Sub", str(sources))
+        template = load(ROOT_TEMPLATE)
+        for bucket in ("", "old-logs"):
+            resources = settle(template, defaults(template, {"ExistingBucketName": bucket}))["Resources"]
+            admitted = {}
+            for policy in ("IngestDeadLettersPolicy", "AnomalyAlerterFailuresPolicy"):
+                found = statements(resources[policy]).get("RulesGiveUp")
+                sources = listed(found["Condition"]["ArnEquals"]["aws:SourceArn"]) if found else []
+                admitted[policy] = {source["Fn::GetAtt"][0] for source in sources}
+            given_up = {
+                f"{name}{event}"
+                for name, function in resources.items()
+                for event, body in function.get("Properties", {}).get("Events", {}).items()
+                if body["Type"] == "Schedule"
+            }
+            self.assertEqual(admitted["AnomalyAlerterFailuresPolicy"], given_up)
+            # What is in here goes back to the queue of notifications, so nothing else may come here.
+            self.assertEqual(admitted["IngestDeadLettersPolicy"], {"ExistingBucketRule"} if bucket else set())
+
+    def test_a_schedule_gives_up_where_nothing_is_put_back_into_a_queue(self):
+        """`start-message-move-task` moves all of the ingest dead letters to the parser's queue."""
+        back = {
+            r["Properties"]["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+            for r in self.resources.values()
+            if r["Type"] == "AWS::SQS::Queue" and "RedrivePolicy" in r["Properties"]
+        }
+        self.assertEqual(back, {"IngestDeadLetters"})
+        seen = 0
+        for name, function in self.resources.items():
+            for event in function.get("Properties", {}).get("Events", {}).values():
+                if event["Type"] == "Schedule":
+                    seen += 1
+                    self.assertNotIn(event["Properties"]["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0], back, name)
+            failures = function.get("Properties", {}).get("EventInvokeConfig")
+            if failures:
+                self.assertNotIn(failures["DestinationConfig"]["OnFailure"]["Destination"]["Fn::GetAtt"][0], back, name)
+        self.assertEqual(seen, 3)
+
+
+class Architecture(unittest.TestCase):
+    """`make deploy` deploys functions into what they were built for, whatever it is told besides."""
+
+    def deploys(self, built, arguments):
+        """(the template that is deployed, the words of `sam deploy`), as make would run it; nothing is built."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+        command = ["make", "--dry-run", "deploy", f"ARCHITECTURE={built}", f"ARGS={arguments}"]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+        printed = done.stdout.replace("\\\n", " ").splitlines()
+        self.assertTrue(any(f"--target {built.replace('arm64', 'aarch64')}-unknown-linux-gnu" in line for line in printed))
+        (cut,) = [line for line in printed if line.startswith("sed ")]
+        narrowed, _, path = cut.rpartition(" > ")
+        text = subprocess.run(["bash", "-c", narrowed], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        (deploy,) = [shlex.split(line) for line in printed if "/bin/sam deploy " in line]
+        self.assertEqual(deploy[deploy.index("--template-file") + 1], path)
+        return yaml.load(text, Loader), deploy
+
+    def test_the_template_that_is_deployed_knows_what_was_built_and_nothing_else(self):
+        for built in ("x86_64", "arm64"):
+            template, _ = self.deploys(built, "--guided")
+            parameter = template["Parameters"]["Architecture"]
+            self.assertEqual((parameter["Default"], parameter["AllowedValues"]), (built, [built]))
+            self.assertIn("make deploy ARCHITECTURE=", parameter["ConstraintDescription"])
+            # Nothing else is another one.
+            template["Parameters"]["Architecture"] = load(ROOT_TEMPLATE)["Parameters"]["Architecture"]
+            self.assertEqual(template, load(ROOT_TEMPLATE))
+
+    def test_the_parameter_is_always_given(self):
+        """A stack that has a value keeps it unless it is told another."""
+        for arguments, rest in (
+            ("", []),
+            ("--guided", ["--guided"]),
+            ("--parameter-overrides AlertEmail=a@example.com", ["AlertEmail=a@example.com"]),
+            ("--no-confirm-changeset --parameter-overrides AlertEmail=a@example.com --guided", ["AlertEmail=a@example.com"]),
+        ):
+            for built in ("x86_64", "arm64"):
+                _, words = self.deploys(built, arguments)
+                self.assertEqual(words.count("--parameter-overrides"), 1, words)
+                at = words.index("--parameter-overrides") + 1
+                self.assertEqual(words[at], f"Architecture={built}")
+                for word in rest:
+                    self.assertIn(word, words)
 
 
 class Formats(unittest.TestCase):
@@ -125,6 +214,21 @@ class Formats(unittest.TestCase):
         for name in ("FlowLogsA", "FlowLogsB", "FlowLogsC"):
             self.assertEqual(template["Resources"][name]["Properties"]["Parameters"]["LogFormat"], {"Ref": "LogFormat"})
         self.assertEqual(template["Parameters"]["LogFormat"]["Default"], load("infra/attach.yaml")["Parameters"]["LogFormat"]["Default"])
+
+
+class Folders(unittest.TestCase):
+    """The stack reads `AWSLogs/` of its bucket, so a flow log with a folder would deliver where nobody looks."""
+
+    def test_a_folder_is_refused(self):
+        notified = load(ROOT_TEMPLATE)["Resources"]["LogBucket"]["Properties"]["NotificationConfiguration"]
+        (rule,) = notified["QueueConfigurations"][0]["Filter"]["S3Key"]["Rules"]
+        self.assertEqual(rule, {"Name": "prefix", "Value": "AWSLogs/"})
+        for path in ("infra/attach.yaml", "infra/flow-logs.yaml"):
+            pattern = load(path)["Parameters"]["LogBucketArn"]["AllowedPattern"]
+            for good in ("arn:aws:s3:::flowlog-logs-123456789012-eu-west-1", "arn:aws-cn:s3:::a.b.c"):
+                self.assertRegex(good, f"^(?:{pattern})$")
+            for bad in ("arn:aws:s3:::logs/team/", "arn:aws:s3:::logs/", "arn:aws:s3:::logs:x", "logs"):
+                self.assertNotRegex(bad, f"^(?:{pattern})$")
 
 
 class Members(unittest.TestCase):

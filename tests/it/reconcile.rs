@@ -1,10 +1,11 @@
 //! Notifications that never come, and attempts that nobody finishes.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
 use flowlog_core::ingest::{Delivery, Ingestor};
-use flowlog_core::object::{ObjectRef, Objects as _};
+use flowlog_core::object::{Listing, ObjectError, ObjectHead, ObjectRef, Objects, Page};
 use flowlog_core::record::{BatchId, Source};
 use flowlog_core::store::memory::MemoryStore;
 use flowlog_core::store::{LedgerReader as _, LedgerState, PartialItem};
@@ -125,6 +126,75 @@ async fn what_fails_is_left_to_the_next_run_and_holds_nothing_else_up() {
     let left = second["missing"].as_u64().unwrap() + second["unfinished"].as_u64().unwrap();
     assert_eq!((left, &second["ingested"]), (1, &json!(1)), "{second}");
     assert_eq!(app.store.inner.all_partials(), clean(&day, &objects).await);
+}
+
+/// Objects of which some folders, or a whole bucket, cannot be listed.
+struct Closed<O>(O, String);
+
+impl<O> Closed<O> {
+    fn open(&self, bucket: &str, prefix: &str) -> Result<(), ObjectError> {
+        if format!("{bucket}/{prefix}").contains(&self.1) {
+            return Err(ObjectError::Retryable("access denied".into()));
+        }
+        Ok(())
+    }
+}
+
+impl<O: Objects> Objects for Closed<O> {
+    type Body = O::Body;
+
+    async fn head(&self, at: &ObjectRef) -> Result<ObjectHead, ObjectError> {
+        self.0.head(at).await
+    }
+
+    async fn get(
+        &self,
+        at: &ObjectRef,
+        range: Option<Range<u64>>,
+        if_match: Option<&str>,
+    ) -> Result<(ObjectHead, Self::Body), ObjectError> {
+        self.0.get(at, range, if_match).await
+    }
+}
+
+impl<O: Listing> Listing for Closed<O> {
+    async fn list(
+        &self,
+        bucket: &str,
+        prefix: &str,
+        after: Option<&str>,
+    ) -> Result<Page, ObjectError> {
+        self.open(bucket, prefix)?;
+        self.0.list(bucket, prefix, after).await
+    }
+
+    async fn folders(&self, bucket: &str, prefix: &str) -> Result<Vec<String>, ObjectError> {
+        self.open(bucket, prefix)?;
+        self.0.folders(bucket, prefix).await
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_listed_holds_nothing_else_up_and_fails_the_run_at_its_end() {
+    let (day, objects) = day(30);
+    let truth = clean(&day, &objects).await;
+    let bucket = &objects[0].bucket;
+    let event = |buckets: &[&str]| {
+        let event = json!({ "flowlog": "reconcile", "buckets": buckets });
+        LambdaEvent::new(event, Context::default())
+    };
+    // A bucket that comes first; the folder of a day, at two hours, so that it comes first in one of them.
+    for (closed, buckets) in
+        [("closed/", vec!["closed", bucket]), ("2026/10/31/", vec![bucket.as_str()])]
+    {
+        for now in [|| NOW, || NOW + 3600] {
+            let folder = Closed(day.objects(), closed.to_owned());
+            let app = App { now, ..parser(folder, MemoryStore::default()) };
+            let error = handle(&app, event(&buckets)).await.unwrap_err();
+            assert!(error.is_retryable() && error.to_string().contains(closed), "{error}");
+            assert_eq!(app.store.all_partials(), truth, "{closed}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -2,7 +2,8 @@
 //! bucket's day folders against the ledger. What is missing is ingested here and now.
 //!
 //! Nothing is remembered from one run to the next: what a run did not get to is still missing in
-//! the next one, which begins with another folder.
+//! the next one, which begins with another folder. A bucket or folder that cannot be read keeps no
+//! other one from being looked at, and the run fails at its end.
 
 use flowlog_aws::deadline::Deadline;
 use flowlog_aws::telemetry::Metric;
@@ -66,7 +67,7 @@ pub(crate) struct Summary {
     unfinished: u64,
     /// Of both, the ones that were ingested (or quarantined) by this run.
     ingested: u64,
-    /// … and the ones that could not be, for now.
+    /// … and the ones that could not be, for now; so are buckets and folders that cannot be read.
     failed: u64,
     /// Every folder was listed to its end, and everything found was tried.
     complete: bool,
@@ -103,7 +104,8 @@ impl Request {
     }
 }
 
-/// Lists, compares, ingests, up to the deadline.
+/// Lists, compares, ingests, up to the deadline. The first bucket or folder that could not be read is
+/// the error, after all that could be.
 pub(crate) async fn reconcile<O, S>(
     app: &App<O, S>,
     request: &Request,
@@ -115,9 +117,13 @@ where
 {
     let now = (app.now)();
     let days = request.days(now)?;
+    let mut run = Run { app, request, deadline, now, summary: Summary::default(), error: None };
+    run.summary.complete = true;
     let mut folders = Vec::new();
     for bucket in &request.buckets {
-        for region in region_folders(&app.objects, bucket, &request.prefixes).await? {
+        let (regions, errors) = region_folders(&app.objects, bucket, &request.prefixes).await;
+        errors.into_iter().for_each(|error| run.unread(error));
+        for region in regions {
             folders.extend(days.iter().map(|day| (bucket.as_str(), day_folder(&region, day))));
         }
     }
@@ -125,19 +131,17 @@ where
     let turn = usize::try_from(now / 3600).unwrap_or(0).checked_rem(folders.len()).unwrap_or(0);
     folders.rotate_left(turn);
 
-    let mut run = Run { app, request, deadline, now, summary: Summary::default() };
-    run.summary.complete = true;
     for folders in folders.chunks(AT_ONCE) {
         for found in
             join_all(folders.iter().map(|(bucket, folder)| run.compare(bucket, folder))).await
         {
-            run.ingest(found?).await;
+            run.ingest(found).await;
         }
     }
     let Summary { listed, missing, unfinished, ingested, failed, complete } = run.summary;
     tracing::info!(listed, missing, unfinished, ingested, failed, complete, "bucket reconciled");
     (app.metrics)("s3-parser", &[(Metric::DeliveriesMissing, missing + unfinished)]);
-    Ok(run.summary)
+    run.error.map_or(Ok(run.summary), Err)
 }
 
 struct Run<'a, O, S> {
@@ -146,6 +150,8 @@ struct Run<'a, O, S> {
     deadline: Deadline,
     now: i64,
     summary: Summary,
+    /// The first bucket or folder that could not be read.
+    error: Option<HandlerError>,
 }
 
 /// What became of listing one folder.
@@ -156,6 +162,8 @@ struct Found {
     unfinished: Vec<Listed>,
     /// The time was up before its end.
     cut: bool,
+    /// Why it could not be read to its end.
+    error: Option<HandlerError>,
 }
 
 impl<O, S> Run<'_, O, S>
@@ -167,14 +175,31 @@ where
         self.deadline.left((self.app.now)()).is_some_and(|left| left.is_zero())
     }
 
-    /// Lists a folder and asks the ledger for everything in it.
-    async fn compare(&self, bucket: &str, folder: &str) -> Result<Found, HandlerError> {
+    fn unread(&mut self, error: HandlerError) {
+        tracing::error!(error = %error, "bucket or folder is left to a later run");
+        self.summary.failed += 1;
+        self.summary.complete = false;
+        self.error.get_or_insert(error);
+    }
+
+    /// Lists a folder and asks the ledger for everything in it, as far as it can be read.
+    async fn compare(&self, bucket: &str, folder: &str) -> Found {
         let mut found = Found::default();
+        found.error = self.look(bucket, folder, &mut found).await.err();
+        found
+    }
+
+    async fn look(
+        &self,
+        bucket: &str,
+        folder: &str,
+        found: &mut Found,
+    ) -> Result<(), HandlerError> {
         let mut after = None;
         loop {
             if self.is_over() {
                 found.cut = true;
-                return Ok(found);
+                return Ok(());
             }
             let page = self.app.objects.list(bucket, folder, after.as_deref()).await;
             let page = page.map_err(|error| at(bucket, folder, error))?;
@@ -199,7 +224,7 @@ where
                 }
             }
             if !page.more {
-                return Ok(found);
+                return Ok(());
             }
         }
     }
@@ -210,6 +235,9 @@ where
         self.summary.missing += found.missing.len() as u64;
         self.summary.unfinished += found.unfinished.len() as u64;
         self.summary.complete &= !found.cut;
+        if let Some(error) = found.error {
+            self.unread(error);
+        }
         for listed in found.missing.into_iter().chain(found.unfinished) {
             let notification = Notification {
                 etag: Some(listed.head.etag),
@@ -235,21 +263,29 @@ fn batch(listed: &Listed) -> BatchId {
     BatchId::of_object(&listed.object.bucket, &listed.object.key)
 }
 
-/// The folders `…/<region>/` of flow logs, in both layouts, of accounts and of organizations.
+/// The folders `…/<region>/` of flow logs, in both layouts, of accounts and of organizations, and why
+/// others could not be looked for.
 async fn region_folders<O: Listing>(
     objects: &O,
     bucket: &str,
     prefixes: &[String],
-) -> Result<Vec<String>, HandlerError> {
+) -> (Vec<String>, Vec<HandlerError>) {
     let folders = async |folder: String| {
         let folders = objects.folders(bucket, &folder).await;
         folders.map_err(|error| at(bucket, &folder, error))
     };
+    let mut errors = Vec::new();
+    let mut read = |found: Result<Vec<String>, HandlerError>| {
+        found.unwrap_or_else(|error| {
+            errors.push(error);
+            Vec::new()
+        })
+    };
     let mut accounts = Vec::new();
     for prefix in prefixes {
-        for folder in folders(format!("{prefix}AWSLogs/")).await? {
+        for folder in read(folders(format!("{prefix}AWSLogs/")).await) {
             if last_part(&folder).starts_with("o-") {
-                accounts.extend(folders(folder).await?);
+                accounts.extend(read(folders(folder).await));
             } else {
                 accounts.push(folder);
             }
@@ -260,10 +296,10 @@ async fn region_folders<O: Listing>(
     let mut regions = Vec::new();
     for services in services.chunks(AT_ONCE) {
         for found in join_all(services.iter().map(|service| folders(service.clone()))).await {
-            regions.extend(found?);
+            regions.extend(read(found));
         }
     }
-    Ok(regions)
+    (regions, errors)
 }
 
 /// The folders that an account's flow logs may be in, if the folder is an account's.

@@ -10,7 +10,6 @@ use std::path::PathBuf;
 use clap::Args;
 use flowlog_aws::env;
 use flowlog_core::decode::Fallback;
-use flowlog_core::format::{Format, FormatError};
 use flowlog_core::record::{Address, WINDOW_SECONDS, Window};
 use flowlog_core::rollup::BlobError;
 use flowlog_core::store::reader::{Detail, Pieces};
@@ -32,7 +31,7 @@ use super::{
 use crate::alerting::Said;
 use crate::doctor::Cli;
 use crate::embedded::EmbeddedError;
-use crate::input::{self, Input};
+use crate::input::{self, Input, declared};
 use crate::report::time;
 use crate::why::account::Narrowed;
 use crate::why::{self, Destination, WhyError};
@@ -93,8 +92,8 @@ pub struct WhyArgs {
     #[arg(long, value_name = "PATH", num_args = 1.., conflicts_with_all = ["store", "interface", "vpc", "account"])]
     data: Vec<PathBuf>,
     /// The flow log's LogFormat, for files of --data without a header line.
-    #[arg(long, value_name = "FORMAT", requires = "data")]
-    log_format: Option<String>,
+    #[arg(long, value_name = "FORMAT", requires = "data", value_parser = declared)]
+    log_format: Option<Fallback>,
     /// Also ask EC2, by the command `aws`, for the security groups, network ACLs, routes and peerings on the
     /// way as they are now, and name the one that explains it. Needs to describe only.
     #[arg(long)]
@@ -111,10 +110,7 @@ impl WhyArgs {
 
     /// The answer from files; all is well if every file and line could be read.
     fn answer_from_data(&self, complain: &mut dyn FnMut(String)) -> Result<Said, AskError> {
-        let fallback = match &self.log_format {
-            None => Fallback::Default,
-            Some(text) => Fallback::Declared(Format::from_log_format(text)?),
-        };
+        let fallback = self.log_format.clone().unwrap_or_default();
         let times = [&self.ask.times.since, &self.ask.times.until];
         let [from, to] = times.map(|text| text.as_deref().map(|text| self.moment(text)));
         let from = from.transpose()?.unwrap_or(i64::MIN);
@@ -251,9 +247,6 @@ pub enum AskError {
     /// The page's numbers.
     #[error(transparent)]
     Json(#[from] serde_json::Error),
-    /// --log-format.
-    #[error(transparent)]
-    Format(#[from] FormatError),
     /// A roll-up.
     #[error(transparent)]
     Blob(#[from] BlobError),
