@@ -244,10 +244,9 @@ fn doubts(evidence: &Evidence, legs: &Legs, outcome: Outcome) -> Vec<Doubt> {
     let (at_src, at_dst) = ((src, path.src), (dst, path.dst));
     let (end, address) = match outcome {
         Outcome::NeverArrived => at_dst,
-        Outcome::AnswerLost => at_src,
         Outcome::Unanswered if dst.is_covered() => at_dst,
         Outcome::NoTraffic if !src.is_covered() => at_dst,
-        Outcome::Unanswered | Outcome::NoTraffic => at_src,
+        Outcome::AnswerLost | Outcome::Unanswered | Outcome::NoTraffic => at_src,
         _ => return Vec::new(),
     };
     let mut doubts = Vec::new();
