@@ -184,12 +184,12 @@ fn nothing_follows_from_a_verdict_that_is_not_recorded() {
         let mut found = gathered(path(A, B, Some(443)), &(of_one.join("\n") + "\n")).explain();
         found.remove(0)
     };
-    let said = ["sent anything", "arrived at", "it was answered", "the answer arrived"];
-    for legs in 0..4 {
+    let said = ["cannot be told", "arrived at", "it was answered", "the answer arrived"];
+    for (legs, said) in said.into_iter().enumerate() {
         let found = only(ACCEPT, legs);
         assert_eq!((found.outcome, found.sureness), (Outcome::Undetermined, Sureness::Possible));
         assert!(found.notes[0].starts_with("No REJECT record"), "{found:?}");
-        assert!(legs == 0 || found.verdict.contains(said[legs]), "{found:?}");
+        assert!(found.verdict.contains(said), "{found:?}");
         assert_eq!(found.causes[0].contains("nobody tried"), legs == 0, "{found:?}");
     }
     assert_eq!(only(ACCEPT, 4).outcome, Outcome::Accepted, "that rests on nothing missing");
