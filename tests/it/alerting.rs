@@ -194,6 +194,35 @@ async fn the_schedule_finds_what_no_window_shows() {
     assert_eq!(told(&app), 1);
 }
 
+/// What cannot be read costs what needs it, and nothing else.
+#[tokio::test]
+async fn the_schedule_goes_on_without_what_cannot_be_read_and_fails_at_its_end() {
+    let day = generate(32, 60, 60, &[Attack::HostSweep]);
+    let app = alerter(ingested(&day).await);
+    let broken = async |kind: &str, subject: &str| {
+        let (kind, subject, body) = (kind.to_owned(), subject.to_owned(), "no JSON".to_owned());
+        let item = StateItem { kind, subject, version: 1, body, ttl: START + 86_400 };
+        assert!(app.store.swap_state(&item, None).await.unwrap());
+    };
+    let sweeps = async || -> Vec<Value> {
+        let items = app.store.states(Rule::HostSweep.name()).await.unwrap();
+        items.iter().map(|item| serde_json::from_str(&item.body).unwrap()).collect()
+    };
+    // What is usual at an interface: the sweep over many hosts is found all the same.
+    broken("baseline", "eni-0").await;
+    let swept = app.clock.at(day.truth.attacks[0].end + 301);
+    let error = handle(&app, event("anomaly-alerter/sweep.json")).await.unwrap_err();
+    assert!(error.to_string().contains("A#baseline/eni-0"), "{error}");
+    let found = sweeps().await;
+    assert!(found.len() == 1 && found[0]["open"] == true, "{found:?}");
+    // The rules: nothing is judged without them, and what is over is over.
+    broken("rules", "current").await;
+    app.clock.at(swept + 7200);
+    let error = handle(&app, event("anomaly-alerter/sweep.json")).await.unwrap_err();
+    assert!(error.to_string().contains("unusable event or state"), "{error}");
+    assert_eq!(sweeps().await[0]["open"], false);
+}
+
 /// A flow log that has been replaced today is in today's directory for the rest of the day.
 #[tokio::test]
 async fn the_schedule_follows_the_flow_log_that_replaces_another() {

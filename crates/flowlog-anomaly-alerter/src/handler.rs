@@ -138,13 +138,15 @@ pub async fn ring<S: AggregateReader + AlertStore, N: Notifier>(
     Ok(sent)
 }
 
-/// Raises findings at `now`, or each at the present.
+/// Raises findings at `now`, or each at the present. One that cannot be raised keeps no other from it: the
+/// first error is returned when all have been tried.
 pub(crate) async fn raise_all<S: AlertStore, N: Notifier>(
     app: &App<S, N>,
     findings: Vec<Finding>,
     now: Option<i64>,
 ) -> Result<Vec<Sent>, HandlerError> {
     let mut sent = Vec::with_capacity(findings.len());
+    let mut first = None;
     for mut finding in findings {
         if finding.severity >= Severity::Notify
             && let Some(directory) = &app.directory
@@ -152,11 +154,26 @@ pub(crate) async fn raise_all<S: AlertStore, N: Notifier>(
             identify(&mut finding, directory.as_ref()).await;
         }
         let now = now.unwrap_or_else(|| app.clock.of(finding.window.end()));
-        let raised = raise(&app.store, &app.notifier, &app.policy, &finding, now).await?;
-        report(app, &finding, raised);
-        sent.push(Sent { finding, raised });
+        let raised = raise(&app.store, &app.notifier, &app.policy, &finding, now).await;
+        if let Some(raised) = kept(&mut first, raised.map(Some)) {
+            report(app, &finding, raised);
+            sent.push(Sent { finding, raised });
+        }
     }
-    Ok(sent)
+    first.map_or(Ok(sent), Err)
+}
+
+/// What came out, or nothing; an error is logged, and the first of several is kept.
+pub(crate) fn kept<T: Default>(
+    first: &mut Option<HandlerError>,
+    result: Result<T, impl Into<HandlerError>>,
+) -> T {
+    result.unwrap_or_else(|error| {
+        let error = error.into();
+        tracing::error!(error = %error, "the rest goes on without it");
+        first.get_or_insert(error);
+        T::default()
+    })
 }
 
 /// Where baselines are in the alerter's state.

@@ -4,6 +4,8 @@
 //! 2. Silence, and sweeps over many hosts; which rules a source cannot feed.
 //! 3. Once an hour for each interface, what takes a day to show.
 //! 4. Alerts that were left unpublished or are over, and the digest.
+//!
+//! What cannot be read or raised keeps nothing else from being looked at, and the run fails at its end.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,10 +18,10 @@ use flowlog_core::detect::{Baseline, History, Known, Rules};
 use flowlog_core::record::{Source, WINDOW_SECONDS, Window};
 use flowlog_core::store::reader::history;
 use flowlog_core::store::{AggregateReader, AlertStore, Series, StoreError, View};
-use futures_util::future::try_join_all;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::handler::{BASELINE, known, raise_all};
+use crate::handler::{BASELINE, kept, known, raise_all};
 use crate::{App, HandlerError};
 
 /// Windows in an hour: in each run one interface in so many has its day looked at.
@@ -30,46 +32,69 @@ const AT_ONCE: usize = 4;
 const FOR_ALERTS: Duration = Duration::from_mins(1);
 
 /// Runs everything that is due at `now` (epoch seconds). Days that there is no time for before the
-/// deadline are left, and said; alerts are always seen to.
+/// deadline are left, and said; alerts are always seen to, whatever came before. The first error is
+/// returned when all else has been done.
 pub async fn schedule<S: AggregateReader + AlertStore, N: Notifier>(
     app: &App<S, N>,
     now: i64,
     deadline: Deadline,
 ) -> Result<Value, HandlerError> {
+    let mut first = None;
+    let looked = look(app, now, deadline, &mut first).await;
+    let (found, left) = kept(&mut first, looked);
+    let mut answer: Value = kept(&mut first, tidy(app, now).await);
+    answer["found"] = json!(found);
+    answer["days_left"] = json!(left);
+    first.map_or(Ok(answer), Err)
+}
+
+/// Looks for what no single window shows and raises it: how much, and how many days there was no time for.
+/// Without the rules that are to be, or what is known of interfaces, nothing is judged.
+async fn look<S: AggregateReader + AlertStore, N: Notifier>(
+    app: &App<S, N>,
+    now: i64,
+    deadline: Deadline,
+    first: &mut Option<HandlerError>,
+) -> Result<(usize, usize), HandlerError> {
     app.load_rules().await?;
     let at = Window::of(now).unwrap_or_default().back(1);
     let mut everyone: BTreeMap<String, Known> = BTreeMap::new();
     for item in app.store.states(BASELINE).await? {
-        everyone.insert(item.subject.clone(), known(&item)?);
+        if let Some(known) = kept(first, known(&item).map(Some)) {
+            everyone.insert(item.subject.clone(), known);
+        }
     }
     let silence: Vec<Known> = everyone.values().cloned().collect();
     let mut findings = app.rules.borrow().evaluate_silence(&silence, now);
-    let seen = seen(&app.store, at).await?;
+    let seen = kept(first, seen(&app.store, at).await);
     let mut heard: Vec<(Source, History)> = Vec::new();
-    for (account, series) in scopes(&app.store, &seen, at).await? {
+    for (account, series) in kept(first, scopes(&app.store, &seen, at).await) {
         let mut scope = Vec::with_capacity(series.len());
         for one in series {
-            let last = history(&app.store, &one, at.back(Rules::LOOKBACK - 1), at).await?.0;
-            heard.push((one.source, last.clone()));
-            scope.push(last);
+            let last = history(&app.store, &one, at.back(Rules::LOOKBACK - 1), at).await;
+            if let Some((last, _)) = kept(first, last.map(Some)) {
+                heard.push((one.source, last.clone()));
+                scope.push(last);
+            }
         }
         findings.extend(app.rules.borrow().evaluate_scope(&scope, &account, at));
     }
-    app.hear(&heard, now).await?;
+    kept(first, app.hear(&heard, now).await);
     let mut days: Vec<(&String, &Source)> = seen
         .iter()
         .filter(|(id, _)| turn(id) == (at.start() / WINDOW_SECONDS).rem_euclid(TURNS))
         .collect();
     // Should the time not be enough for all, others are the first ones an hour later.
-    let first = usize::try_from(at.start() / 3600).unwrap_or(0).checked_rem(days.len());
-    days.rotate_left(first.unwrap_or(0));
+    let begin = usize::try_from(at.start() / 3600).unwrap_or(0).checked_rem(days.len());
+    days.rotate_left(begin.unwrap_or(0));
     let mut rest = days.as_slice();
     while !rest.is_empty() {
         let (some, later) = rest.split_at(AT_ONCE.min(rest.len()));
         let reads = some.iter().map(|(id, source)| day(&app.store, id, source, at));
-        let work = deadline.sooner(FOR_ALERTS).within(app.clock.now(), try_join_all(reads));
+        let work = deadline.sooner(FOR_ALERTS).within(app.clock.now(), join_all(reads));
         let Some(read) = work.await else { break };
-        for ((interface_id, _), day) in some.iter().zip(read?) {
+        for ((interface_id, _), day) in some.iter().zip(read) {
+            let Some(day) = kept(first, day.map(Some)) else { continue };
             let usual = everyone.get(*interface_id).map_or_else(Baseline::default, |k| k.baseline);
             findings.extend(app.rules.borrow().evaluate_day(&day, &usual, at));
         }
@@ -80,11 +105,8 @@ pub async fn schedule<S: AggregateReader + AlertStore, N: Notifier>(
         tracing::warn!(left, of = days.len(), "no time for the days of some interfaces");
     }
     let found = findings.len();
-    raise_all(app, findings, Some(now)).await?;
-    let mut answer = tidy(app, now).await?;
-    answer["found"] = json!(found);
-    answer["days_left"] = json!(left);
-    Ok(answer)
+    kept(first, raise_all(app, findings, Some(now)).await);
+    Ok((found, left))
 }
 
 /// The last day of an interface.

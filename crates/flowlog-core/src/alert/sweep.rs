@@ -7,7 +7,7 @@ use super::{
     render_digest, swap,
 };
 use crate::detect::Rule;
-use crate::store::{AlertStore, StateItem};
+use crate::store::{AlertStore, StateItem, StoreError};
 
 /// What a sweep did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -28,7 +28,9 @@ pub struct Swept {
 const KIND: &str = "digest";
 const SUBJECT: &str = "hourly";
 
-/// Looks at every alert at `now` (epoch seconds; in local runs the records' own clock).
+/// Looks at every alert at `now` (epoch seconds; in local runs the records' own clock). One that cannot
+/// be read or published, the digest too, keeps no other from being seen to: the first error is returned
+/// when all else has been done.
 pub async fn sweep<S: AlertStore, N: Notifier>(
     store: &S,
     notifier: &N,
@@ -36,19 +38,27 @@ pub async fn sweep<S: AlertStore, N: Notifier>(
     now: i64,
 ) -> Result<Swept, RaiseError> {
     let mut swept = Swept::default();
-    swept.repaired += u64::from(repair_digest(store, notifier, now).await?);
-    let (before, mut digest) = next_digest(store, now).await?;
+    let mut first = None;
+    swept.repaired += u64::from(kept(&mut first, repair_digest(store, notifier, now).await));
+    let (before, mut digest) = kept(&mut first, next_digest(store, now).await);
     for rule in Rule::ALL {
-        for item in store.states(rule.name()).await? {
-            let alert: Alert = read(&item)?;
+        let states = store.states(rule.name()).await;
+        if states.as_ref().is_err_and(StoreError::is_retryable) {
+            // A digest without them would count them as told; a later sweep has all of them.
+            digest = None;
+        }
+        for item in kept(&mut first, states.map_err(RaiseError::from)) {
+            let alert = kept(&mut first, read::<Alert>(&item).map(Some));
+            let Some(alert) = alert else { continue };
             let key = AlertKey { kind: item.kind.clone(), subject: item.subject.clone() };
             if alert.is_stuck(now) {
                 let raised =
-                    finish(store, notifier, policy, &key, item.version, alert.clone(), now).await?;
-                swept.repaired += u64::from(matches!(raised, Raised::Sent(_)));
+                    finish(store, notifier, policy, &key, item.version, alert.clone(), now).await;
+                let raised = kept(&mut first, raised.map(Some));
+                swept.repaired += u64::from(matches!(raised, Some(Raised::Sent(_))));
             }
             if alert.is_quiet(now) {
-                swept.resolved += u64::from(resolve(store, &key, now).await?);
+                swept.resolved += u64::from(kept(&mut first, resolve(store, &key, now).await));
             } else {
                 swept.open += u64::from(alert.open);
             }
@@ -60,14 +70,23 @@ pub async fn sweep<S: AlertStore, N: Notifier>(
     match digest {
         Some(mut digest) if digest.due => {
             digest.shorten();
-            if swap_digest(store, before, &digest, now).await? {
+            if kept(&mut first, swap_digest(store, before, &digest, now).await) {
                 (swept.digested, swept.held) = (digest.noted, digest.held);
-                send(store, notifier, before.unwrap_or(0) + 1, digest, now).await?;
+                let sent = send(store, notifier, before.unwrap_or(0) + 1, digest, now).await;
+                kept(&mut first, sent);
             }
         }
         _ => {}
     }
-    Ok(swept)
+    first.map_or(Ok(swept), Err)
+}
+
+/// What came out, or nothing; the first error of several is kept.
+fn kept<T: Default>(first: &mut Option<RaiseError>, result: Result<T, RaiseError>) -> T {
+    result.unwrap_or_else(|error| {
+        first.get_or_insert(error);
+        T::default()
+    })
 }
 
 async fn resolve<S: AlertStore>(store: &S, key: &AlertKey, now: i64) -> Result<bool, RaiseError> {

@@ -429,6 +429,120 @@ fn dying_in_a_digest_loses_nothing() {
     }
 }
 
+/// Refuses messages for one subject, for good.
+struct Refusing<'a>(&'a Inbox, &'static str);
+
+impl Notifier for Refusing<'_> {
+    async fn publish(&self, notification: &Notification) -> Result<(), NotifyError> {
+        if notification.subject.contains(self.1) {
+            return Err(NotifyError::Permanent("refused".into()));
+        }
+        self.0.publish(notification).await
+    }
+}
+
+/// Fails to list one rule's alerts.
+struct Unlisted<'a>(&'a MemoryStore, &'static str, fn() -> StoreError);
+
+impl AlertStore for Unlisted<'_> {
+    async fn state(&self, kind: &str, subject: &str) -> Result<Option<StateItem>, StoreError> {
+        self.0.state(kind, subject).await
+    }
+
+    async fn states(&self, kind: &str) -> Result<Vec<StateItem>, StoreError> {
+        if kind == self.1 { Err((self.2)()) } else { self.0.states(kind).await }
+    }
+
+    async fn swap_state(
+        &self,
+        item: &StateItem,
+        expected: Option<i64>,
+    ) -> Result<bool, StoreError> {
+        self.0.swap_state(item, expected).await
+    }
+
+    async fn spend_budget(
+        &self,
+        hour: i64,
+        limit: u32,
+        token: &str,
+        expires: i64,
+    ) -> Result<bool, StoreError> {
+        self.0.spend_budget(hour, limit, token, expires).await
+    }
+}
+
+#[test]
+fn what_cannot_be_read_or_sent_keeps_nothing_else_from_being_seen_to() {
+    let desk = Desk::new();
+    // Three claims that nobody published: a store that dies right after the claim.
+    for interface in ["eni-1", "eni-2", "eni-3"] {
+        let dying = Dying { desk: &desk, left: Cell::new(1), applied: true };
+        let found = finding(Rule::RejectBurst, Severity::Notify, interface, 0);
+        now(raise(&dying, &dying, &desk.policy, &found, found.window.end())).unwrap_err();
+    }
+    desk.raise(&finding(Rule::SlowScan, Severity::Digest, "eni-4", 0));
+    let corrupt = StateItem {
+        kind: Rule::ALL[0].name().to_owned(),
+        subject: "eni-0".to_owned(),
+        version: 1,
+        body: "no JSON".to_owned(),
+        ttl: START + STATE_TTL,
+    };
+    assert!(now(desk.store.swap_state(&corrupt, None)).unwrap());
+    let at = window(0).end() + 61;
+    let refusing = Refusing(&desk.inbox, "eni-1");
+    let error = now(sweep(&desk.store, &refusing, &desk.policy, at)).unwrap_err();
+    assert!(matches!(error, RaiseError::Corrupt { .. }), "the first: {error}");
+    let subjects = desk.inbox.subjects();
+    for told in ["reject-burst on eni-2", "reject-burst on eni-3", "flowlog digest: 1 alert"] {
+        assert!(subjects.iter().any(|s| s.contains(told)), "{told}: {subjects:?}");
+    }
+    assert_eq!(subjects.len(), 3);
+    // The one that was refused is sent as soon as it is taken, and the error goes on.
+    now(sweep(&desk.store, &desk.inbox, &desk.policy, at + 300)).unwrap_err();
+    assert!(desk.inbox.subjects()[3].contains("reject-burst on eni-1"));
+    // What is over is resolved all the same.
+    now(sweep(&desk.store, &desk.inbox, &desk.policy, window(40).end())).unwrap_err();
+    let states = now(desk.store.states("reject-burst")).unwrap();
+    let alerts: Vec<Alert> = states.iter().filter_map(|item| read(item).ok()).collect();
+    assert!(alerts.len() == 3 && alerts.iter().all(|alert| !alert.open), "{alerts:?}");
+}
+
+#[test]
+fn a_digest_that_is_refused_keeps_no_alert_from_being_repaired() {
+    let desk = Desk::new();
+    desk.raise(&finding(Rule::SlowScan, Severity::Digest, "eni-4", 0));
+    let at = window(0).end() + 61;
+    let refusing = Refusing(&desk.inbox, "digest");
+    now(sweep(&desk.store, &refusing, &desk.policy, at)).unwrap_err();
+    let dying = Dying { desk: &desk, left: Cell::new(1), applied: true };
+    now(raise(&dying, &dying, &desk.policy, &burst(Severity::Notify, 0), at)).unwrap_err();
+    now(sweep(&desk.store, &refusing, &desk.policy, at + 300)).unwrap_err();
+    assert!(desk.inbox.subjects()[0].contains("reject-burst on eni-1"));
+    assert_eq!(desk.sweep(at + 600).repaired, 1, "the digest");
+    assert!(desk.inbox.subjects()[1].contains("flowlog digest: 1 alert"));
+}
+
+#[test]
+fn a_digest_waits_for_what_cannot_be_listed_now_and_not_for_what_never_can() {
+    let retryable: fn() -> StoreError = || StoreError::Retryable("throttled".into());
+    let corrupt: fn() -> StoreError =
+        || StoreError::Corrupt { key: "A#port-scan/x".into(), reason: "nothing in it".into() };
+    for (error, digests) in [(retryable, 0), (corrupt, 1)] {
+        let desk = Desk::new();
+        desk.raise(&burst(Severity::Digest, 0));
+        desk.raise(&finding(Rule::PortScan, Severity::Digest, "eni-2", 0));
+        let store = Unlisted(&desk.store, Rule::PortScan.name(), error);
+        let at = window(0).end() + 61;
+        now(sweep(&store, &desk.inbox, &desk.policy, at)).unwrap_err();
+        assert_eq!(desk.inbox.count(), digests);
+        if digests == 0 {
+            assert_eq!(desk.sweep(at + 300).digested, 2, "nothing was lost");
+        }
+    }
+}
+
 /// Two workers, one stopped after each of its calls while the other one runs through.
 #[test]
 fn two_workers_tell_one_thing() {
