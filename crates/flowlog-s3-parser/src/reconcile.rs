@@ -122,7 +122,9 @@ where
     let mut folders = Vec::new();
     for bucket in &request.buckets {
         let (regions, errors) = region_folders(&app.objects, bucket, &request.prefixes).await;
-        errors.into_iter().for_each(|error| run.unread(error));
+        for error in errors {
+            run.unread(error);
+        }
         for region in regions {
             folders.extend(days.iter().map(|day| (bucket.as_str(), day_folder(&region, day))));
         }
