@@ -29,7 +29,16 @@ pub(super) fn check(account: &Account<'_>, found: &mut Findings) -> Result<(), R
     depth(&dead, "notifications failed every attempt", found, |arn| {
         vec![
             "# docs/runbook.md, ingest-dead-letters: first mend what refused them, then".to_owned(),
-            command(&["aws", "sqs", "start-message-move-task", "--source-arn", arn]),
+            // What EventBridge put there came from no queue, so SQS has to be told where to.
+            command(&[
+                "aws",
+                "sqs",
+                "start-message-move-task",
+                "--source-arn",
+                arn,
+                "--destination-arn",
+                text(&ingest["QueueArn"]),
+            ]),
         ]
     });
     for (output, what, section) in [
@@ -38,7 +47,11 @@ pub(super) fn check(account: &Account<'_>, found: &mut Findings) -> Result<(), R
             "payloads of rejected traffic were given up",
             "subscriber-failures",
         ),
-        ("AnomalyAlerterFailuresUrl", "parts of the stream were given up", "alerter-failures"),
+        (
+            "AnomalyAlerterFailuresUrl",
+            "parts of the stream or runs of schedules were given up",
+            "alerter-failures",
+        ),
     ] {
         depth(&account.queue(output)?, what, found, |_| {
             vec![

@@ -33,7 +33,8 @@ fn queues() {
         dead,
         check,
         "4 notifications failed",
-        "start-message-move-task --source-arn arn:aws:sqs",
+        "start-message-move-task --source-arn arn:aws:sqs:us-east-1:123456789012:dead \
+         --destination-arn arn:aws:sqs:us-east-1:123456789012:ingest",
     );
     let lost =
         set("sqs get-queue-attributes --queue-url https://sqs/subscriber", depth, json!("1"));
@@ -42,6 +43,14 @@ fn queues() {
         check,
         "1 payloads",
         "receive-message --queue-url https://sqs/subscriber-failures",
+    );
+    let given_up =
+        set("sqs get-queue-attributes --queue-url https://sqs/alerter", depth, json!("2"));
+    problem(
+        given_up,
+        check,
+        "2 parts of the stream or runs of schedules",
+        "receive-message --queue-url https://sqs/alerter-failures",
     );
     let old = set("cloudwatch get-metric-statistics", "/Datapoints/1/Maximum", json!(4000.0));
     problem(old, check, "waited 4000 seconds", "/flowlog/flowlog/s3-parser");
