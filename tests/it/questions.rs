@@ -72,7 +72,7 @@ async fn answers_equal_the_truth() {
 /// Nothing of such a delivery was written, so that no item leads to it.
 #[tokio::test]
 async fn what_is_quarantined_makes_answers_of_its_time_incomplete() {
-    let store = ingested(&generate(3, 180, 10, &[])).await;
+    let store = ingested(&generate(3, 180, 30, &[])).await;
     let start = Window::of(START).unwrap();
     let quarantine = async |origin: &str| {
         let batch = BatchId::of_object(origin, "e");

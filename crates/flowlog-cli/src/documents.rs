@@ -88,10 +88,10 @@ fn blocks(document: &str) -> Vec<(String, String)> {
 }
 
 /// The command of a line, without what a shell does with it.
-fn words(line: &str) -> Vec<&str> {
+fn words(line: &str) -> Vec<String> {
     let line = line.trim().trim_start_matches("$ ");
     let end = [" > ", " >> ", " | ", " #", " && "].iter().filter_map(|cut| line.find(cut)).min();
-    line[..end.unwrap_or(line.len())].split_whitespace().collect()
+    shlex::split(&line[..end.unwrap_or(line.len())]).expect("quotes are closed")
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn every_command_line_of_the_documents_is_one() {
             if !["sh", "console", "bash"].contains(&tag.as_str()) || line.contains('…') {
                 continue;
             }
-            match words(&line)[..] {
+            match words(&line).iter().map(String::as_str).collect::<Vec<_>>()[..] {
                 ["flowlog", ..] => {
                     let parsed = Cli::try_parse_from(words(&line));
                     let help = |error: &clap::Error| !error.use_stderr();
@@ -160,7 +160,6 @@ fn links_between_documents_lead_somewhere() {
 fn every_example_of_the_help_is_a_command_line() {
     let mut examples = 0;
     for line in reference().lines().map(str::trim).filter(|line| line.starts_with("flowlog ")) {
-        let line = line.replace('\'', "");
         if let Err(error) = Cli::try_parse_from(words(&line)) {
             assert!(!error.use_stderr(), "{line}\n{error}");
         }

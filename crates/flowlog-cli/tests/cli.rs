@@ -221,7 +221,7 @@ fn a_file_without_a_header_must_fit_the_declared_format() {
         (Some(0), &Value::from(15))
     );
     let wrong = flowlog(folder.path(), &["analyze", "bare.log", "--log-format", "nonsense"]);
-    assert_eq!(wrong.status.code(), Some(1));
+    assert_eq!(wrong.status.code(), Some(2));
     assert_eq!(flowlog(folder.path(), &["analyze"]).status.code(), Some(2));
 }
 

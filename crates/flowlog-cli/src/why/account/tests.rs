@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use flowlog_core::why::{Basis, Leg, Legs, Path, Seen, Service};
+use flowlog_core::why::{Basis, Leg, Legs, Path, Seen, Service, Shows};
 use serde_json::json;
 
 use super::*;
@@ -116,6 +116,7 @@ fn evidence(legs: Legs) -> Evidence {
     for (end, id) in [(&mut evidence.src, "eni-a"), (&mut evidence.dst, "eni-b")] {
         end.interfaces.insert(id.to_owned(), flowlog_core::why::Place::default());
         end.span = Some((0, 3600));
+        end.shows = Shows { accepted: true, refused: true };
     }
     evidence.services.insert(Service { protocol: 6, port: 5432 }, legs);
     evidence
