@@ -160,7 +160,7 @@ fn links_between_documents_lead_somewhere() {
 fn every_example_of_the_help_is_a_command_line() {
     let mut examples = 0;
     for line in reference().lines().map(str::trim).filter(|line| line.starts_with("flowlog ")) {
-        if let Err(error) = Cli::try_parse_from(words(&line)) {
+        if let Err(error) = Cli::try_parse_from(words(line)) {
             assert!(!error.use_stderr(), "{line}\n{error}");
         }
         examples += 1;
