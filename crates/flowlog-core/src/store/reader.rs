@@ -108,7 +108,7 @@ pub struct Coverage {
     pub counts: Counts,
     /// Deliveries that somebody is at work on, or died over: there may be more of them.
     pub in_progress: u64,
-    /// Deliveries that turned out unusable: left out. An [answer](answer) finds those of which something was
+    /// Deliveries that turned out unusable: left out. An [answer] finds those of which something was
     /// written before; of the others only the [list of them](super::Quarantine) knows.
     pub quarantined: u64,
     /// Deliveries whose ledger entry has expired. They are in summaries, so they were done.
