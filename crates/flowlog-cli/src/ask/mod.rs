@@ -228,10 +228,12 @@ pub async fn read_in_pieces<S: Asked>(
     period: Period,
     detail: Detail,
 ) -> Result<Material, StoreError> {
-    read_with(store, subject, period, detail, |_, answer| answer).await
+    let mut material = read_with(store, subject, period, detail, |_, answer| answer).await?;
+    add_unusable(store, &mut material.deliveries, period).await?;
+    Ok(material)
 }
 
-/// The same; of what is read of each, what `take` returns is kept.
+/// The same without what no item leads to; of what is read of each, what `take` returns is kept.
 async fn read_with<S: Asked>(
     store: &S,
     subject: &Subject,
@@ -249,7 +251,6 @@ async fn read_with<S: Asked>(
         }
     })
     .await?;
-    add_unusable(store, &mut material.deliveries, period).await?;
     Ok(material)
 }
 
@@ -294,11 +295,12 @@ pub async fn read_who<S: Asked>(
 ) -> Result<(Material, Who), StoreError> {
     let mut found = Who { address, seen: Vec::new(), error_bytes: 0 };
     let hours = Detail::of(Pieces::Hours);
-    let material = read_with(store, subject, period, hours, |id, answer| {
+    let mut material = read_with(store, subject, period, hours, |id, answer| {
         found.add(id, &answer);
         Answer { windows: answer.windows, ..Answer::default() }
     })
     .await?;
+    add_unusable(store, &mut material.deliveries, period).await?;
     for seen in &mut found.seen {
         let Some((first, last)) = seen.windows else { continue };
         let id = seen.subject.clone();
@@ -310,7 +312,8 @@ pub async fn read_who<S: Asked>(
         hours.dedup();
         for hour in hours {
             let to = hour.forward(WINDOWS_PER_HOUR - 1).min(period.to);
-            let material = read(store, &of, Period { from: hour.max(period.from), to }).await?;
+            let hour = Period { from: hour.max(period.from), to };
+            let material = read_with(store, &of, hour, Detail::WINDOWS, |_, answer| answer).await?;
             let windows = who(&material, address).seen.into_iter().filter_map(|seen| seen.windows);
             ends.extend(windows.flat_map(|(first, last)| [first, last]));
         }
@@ -329,7 +332,8 @@ async fn last_window<S: Asked>(
         let Some(first) = Window::day_start(&day).and_then(Window::of) else { continue };
         let (from, to) = (first.max(period.from), first.forward(A_DAY - 1).min(period.to));
         let totals = Detail::of(Pieces::Totals);
-        let material = read_in_pieces(store, subject, Period { from, to }, totals).await?;
+        let day = Period { from, to };
+        let material = read_with(store, subject, day, totals, |_, answer| answer).await?;
         let last = material.last_window();
         if last.is_some() {
             return Ok(last);
