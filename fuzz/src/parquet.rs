@@ -8,8 +8,12 @@ use super::heard::{Heard, drive, outcome};
 use super::lines::{Plainly, stored};
 
 /// So little that chunks end.
-const BUDGET: Budget =
-    Budget { state_bytes: 16 << 10, pruned_entries: 2, interface_windows: usize::MAX };
+const BUDGET: Budget = Budget {
+    state_bytes: 16 << 10,
+    pruned_entries: 2,
+    interface_windows: usize::MAX,
+    ends_whole: false,
+};
 
 /// First byte: whether the rest is a whole file (even), or a body and a footer that get magic and
 /// length (odd); then two bytes say how long the footer is.

@@ -146,6 +146,7 @@ fn read_input(
         let budget = Budget {
             state_bytes: STATE,
             interface_windows: INTERFACE_WINDOWS,
+            ends_whole: true,
             ..Budget::default()
         };
         Accumulator::of(Mapping::CURRENT, budget, None, Added::of_a_file())

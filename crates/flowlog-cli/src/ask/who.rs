@@ -68,10 +68,12 @@ impl Who {
                 }
                 shows = true;
             }
-            for (tuple, verdicts) in rollup.rejected_tuples.iter() {
-                if tuple.client == address || tuple.server == address {
-                    let known = tuples.entry(*tuple).and_modify(|known| known.absorb(verdicts));
-                    known.or_insert(*verdicts);
+            for (tuple, _) in rollup.rejected_tuples.iter() {
+                if (tuple.client == address || tuple.server == address)
+                    && let Some(verdicts) = rollup.verdicts(tuple)
+                {
+                    let known = tuples.entry(*tuple).and_modify(|known| known.absorb(&verdicts));
+                    known.or_insert(verdicts);
                     shows = true;
                 }
             }

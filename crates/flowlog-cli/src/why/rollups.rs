@@ -178,11 +178,14 @@ fn legs(rollup: &Rollup, side: Side, span: (i64, i64), evidence: &mut Evidence) 
     let Path { src, dst, .. } = path;
     let asked = |service: Service| is_asked(service, path);
     let mut told: BTreeSet<Service> = BTreeSet::new();
-    for (tuple, verdicts) in rollup.rejected_tuples.iter() {
+    for (tuple, _) in rollup.rejected_tuples.iter() {
         let service = Service { protocol: tuple.protocol, port: tuple.port };
-        if (tuple.client, tuple.server) == (src, dst) && asked(service) {
+        if (tuple.client, tuple.server) == (src, dst)
+            && asked(service)
+            && let Some(verdicts) = rollup.verdicts(tuple)
+        {
             told.insert(service);
-            add(evidence, service, side, refused(verdicts, span));
+            add(evidence, service, side, refused(&verdicts, span));
         }
     }
     let other = if side == Side::Source { dst } else { src };

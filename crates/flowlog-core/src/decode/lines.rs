@@ -208,7 +208,11 @@ impl LineDecoder {
     /// Whether a line that begins like a comment is a record whose first column is a tag that does:
     /// whoever may tag an interface must not make its records disappear.
     fn begins_with_tag(&self, text: &str) -> bool {
-        self.format.as_ref().is_some_and(|format| {
+        let declared = match &self.fallback {
+            Fallback::Declared(format) => Some(format),
+            Fallback::Default => None,
+        };
+        self.format.as_ref().or(declared).is_some_and(|format| {
             let free_text = match format.columns().first() {
                 Some(Column::Known(field)) => field.name().contains("-tag"),
                 Some(Column::Unknown(_)) => true,

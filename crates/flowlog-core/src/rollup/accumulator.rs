@@ -35,11 +35,19 @@ pub struct Budget {
     /// A chunk ends with the interface-window that is one more than so many. Of many small ones more is held
     /// beside the state than of a few that are large.
     pub interface_windows: usize,
+    /// A chunk whose state pruning could not halve ends at once, with all of its lists whole. Otherwise it is
+    /// pruned first, and ends all the same.
+    pub ends_whole: bool,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { state_bytes: 24 << 20, pruned_entries: 128, interface_windows: usize::MAX }
+        Self {
+            state_bytes: 24 << 20,
+            pruned_entries: 128,
+            interface_windows: usize::MAX,
+            ends_whole: false,
+        }
     }
 }
 
@@ -370,20 +378,44 @@ impl<C: ChunkSink> Accumulator<C> {
 
     /// The budget is spent: drop light entries; if that does not halve the state, cut a chunk.
     fn relieve(&mut self) {
+        let half = self.budget.state_bytes / 2;
+        if self.budget.ends_whole && self.used.saturating_sub(self.prunable()) > half {
+            return self.cut(false);
+        }
         self.prune();
-        if self.used > self.budget.state_bytes / 2 {
+        if self.used > half {
             self.cut(false);
         }
+    }
+
+    /// At least as much state as pruning would free: of a crowded list of sources, which cost differently,
+    /// all of it.
+    fn prunable(&self) -> usize {
+        let keep = self.budget.pruned_entries;
+        let of = |table: &mut dyn Iterator<Item = u32>, cost: usize| {
+            let mut counts = vec![0_usize; self.cells.len()];
+            table.for_each(|cell| counts[cell as usize] += 1);
+            counts.into_iter().map(|count| count.saturating_sub(keep) * cost).sum::<usize>()
+        };
+        let mut costs = vec![(0, 0); self.cells.len()];
+        for (key, source) in self.sources.keys().zip(self.sources.values()) {
+            let (count, cost) = &mut costs[key.cell() as usize];
+            *count += 1;
+            *cost += source_cost(source);
+        }
+        let crowded = costs.into_iter().filter(|(count, _)| *count > keep);
+        of(&mut self.talkers.keys().map(Key::cell), TALKER_COST)
+            + of(&mut self.services.keys().map(Key::cell), SERVICE_COST)
+            + of(&mut self.ports.keys().map(|(cell, _)| *cell), PORT_COST)
+            + of(&mut self.tuples.keys().map(|(cell, _)| *cell), TUPLE_COST)
+            + crowded.map(|(_, cost)| cost).sum::<usize>()
     }
 
     fn prune(&mut self) {
         let keep = self.budget.pruned_entries;
         let address = |address: &Address| Some(Distinct::address(address));
         let talkers = prune_table(&mut self.talkers, keep, |_| TALKER_COST, address);
-        let source = |s: &Source| {
-            SOURCE_COST + s.totals.contacts.len() * CONTACT_COST + s.samples.len() * SAMPLE_COST
-        };
-        let sources = prune_table(&mut self.sources, keep, source, address);
+        let sources = prune_table(&mut self.sources, keep, source_cost, address);
         if !sources.is_empty() {
             self.samples.retain(&mut self.sources);
         }
@@ -407,6 +439,10 @@ impl<C: ChunkSink> Accumulator<C> {
             }
         }
     }
+}
+
+fn source_cost(source: &Source) -> usize {
+    SOURCE_COST + source.totals.contacts.len() * CONTACT_COST + source.samples.len() * SAMPLE_COST
 }
 
 impl<C: ChunkSink> RecordSink for Accumulator<C> {

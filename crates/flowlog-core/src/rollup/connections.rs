@@ -92,7 +92,7 @@ impl Rollup {
     /// What became of a refused connection. What was written of it knows only the talkers of its own
     /// delivery; folded deliveries know those of each other, so that an answer does not depend on
     /// how they were cut.
-    pub(crate) fn verdicts(&self, tuple: &Tuple) -> Option<Verdicts> {
+    pub fn verdicts(&self, tuple: &Tuple) -> Option<Verdicts> {
         let mut verdicts = *self.rejected_tuples.get(tuple)?;
         let mut folded = Verdicts::default();
         tuple.add_accepted(&mut folded, |key| self.talkers.get(&key).copied());

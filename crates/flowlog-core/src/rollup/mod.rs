@@ -97,7 +97,8 @@ pub struct Rollup {
     #[serde(skip)]
     pub rejected_tuples: Ranked<Tuple, Verdicts>,
     /// Accepted use of watched ports, and what refused sources exchanged all the same, by flows.
-    /// The port is the interface's own. Since mapping 2.
+    /// The port is the interface's own. Its error bounds the use of watched ports; the rest is copied from the
+    /// talkers, and lacks what they do not list. Since mapping 2.
     #[serde(skip)]
     pub services: Ranked<TalkerKey, Service>,
     /// Bytes by traffic-path. Since mapping 2.
@@ -224,12 +225,18 @@ impl Weigh for RejectedSource {
         if self.direction != other.direction {
             self.direction = Direction::Unknown;
         }
+        let whole = self.contacts_complete() && other.contacts_complete();
         self.contacts.extend_from_slice(&other.contacts);
         self.contacts.sort_unstable();
         self.contacts.dedup();
         let listed = u32::try_from(self.contacts.len()).unwrap_or(u32::MAX);
         self.contact_count = listed.max(self.contact_count).max(other.contact_count);
         self.contacts.truncate(CONTACTS);
+        if !whole && self.contacts_complete() {
+            // What one side did not list may be what the other did, or not: one less is listed, so that the list
+            // does not say that it is all.
+            self.contacts.pop();
+        }
     }
 }
 

@@ -26,8 +26,12 @@ fn digest(mapping: Mapping, budget: Budget) -> (usize, usize, String) {
 }
 
 /// So little that chunks are cut.
-const SMALL: Budget =
-    Budget { state_bytes: 40_000, pruned_entries: 8, interface_windows: usize::MAX };
+const SMALL: Budget = Budget {
+    state_bytes: 40_000,
+    pruned_entries: 8,
+    interface_windows: usize::MAX,
+    ends_whole: false,
+};
 
 #[test]
 fn version_1_is_frozen() {

@@ -91,6 +91,26 @@ fn a_chunk_ends_with_the_interface_window_that_is_one_too_many() {
     assert_eq!(rollups.map(|(_, _, r)| r.totals().reject.records).sum::<u64>(), 3_000);
 }
 
+/// Lists of which most is kept: pruning them cannot free half of the state, so they need not lose anything.
+#[test]
+fn a_chunk_that_pruning_could_not_halve_ends_whole() {
+    let chunks = |ends_whole| {
+        let budget = Budget { pruned_entries: 20, ends_whole, ..budget(64 << 10) };
+        let mut accumulator = Accumulator::new(budget, None);
+        for n in 0..4_000_u32 {
+            accumulator.record(&reject(&format!("eni-{:017x}", n % 10), source(n), 22));
+        }
+        let chunks = accumulator.finish();
+        let rollups = || chunks.iter().flatten().map(|(_, _, rollup)| rollup);
+        assert_eq!(rollups().map(|r| r.totals().reject.records).sum::<u64>(), 4_000);
+        let cut = rollups().filter(|r| r.rejected_sources.error() > 0).count();
+        (chunks.len(), cut)
+    };
+    let (pruned, whole) = (chunks(false), chunks(true));
+    assert!(pruned.0 > 10 && pruned.1 > 50, "{pruned:?}");
+    assert!(whole.0.abs_diff(pruned.0) <= 1 && whole.1 == 0, "{whole:?}, pruned {pruned:?}");
+}
+
 #[test]
 fn a_flood_of_sources_is_counted_and_hides_nobody() {
     let scanner = Address::parse("10.9.9.9").unwrap();

@@ -7,7 +7,8 @@ use flowlog_core::decode::RecordSink as _;
 use flowlog_core::detect::review::across;
 use flowlog_core::record::{Action, Address, Direction, LogStatus, Record, Window};
 use flowlog_core::rollup::{
-    Accumulator, BLOB_LIMIT, Budget, Chunk, Distinct, PortKey, Rollup, Sums, TalkerKey,
+    Accumulator, BLOB_LIMIT, Budget, Chunk, Contact, Distinct, PortKey, Ranked, RejectedSource,
+    Rollup, Sums, TalkerKey,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -257,9 +258,14 @@ fn budget() -> impl Strategy<Value = Budget> {
         Just(Budget::default().state_bytes)
     ];
     let windows = prop_oneof![3 => Just(usize::MAX), 1 => 0..6_usize];
-    (bytes, 0..40_usize, windows).prop_map(|(state_bytes, pruned_entries, interface_windows)| {
-        Budget { state_bytes, pruned_entries, interface_windows }
-    })
+    (bytes, 0..40_usize, windows, any::<bool>()).prop_map(
+        |(state_bytes, pruned_entries, interface_windows, ends_whole)| Budget {
+            state_bytes,
+            pruned_entries,
+            interface_windows,
+            ends_whole,
+        },
+    )
 }
 
 proptest! {
@@ -372,6 +378,42 @@ fn a_list_that_lost_an_entry_never_says_it_is_complete() {
     let folded = fold(&stored(&chunks(&flows, Budget::default())));
     lists_keep_their_bounds(&folded, &count(&flows));
     distinct_counts_are_near(&folded, &count(&flows));
+}
+
+/// One side does not list all that the source tried; what the other one lists may be the rest, or not.
+#[test]
+fn contacts_that_are_not_all_never_say_that_they_are() {
+    let tried = |ports: std::ops::Range<u16>, contact_count| {
+        let contact =
+            |port| Contact { host: Address::parse("10.0.0.1").unwrap(), port, protocol: 6 };
+        let source = RejectedSource {
+            records: 10,
+            packets: 10,
+            bytes: 400,
+            replies: 0,
+            first: START,
+            last: START,
+            direction: Direction::Ingress,
+            contacts: ports.map(contact).collect(),
+            contact_count,
+        };
+        let source = (Address::parse("203.0.113.9").unwrap(), source);
+        Rollup { rejected_sources: Ranked::new(vec![source], 0), ..Rollup::default() }
+    };
+    let (cut, rest, other) = (tried(0..5, 8), tried(5..8, 3), tried(20..23, 3));
+    for (parts, complete, count) in [
+        ([&cut, &rest], false, 8),
+        ([&rest, &cut], false, 8),
+        ([&cut, &other], false, 8),
+        ([&cut, &cut], false, 8),
+        ([&rest, &other], true, 6),
+    ] {
+        let mut merged = Rollup::default();
+        parts.into_iter().for_each(|part| merged.merge(part));
+        let (_, source) = merged.rejected_sources.iter().next().unwrap();
+        assert_eq!((source.contacts_complete(), source.contact_count), (complete, count));
+        assert!(source.contacts.len() >= 5);
+    }
 }
 
 /// Sums at the end of what a number can hold stay there, and everything still fits.

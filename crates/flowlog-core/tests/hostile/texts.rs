@@ -264,6 +264,14 @@ fn a_tag_like_a_comment_hides_no_record() {
     // Where the first column is no tag, AWS writes no `#`: that is a person's comment.
     both("version", v2(&format!("#{ROW}{ROW}")), &parsed(1));
     both("subnet", "subnet-id start\n#subnet-1 5\n", &parsed(0));
+    // A format that is told, not read, holds for the first line, too.
+    let format = "${instance-tag} ${interface-id} ${start}";
+    let declared = Settings {
+        fallback: Fallback::Declared(Format::from_log_format(format).unwrap()),
+        ..Settings::default()
+    };
+    let text = "#hidden eni-1 1431280876\n# a comment\n#too eni-1 1431280877\n";
+    assert_eq!(declared.decode(text.as_bytes()).verdict, parsed(2));
 }
 
 #[test]

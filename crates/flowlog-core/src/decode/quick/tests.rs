@@ -223,10 +223,11 @@ pub(super) fn rolls_up_the_same(
 /// Chunks that are cut all the time, by one limit or the other.
 pub(super) fn budget() -> impl Strategy<Value = Budget> {
     let windows = prop_oneof![2 => Just(usize::MAX), 1 => 0..6usize];
-    (1usize..24, windows).prop_map(|(kib, interface_windows)| Budget {
+    (1usize..24, windows, any::<bool>()).prop_map(|(kib, interface_windows, ends_whole)| Budget {
         state_bytes: kib << 10,
         pruned_entries: 2,
         interface_windows,
+        ends_whole,
     })
 }
 
