@@ -18,9 +18,12 @@ use flowlog_core::store::{
     View,
 };
 
+use lambda_runtime::{Context, LambdaEvent};
 use serde_json::Value;
 
-use crate::support::{START, event, generate, ingested, no_metrics};
+use crate::support::{
+    START, delivered, event, generate, ingested, log_events, no_metrics, subscriber,
+};
 
 pub(crate) fn alerter<S>(store: S) -> App<S, Inbox> {
     App {
@@ -28,6 +31,7 @@ pub(crate) fn alerter<S>(store: S) -> App<S, Inbox> {
         notifier: Inbox::default(),
         directory: None,
         rules: RefCell::new(RuleSet::default()),
+        rules_read: Cell::default(),
         rules_text: None,
         policy: Policy { stale_after: None, ..Policy::default() },
         clock: Clock::Event(Cell::new(0)),
@@ -358,4 +362,114 @@ async fn a_wrong_rules_file_leaves_the_last_good_one_in_force_and_says_so_once()
     put_rules(&cold.store, "[rules.port-scan]\ncontacts = 50\n").await.unwrap();
     cold.load_rules().await.unwrap();
     assert_eq!(cold.rules.borrow().rules_at("", "").port_scan.contacts, 50);
+    // The same mistake once more is news.
+    put_rules(&cold.store, "[rules.port-scan]\ncontcats = 7\n").await.unwrap();
+    cold.load_rules().await.unwrap();
+    assert_eq!(cold.notifier.sent().len(), 1);
+}
+
+/// Whoever is asked for what is usual at the interface.
+async fn known(app: &App<MemoryStore, Inbox>) -> Vec<Known> {
+    let items = app.store.states("baseline").await.unwrap();
+    items.iter().map(|item| serde_json::from_str(&item.body).unwrap()).collect()
+}
+
+/// Records of `windows`: a service that a client uses all the time, and a stray packet of that client in each window.
+fn used_service(windows: std::ops::Range<i64>) -> Vec<String> {
+    let row = |at: i64, (src, sport): (&str, u16), (dst, dport): (&str, u16), action: &str| {
+        format!(
+            "2 123456789012 eni-1 {src} {dst} {sport} {dport} 6 9 9000 {at} {} {action} OK",
+            at + 50
+        )
+    };
+    let (server, client) = (("10.0.0.5", 5432), "10.1.0.9");
+    windows
+        .flat_map(|window| {
+            let at = START + window * 300;
+            let mut rows: Vec<String> = (0..40)
+                .flat_map(|n| {
+                    let client = (client, 50_000 + n);
+                    let outside = ("198.51.100.9", 443);
+                    [
+                        row(at, client, server, "ACCEPT"),
+                        row(at, server, client, "ACCEPT"),
+                        row(at, ("10.0.0.5", 40_000 + n), outside, "ACCEPT"),
+                    ]
+                })
+                .collect();
+            rows.push(row(at, (client, 49_000), server, "REJECT"));
+            rows
+        })
+        .collect()
+}
+
+fn refused(records: &[String]) -> Vec<String> {
+    records.iter().filter(|record| record.contains("REJECT")).cloned().collect()
+}
+
+/// The log group, which has refused traffic only, rings before the flow log in S3 does: it teaches nothing of what is
+/// usual, hides no silence, and says of nobody that all of their attempts were refused.
+#[tokio::test]
+async fn a_preview_of_refused_traffic_stands_for_nothing_else() {
+    let (told, to) = (used_service(0..24), 30);
+    let alone = alerter(delivered(&[told.join("\n") + "\n"]).await);
+    let both = subscriber(delivered(&[told.join("\n") + "\n"]).await);
+    flowlog_cwl_subscriber::handle(&both, log_events(&refused(&used_service(0..to))))
+        .await
+        .unwrap();
+    let both = alerter(both.store);
+    let all = bells(&both.store).await;
+    assert_eq!(all.len(), 24 + 30, "of both, the log group first in each window");
+    assert!(all[0].source.is_log_group() && !all[1].source.is_log_group());
+    for app in [&alone, &both] {
+        for bell in bells(&app.store).await {
+            ring(app, &[bell]).await.unwrap();
+        }
+    }
+    let subjects = |app: &App<MemoryStore, Inbox>| -> Vec<String> {
+        app.notifier.sent().iter().map(|n| n.subject.clone()).collect()
+    };
+    assert_eq!(subjects(&alone), [""; 0]);
+    assert_eq!(subjects(&both), [""; 0]);
+    let (learned, control) = (known(&both).await, known(&alone).await);
+    assert_eq!(learned, control);
+    let usual = learned[0].baseline;
+    let last = Window::of(START + 300 * 23).unwrap();
+    assert!(usual.last < Some(last) && usual.egress.n > 0 && usual.egress.mean > 10.0, "{usual:?}");
+}
+
+/// A log group that nobody else speaks beside is judged by all that it is heard to have.
+#[tokio::test]
+async fn a_log_group_alone_teaches_what_is_usual() {
+    for accepts in [true, false] {
+        let records = used_service(0..24);
+        let records = if accepts { records } else { refused(&records) };
+        let subscriber = subscriber(MemoryStore::default());
+        flowlog_cwl_subscriber::handle(&subscriber, log_events(&records)).await.unwrap();
+        let app = alerter(subscriber.store);
+        for bell in bells(&app.store).await {
+            ring(&app, &[bell]).await.unwrap();
+        }
+        assert!(known(&app).await[0].baseline.last.is_some());
+        // Of refused traffic alone nothing follows about what is let through.
+        assert_eq!(app.notifier.sent().len(), 0, "{accepts}");
+    }
+}
+
+/// Invocations go on in a process that has been there for hours.
+#[tokio::test]
+async fn stored_rules_are_in_force_in_five_minutes_wherever_the_stream_rings() {
+    let app = alerter(MemoryStore::default());
+    let stream = async || {
+        let nothing = LambdaEvent::new(serde_json::json!({ "Records": [] }), Context::default());
+        handle(&app, nothing).await.unwrap();
+        app.rules.borrow().rules_at("", "").port_scan.contacts
+    };
+    app.clock.at(START);
+    assert_eq!(stream().await, 25);
+    put_rules(&app.store, "[rules.port-scan]\ncontacts = 40\n").await.unwrap();
+    app.clock.at(START + 299);
+    assert_eq!(stream().await, 25, "not read for every batch");
+    app.clock.at(START + 300);
+    assert_eq!(stream().await, 40);
 }

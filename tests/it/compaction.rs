@@ -32,6 +32,7 @@ fn alerter(store: MemoryStore, clock: Clock) -> App<MemoryStore, Nobody> {
         notifier: Nobody,
         directory: None,
         rules: RefCell::new(RuleSet::default()),
+        rules_read: Cell::default(),
         rules_text: None,
         policy: Policy::default(),
         clock,

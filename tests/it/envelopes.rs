@@ -1,24 +1,22 @@
 //! The sample payloads in `events/`, through the handlers that get them in AWS.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use flowlog_anomaly_alerter as alerter;
 use flowlog_cli::folder::{FileBody, FolderObjects};
 use flowlog_cli::local::Inbox;
 use flowlog_core::alert::Policy;
-use flowlog_core::decode::Limits;
 use flowlog_core::detect::RuleSet;
-use flowlog_core::format::Format;
-use flowlog_core::ingest::Ingestor;
 use flowlog_core::object::{Listed, Listing, ObjectError, ObjectHead, ObjectRef, Objects, Page};
 use flowlog_core::record::BatchId;
+use flowlog_core::rollup::{ActionTotals, Rollup};
 use flowlog_core::store::memory::MemoryStore;
 use flowlog_core::store::{LedgerReader, LedgerState};
-use flowlog_cwl_subscriber as subscriber;
+use flowlog_cwl_subscriber::handle as subscriber_handle;
 use flowlog_s3_parser::App;
 use serde_json::json;
 
-use crate::support::{START, event, no_metrics, parser, project};
+use crate::support::{START, event, no_metrics, parser, project, subscriber};
 
 /// The sample object, whatever bucket and key it is asked for under, with the ETag that is asked.
 struct OneObject(FolderObjects, ObjectRef);
@@ -147,22 +145,22 @@ async fn a_message_that_nobody_can_read_is_left_to_the_queue() {
 
 #[tokio::test]
 async fn log_events_become_partials_once_and_control_messages_nothing() {
-    let app = subscriber::App {
-        store: MemoryStore::default(),
-        formats: vec![Format::default_v2()],
-        limits: Limits::default(),
-        horizon: None,
-        now: || START,
-        metrics: no_metrics,
-        ingestor: Ingestor::default(),
-    };
+    let app = subscriber(MemoryStore::default());
     let control =
-        subscriber::handle(&app, event("cwl-subscriber/control-message.json")).await.unwrap();
+        subscriber_handle(&app, event("cwl-subscriber/control-message.json")).await.unwrap();
     assert_eq!(control, json!({ "events": 0 }));
     for _ in 0..2 {
         let data =
-            subscriber::handle(&app, event("cwl-subscriber/data-message.json")).await.unwrap();
+            subscriber_handle(&app, event("cwl-subscriber/data-message.json")).await.unwrap();
         assert_eq!(data, json!({ "events": 7 }));
+        let rollups =
+            app.store.all_partials().into_iter().map(|p| Rollup::decode(&p.blob).unwrap());
+        let events = rollups.map(|rollup| {
+            let ActionTotals { accept, reject, other } = rollup.totals();
+            let records = accept.records + reject.records + other.records;
+            records + rollup.nodata + rollup.skipdata
+        });
+        assert_eq!(events.sum::<u64>(), 7, "each is in one partial");
     }
 }
 
@@ -175,6 +173,7 @@ async fn the_stream_rings_and_a_person_is_told_once() {
         notifier: Inbox::default(),
         directory: None,
         rules: RefCell::new(RuleSet::default()),
+        rules_read: Cell::default(),
         rules_text: None,
         policy: Policy { stale_after: None, ..Policy::default() },
         clock: alerter::Clock::event(),

@@ -3,6 +3,8 @@
 use std::cell::Cell;
 
 use flowlog_cli::embedded::{EmbeddedDb, Location};
+use flowlog_core::decode::Counts;
+use flowlog_core::ingest::{Begun, Delivery, IngestError, Ingestor};
 use flowlog_core::object::ObjectRef;
 use flowlog_core::record::{BatchId, Source, Window};
 use flowlog_core::rollup::ActionTotals;
@@ -32,6 +34,28 @@ async fn totals<S: AggregateReader>(store: &S, day: &Day) -> Vec<(String, Window
         }
     }
     rows
+}
+
+/// Whoever cannot say what became of every line has not done the delivery.
+#[tokio::test]
+async fn a_delivery_whose_counts_do_not_balance_is_not_done() {
+    let day = generate(3, 10, 60, &[]);
+    let ObjectRef { bucket, key } = refs(&day)[0].clone();
+    let delivery = Delivery {
+        batch: BatchId::of_object(&bucket, &key),
+        etag: "e".to_owned(),
+        source: Source::of_object(&bucket, &key),
+        origin: format!("s3://{bucket}/{key}"),
+    };
+    let (store, ingestor) = (MemoryStore::default(), Ingestor::default());
+    let Begun::Attempt(attempt) = ingestor.begin(&store, &delivery, None).await.unwrap() else {
+        panic!("nobody was here before");
+    };
+    let lost_one = Counts { read: 1, ..Counts::default() };
+    let refused = attempt.done(lost_one).await.unwrap_err();
+    assert!(matches!(refused, IngestError::Unbalanced(_)) && !refused.is_retryable(), "{refused}");
+    let entry = store.entries(&[delivery.batch]).await.unwrap()[0].clone().unwrap();
+    assert_eq!(entry.state, LedgerState::Claimed);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@
 
 mod alerting;
 mod answers;
+mod audit;
 mod compaction;
 mod contract;
 mod deadline;
@@ -17,6 +18,7 @@ mod evaluation;
 mod exactly_once;
 mod independent;
 mod layouts;
+mod metrics;
 mod ocsf;
 mod pace;
 mod permissions;

@@ -4,7 +4,7 @@
 //! `tests/infra/permission_tests.py` holds the same file against what the template grants. Nothing
 //! here decides a policy: that the two agree is all that can be shown without IAM.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowlog_aws::{DynamoDbStore, Ec2Directory, S3Objects, SnsNotifier, sdk};
@@ -135,6 +135,7 @@ async fn the_alerter_calls_what_is_declared() {
         notifier: SnsNotifier::new(&config, "arn:aws:sns:us-east-1:123456789012:alerts".to_owned()),
         directory: Some(Box::new(Ec2Directory::new(&config))),
         rules: RefCell::new(RuleSet::default()),
+        rules_read: Cell::default(),
         rules_text: None,
         policy: Policy { stale_after: None, ..Policy::default() },
         clock: flowlog_anomaly_alerter::Clock::event(),

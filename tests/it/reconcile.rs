@@ -80,7 +80,7 @@ async fn lost_notifications_are_made_up_for() {
 }
 
 #[tokio::test]
-async fn young_objects_are_left_to_their_notifications() {
+async fn young_sloware_left_to_their_notifications() {
     let (day, objects) = day(10);
     let folder = day.objects();
     let (_, path) = folder.objects().next().unwrap();
@@ -128,19 +128,10 @@ async fn what_fails_is_left_to_the_next_run_and_holds_nothing_else_up() {
     assert_eq!(app.store.inner.all_partials(), clean(&day, &objects).await);
 }
 
-/// Objects of which some folders, or a whole bucket, cannot be listed.
-struct Closed<O>(O, String);
+/// Objects that are listed with more than a listing: who looks at `bucket/prefix` may be refused, or wait.
+struct Listed<O, F>(O, F);
 
-impl<O> Closed<O> {
-    fn open(&self, bucket: &str, prefix: &str) -> Result<(), ObjectError> {
-        if format!("{bucket}/{prefix}").contains(&self.1) {
-            return Err(ObjectError::Retryable("access denied".into()));
-        }
-        Ok(())
-    }
-}
-
-impl<O: Objects> Objects for Closed<O> {
+impl<O: Objects, F> Objects for Listed<O, F> {
     type Body = O::Body;
 
     async fn head(&self, at: &ObjectRef) -> Result<ObjectHead, ObjectError> {
@@ -157,19 +148,19 @@ impl<O: Objects> Objects for Closed<O> {
     }
 }
 
-impl<O: Listing> Listing for Closed<O> {
+impl<O: Listing, F: Fn(&str) -> Result<(), ObjectError>> Listing for Listed<O, F> {
     async fn list(
         &self,
         bucket: &str,
         prefix: &str,
         after: Option<&str>,
     ) -> Result<Page, ObjectError> {
-        self.open(bucket, prefix)?;
+        self.1(&format!("{bucket}/{prefix}"))?;
         self.0.list(bucket, prefix, after).await
     }
 
     async fn folders(&self, bucket: &str, prefix: &str) -> Result<Vec<String>, ObjectError> {
-        self.open(bucket, prefix)?;
+        self.1(&format!("{bucket}/{prefix}"))?;
         self.0.folders(bucket, prefix).await
     }
 }
@@ -188,7 +179,11 @@ async fn what_cannot_be_listed_holds_nothing_else_up_and_fails_the_run_at_its_en
         [("closed/", vec!["closed", bucket]), ("2026/10/31/", vec![bucket.as_str()])]
     {
         for now in [|| NOW, || NOW + 3600] {
-            let folder = Closed(day.objects(), closed.to_owned());
+            let refuse = |place: &str| match place.contains(closed) {
+                true => Err(ObjectError::Retryable("access denied".into())),
+                false => Ok(()),
+            };
+            let folder = Listed(day.objects(), refuse);
             let app = App { now, ..parser(folder, MemoryStore::default()) };
             let error = handle(&app, event(&buckets)).await.unwrap_err();
             assert!(error.is_retryable() && error.to_string().contains(closed), "{error}");
@@ -211,4 +206,37 @@ async fn a_run_ends_before_its_deadline_and_the_next_goes_on() {
     assert_eq!((&answer["complete"], &answer["ingested"]), (&json!(false), &json!(0)));
     let answer = handle(&app, ending(60_000)).await.unwrap();
     assert_eq!((&answer["complete"], &answer["ingested"]), (&json!(true), &json!(objects.len())));
+}
+
+thread_local! {
+    static CLOCK: Cell<i64> = const { Cell::new(NOW) };
+}
+
+/// The time is enough for a third of the folders, and each run begins elsewhere.
+#[tokio::test]
+async fn runs_that_are_short_of_time_come_round_to_everything() {
+    let (day, objects) = day(30);
+    let wait = |place: &str| {
+        if place.contains("/2026/") {
+            CLOCK.set(CLOCK.get() + 7);
+        }
+        Ok(())
+    };
+    let slow = Listed(day.objects(), wait);
+    let app = App { now: || CLOCK.get(), ..parser(slow, MemoryStore::default()) };
+    let october = (20..=31).map(|day| format!("2026-10-{day}"));
+    let days: Vec<String> =
+        october.chain((1..=12).map(|day| format!("2026-11-{day:02}"))).collect();
+    let mut ingested = Vec::new();
+    for run in 0..24 {
+        CLOCK.set(NOW + run * 3600);
+        let event = json!({ "flowlog": "reconcile", "buckets": [objects[0].bucket], "days": days });
+        let mut event = LambdaEvent::new(event, Context::default());
+        event.context.deadline = u64::try_from(CLOCK.get() + 65).unwrap() * 1000;
+        let answer = handle(&app, event).await.unwrap();
+        assert_eq!(answer["complete"], false, "{answer}");
+        ingested.push(answer["ingested"].as_u64().unwrap());
+    }
+    assert_eq!(ingested.iter().sum::<u64>(), objects.len() as u64, "{ingested:?}");
+    assert!(ingested.iter().filter(|n| **n > 0).count() == 1, "{ingested:?}");
 }

@@ -1,13 +1,17 @@
 //! What the tests share: generated days, events, and a store that dies on command.
 
 use std::cell::Cell;
+use std::io::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use flowlog_aws::telemetry::Metric;
 use flowlog_cli::folder::FolderObjects;
 use flowlog_cli::generate::{self, Attack, FileFormat, Layout, Plan, Truth, USUAL};
 use flowlog_core::decode::Limits;
+use flowlog_core::format::Format;
 use flowlog_core::ingest::Ingestor;
 use flowlog_core::object::{Listing, ObjectError, ObjectHead, ObjectRef, Objects, Page};
 use flowlog_core::record::BatchId;
@@ -101,6 +105,53 @@ pub(crate) async fn ingested(day: &Day) -> MemoryStore {
         assert_eq!(answer["batchItemFailures"], json!([]));
     }
     app.store
+}
+
+/// A store into which the parser has ingested these texts, each a delivery of its own.
+pub(crate) async fn delivered(texts: &[String]) -> MemoryStore {
+    let folder = tempfile::tempdir().unwrap();
+    let logs = folder.path().join("AWSLogs");
+    let at = logs.join("123456789012/vpcflowlogs/eu-central-1/2026/11/01");
+    std::fs::create_dir_all(&at).unwrap();
+    for (n, text) in texts.iter().enumerate() {
+        let name =
+            format!("123456789012_vpcflowlogs_eu-central-1_fl-0b1_20261101T0005Z_{n:08x}.log");
+        std::fs::write(at.join(name), text).unwrap();
+    }
+    let app = parser(FolderObjects::open(&[logs]).unwrap(), MemoryStore::default());
+    let objects: Vec<_> = app.objects.objects().map(|(object, _)| object.clone()).collect();
+    assert_eq!(objects.len(), texts.len());
+    let answer = handle(&app, sqs(&objects)).await.unwrap();
+    assert_eq!(answer["batchItemFailures"], json!([]));
+    app.store
+}
+
+pub(crate) fn subscriber<S>(store: S) -> flowlog_cwl_subscriber::App<S> {
+    flowlog_cwl_subscriber::App {
+        store,
+        formats: vec![Format::default_v2()],
+        limits: Limits::default(),
+        horizon: None,
+        now: || START,
+        metrics: no_metrics,
+        ingestor: Ingestor::default(),
+    }
+}
+
+/// A message of CloudWatch Logs with these records.
+pub(crate) fn log_events(records: &[String]) -> LambdaEvent<Value> {
+    let events: Vec<Value> = (0..)
+        .zip(records)
+        .map(|(n, record)| json!({ "id": format!("{n:056}"), "timestamp": START * 1000, "message": record }))
+        .collect();
+    let message = json!({
+        "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/flowlog/vpc-flow-logs",
+        "logStream": "eni-1-reject", "subscriptionFilters": ["flowlog"], "logEvents": events,
+    });
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(message.to_string().as_bytes()).unwrap();
+    let data = BASE64_STANDARD.encode(gzip.finish().unwrap());
+    LambdaEvent::new(json!({ "awslogs": { "data": data } }), Context::default())
 }
 
 /// The events folder of the project.

@@ -4,7 +4,6 @@
 use std::collections::BTreeMap;
 
 use flowlog_cli::ask::{Subject, read, who, whole_period};
-use flowlog_cli::folder::FolderObjects;
 use flowlog_cli::generate::{self, Attack, FileFormat, Layout, Plan, Truth, USUAL};
 use flowlog_cli::why::{from_records, from_rollups, to_text};
 use flowlog_core::decode::Fallback;
@@ -14,7 +13,7 @@ use flowlog_core::why::{Explanation, Outcome, Path, Sureness};
 use flowlog_s3_parser::handle;
 
 use crate::answers::{Row, rows};
-use crate::support::{Day, START, parser, sqs};
+use crate::support::{Day, START, delivered, parser, sqs};
 
 const BASTION: &str = "10.0.0.20";
 const WEB_1: &str = "10.0.0.31";
@@ -339,27 +338,16 @@ async fn rollups_show_refusals() {
 /// answers say both.
 #[tokio::test]
 async fn what_was_accepted_in_another_delivery_is_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = folder.path().join("AWSLogs/123456789012/vpcflowlogs/eu-central-1/2026/11/01");
-    std::fs::create_dir_all(&at).unwrap();
-    let rows = |name: &str, action: &str, packets: u64| {
+    let rows = |action: &str, packets: u64| {
         let (client, server, start, end) = (EDGE_1, CACHE_1, START, START + 60);
-        let row = format!(
+        format!(
             "2 123456789012 eni-0a1 {client} {server} 50000 6379 6 {packets} 4000 {start} {end} {action} OK\n\
              2 123456789012 eni-0a1 10.0.16.99 {server} 50000 6380 6 1 40 {start} {end} {action} OK\n"
-        );
-        let prefix = "123456789012_vpcflowlogs_eu-central-1_fl-0b1_20261101T0005Z";
-        std::fs::write(at.join(format!("{prefix}_{name}.log")), row).unwrap();
+        )
     };
-    rows("aaaaaaaa", "REJECT", 1);
-    rows("bbbbbbbb", "ACCEPT", 70);
-    let objects = FolderObjects::open(&[folder.path().join("AWSLogs")]).unwrap();
-    let named: Vec<_> = objects.objects().map(|(object, _)| object.clone()).collect();
-    assert_eq!(named.len(), 2);
-    let app = parser(objects, MemoryStore::default());
-    handle(&app, sqs(&named)).await.unwrap();
-    let period = whole_period(&app.store).await.unwrap().unwrap();
-    let material = read(&app.store, &Subject::Everything, period).await.unwrap();
+    let store = delivered(&[rows("REJECT", 1), rows("ACCEPT", 70)]).await;
+    let period = whole_period(&store).await.unwrap().unwrap();
+    let material = read(&store, &Subject::Everything, period).await.unwrap();
 
     let found = from_rollups(&material, path(EDGE_1, CACHE_1, 6379)).explain();
     let arrived = &found[0].legs.arrived;

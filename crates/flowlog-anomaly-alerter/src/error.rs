@@ -22,6 +22,9 @@ pub enum HandlerError {
     /// Somebody else stored another rules file at the same time.
     #[error("somebody else stored another rules file at the same time: look at it, and try again")]
     RulesRace,
+    /// What is looked at on the schedule takes longer than a run may.
+    #[error("there was no time to look at everything; alerts were seen to")]
+    Deadline,
     /// A finding could not be raised.
     #[error(transparent)]
     Raise(#[from] RaiseError),
@@ -35,6 +38,7 @@ impl From<HandlerError> for Diagnostic {
             }
             HandlerError::Store(error) if error.is_retryable() => "Retryable.Store",
             HandlerError::Store(_) => "Permanent.Store",
+            HandlerError::Deadline => "Retryable.Deadline",
             HandlerError::RulesRace => "Retryable.Rules",
             HandlerError::Raise(_) => "Retryable.Notify",
         };

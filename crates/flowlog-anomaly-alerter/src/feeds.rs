@@ -40,15 +40,29 @@ struct Known {
     told: BTreeSet<Rule>,
 }
 
+/// What is known.
+async fn feeds<S: AlertStore>(store: &S) -> Result<Feeds, StoreError> {
+    let Some(item) = store.state(KIND, SUBJECT).await? else { return Ok(Feeds::default()) };
+    serde_json::from_str(&item.body).map_err(|error| {
+        let key = format!("A#{KIND}/{SUBJECT}");
+        StoreError::Corrupt { key, reason: error.to_string() }
+    })
+}
+
+/// Whether a source was ever heard to have an accepted record.
+pub(crate) async fn has_accepts<S: AlertStore>(
+    store: &S,
+    source: &Source,
+) -> Result<bool, StoreError> {
+    let feeds = feeds(store).await?;
+    Ok(feeds.sources.get(&source.to_string()).is_some_and(|known| known.feed.accepted))
+}
+
 /// The rules that each source cannot feed, as far as people were told.
 pub async fn starved<S: AlertStore>(
     store: &S,
 ) -> Result<BTreeMap<String, BTreeSet<Rule>>, StoreError> {
-    let Some(item) = store.state(KIND, SUBJECT).await? else { return Ok(BTreeMap::new()) };
-    let feeds: Feeds = serde_json::from_str(&item.body).map_err(|error| {
-        let key = format!("A#{KIND}/{SUBJECT}");
-        StoreError::Corrupt { key, reason: error.to_string() }
-    })?;
+    let feeds = feeds(store).await?;
     let told = feeds.sources.into_iter().map(|(source, known)| (source, known.told));
     Ok(told.filter(|(_, told)| !told.is_empty()).collect())
 }

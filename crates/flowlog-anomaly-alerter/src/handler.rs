@@ -6,7 +6,7 @@ use aws_lambda_events::dynamodb::Event as StreamEvent;
 use flowlog_aws::deadline::Deadline;
 use flowlog_aws::telemetry::Metric;
 use flowlog_core::alert::{Notifier, Raised, STATE_TTL, identify, raise};
-use flowlog_core::detect::{Baseline, Finding, History, Known, OPEN, Rules, Severity};
+use flowlog_core::detect::{Baseline, Finding, History, Known, OPEN, Rules, Severity, Traffic};
 use flowlog_core::record::{Source, Window};
 use flowlog_core::store::reader::history;
 use flowlog_core::store::{
@@ -17,6 +17,7 @@ use lambda_runtime::LambdaEvent;
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
+use crate::feeds::has_accepts;
 use crate::{App, HandlerError, compact, schedule};
 
 /// What a stream record names: the roll-up of an interface and window has changed.
@@ -68,6 +69,7 @@ where
             _ => Err(HandlerError::Task(task.to_string())),
         };
     }
+    app.refresh_rules().await;
     let event: StreamEvent = serde_json::from_value(event.payload)?;
     // Several records may ring for the same window; it is judged once, and fails at the first.
     let mut bells: BTreeMap<Bell, usize> = BTreeMap::new();
@@ -119,7 +121,11 @@ pub async fn ring<S: AggregateReader + AlertStore, N: Notifier>(
     let series = Series::interface(first.source.clone(), &first.interface_id);
     let (history, _) = history(&app.store, &series, from, to).await?;
     let (version, known) = baseline(&app.store, &first.interface_id).await?;
-    let baseline = known.map_or_else(Baseline::default, |known| known.baseline);
+    let authority = first.source.authority();
+    let learns = known.as_ref().is_none_or(|k| k.learns_from(authority, last.window));
+    // What a source that sees more has to say of what is usual begins anew.
+    let known = known.filter(|known| !known.is_poorer_than(authority));
+    let baseline = known.as_ref().map_or_else(Baseline::default, |known| known.baseline);
     let there = history.windows.range(first.window..=to).map(|(window, _)| *window);
     let affected = there.filter(|window| {
         bells.iter().any(|b| b.window <= *window && *window <= b.window.forward(REACH))
@@ -127,18 +133,34 @@ pub async fn ring<S: AggregateReader + AlertStore, N: Notifier>(
     let mut sent = Vec::new();
     for window in affected.collect::<Vec<Window>>() {
         let usual = baseline.before(&history, window);
-        let findings = app.rules.borrow().evaluate(&history, &usual, window);
+        let mut findings = app.rules.borrow().evaluate(&history, &usual, window);
+        drop_unfed(app, &first.source, &history, &mut findings).await?;
         sent.extend(raise_all(app, findings, None).await?);
     }
     let mut learned = baseline;
     learned.advance(&history, last.window.back(OPEN));
-    if learned.last != baseline.last {
-        remember(app, &history, version, learned).await?;
+    if learns && learned.last != baseline.last {
+        remember(app, &history, version, (learned, authority), known).await?;
     }
     Ok(sent)
 }
 
-/// Raises findings at `now`, or each at the present. One that cannot be raised keeps no other from it: the
+/// Takes out what is found by what is missing, accepted traffic, of a source that was never heard to have any.
+async fn drop_unfed<S: AlertStore, N>(
+    app: &App<S, N>,
+    source: &Source,
+    history: &History,
+    findings: &mut Vec<Finding>,
+) -> Result<(), HandlerError> {
+    let needs_both = |finding: &Finding| finding.rule.traffic() == Traffic::Both;
+    let accepts = history.windows.values().any(|rollup| rollup.totals().accept.records > 0);
+    if !accepts && findings.iter().any(needs_both) && !has_accepts(&app.store, source).await? {
+        findings.retain(|finding| !needs_both(finding));
+    }
+    Ok(())
+}
+
+/// Raises findings at `now` or later, or each at the present. One that cannot be raised keeps no other from it: the
 /// first error is returned when all have been tried.
 pub(crate) async fn raise_all<S: AlertStore, N: Notifier>(
     app: &App<S, N>,
@@ -153,7 +175,11 @@ pub(crate) async fn raise_all<S: AlertStore, N: Notifier>(
         {
             identify(&mut finding, directory.as_ref()).await;
         }
-        let now = now.unwrap_or_else(|| app.clock.of(finding.window.end()));
+        let now = now.map_or_else(
+            || app.clock.of(finding.window.end()),
+            // A long run has more to raise than a moment takes.
+            |begun| begun.max(app.clock.now()),
+        );
         let raised = raise(&app.store, &app.notifier, &app.policy, &finding, now).await;
         if let Some(raised) = kept(&mut first, raised.map(Some)) {
             report(app, &finding, raised);
@@ -202,15 +228,22 @@ async fn remember<S: AlertStore, N>(
     app: &App<S, N>,
     history: &History,
     version: Option<i64>,
-    learned: Baseline,
+    (learned, authority): (Baseline, u8),
+    known: Option<Known>,
 ) -> Result<(), HandlerError> {
     let Some(last) = learned.last else { return Ok(()) };
     let names = history.windows.values().next_back();
+    let (vpc_id, account_id) = known.map(|k| (k.vpc_id, k.account_id)).unwrap_or_default();
+    // A format that does not say is no news.
+    let or = |name: Option<&String>, known: String| {
+        name.filter(|name| !name.is_empty()).cloned().unwrap_or(known)
+    };
     let known = Known {
         interface_id: history.interface_id.clone(),
-        vpc_id: names.map(|r| r.vpc_id.clone()).unwrap_or_default(),
-        account_id: names.map(|r| r.account_id.clone()).unwrap_or_default(),
+        vpc_id: or(names.map(|r| &r.vpc_id), vpc_id),
+        account_id: or(names.map(|r| &r.account_id), account_id),
         baseline: learned,
+        authority,
     };
     let item = StateItem {
         kind: BASELINE.to_owned(),

@@ -37,6 +37,8 @@ pub struct App<S, N> {
     pub directory: Option<Box<dyn Directory>>,
     /// The rules, thresholds and exceptions in force.
     pub rules: RefCell<RuleSet>,
+    /// When the stored rules were last read.
+    pub rules_read: Cell<i64>,
     /// A rules file given by configuration; without it, the stored one is used.
     pub rules_text: Option<String>,
     /// How often people may be told.

@@ -32,7 +32,23 @@ struct Stored {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused(pub RulesError);
 
+/// Whoever judges looks for other rules so often, in seconds: as often as the schedule does.
+const REFRESH: i64 = 300;
+
 impl<S: AlertStore, N: Notifier> App<S, N> {
+    /// Reads the stored rules again if it is time. Should that fail, those in force stay, and the next look is as
+    /// far away.
+    pub(crate) async fn refresh_rules(&self) {
+        let now = self.clock.now();
+        if self.rules_text.is_some() || now - self.rules_read.get() < REFRESH {
+            return;
+        }
+        self.rules_read.set(now);
+        if let Err(error) = self.load_rules().await {
+            tracing::error!(error = %error, "rules could not be read again, the last ones stay in force");
+        }
+    }
+
     /// Puts the rules in force that are to be, and says why they are not if so.
     pub async fn load_rules(&self) -> Result<Option<Refused>, HandlerError> {
         let text = match &self.rules_text {
@@ -45,6 +61,11 @@ impl<S: AlertStore, N: Notifier> App<S, N> {
             Ok(rules) => {
                 self.rules.replace(rules);
                 self.remember(LAST_GOOD, &text).await?;
+                if self.stored(REFUSED).await?.is_some_and(|(_, refused)| !refused.text.is_empty())
+                {
+                    // The same mistake made again is news.
+                    self.remember(REFUSED, "").await?;
+                }
                 Ok(None)
             }
             Err(error) => {
@@ -63,11 +84,13 @@ impl<S: AlertStore, N: Notifier> App<S, N> {
     async fn refuse(&self, text: &str, error: &RulesError) -> Result<(), HandlerError> {
         tracing::error!(error = %error, "rules file refused, the last good one stays in force");
         (self.metrics)("anomaly-alerter", &[(Metric::RulesRefused, 1)]);
-        let told = self.stored(REFUSED).await?.is_some_and(|(_, stored)| stored.text == text);
-        if !told {
+        // Claimed first: all processes that start together find it.
+        if self.remember(REFUSED, text).await? {
             let notification = render_refused_rules(error, self.clock.now());
-            self.notifier.publish(&notification).await.map_err(RaiseError::from)?;
-            self.remember(REFUSED, text).await?;
+            if let Err(error) = self.notifier.publish(&notification).await {
+                self.remember(REFUSED, "").await?;
+                return Err(RaiseError::from(error).into());
+            }
         }
         Ok(())
     }
@@ -78,16 +101,16 @@ impl<S: AlertStore, N: Notifier> App<S, N> {
         Ok(Some((item.version, stored)))
     }
 
-    async fn remember(&self, subject: &str, text: &str) -> Result<(), HandlerError> {
+    /// Stores a text, if it is not there; whether this is who did.
+    async fn remember(&self, subject: &str, text: &str) -> Result<bool, HandlerError> {
         let there = self.stored(subject).await?;
         if there.as_ref().is_some_and(|(_, stored)| stored.text == text) {
-            return Ok(());
+            return Ok(false);
         }
         let version = there.map(|(version, _)| version);
         let item = item(subject, version, text)?;
         // Whoever was faster remembers the same.
-        let _swapped = self.store.swap_state(&item, version).await?;
-        Ok(())
+        Ok(self.store.swap_state(&item, version).await?)
     }
 }
 

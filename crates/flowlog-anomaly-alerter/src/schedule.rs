@@ -40,7 +40,9 @@ pub async fn schedule<S: AggregateReader + AlertStore, N: Notifier>(
     deadline: Deadline,
 ) -> Result<Value, HandlerError> {
     let mut first = None;
-    let looked = look(app, now, deadline, &mut first).await;
+    let work = deadline.sooner(FOR_ALERTS / 2);
+    let work = work.within(app.clock.now(), look(app, now, deadline, &mut first));
+    let looked = work.await.unwrap_or(Err(HandlerError::Deadline));
     let (found, left) = kept(&mut first, looked);
     let mut answer: Value = kept(&mut first, tidy(app, now).await);
     answer["found"] = json!(found);
@@ -65,7 +67,10 @@ async fn look<S: AggregateReader + AlertStore, N: Notifier>(
         }
     }
     let silence: Vec<Known> = everyone.values().cloned().collect();
-    let mut findings = app.rules.borrow().evaluate_silence(&silence, now);
+    let findings = app.rules.borrow().evaluate_silence(&silence, now);
+    // Raised as they are found: should the time be over, they are not lost.
+    let mut found = findings.len();
+    kept(first, raise_all(app, findings, Some(now)).await);
     let seen = kept(first, seen(&app.store, at).await);
     let mut heard: Vec<(Source, History)> = Vec::new();
     for (account, series) in kept(first, scopes(&app.store, &seen, at).await) {
@@ -77,7 +82,9 @@ async fn look<S: AggregateReader + AlertStore, N: Notifier>(
                 scope.push(last);
             }
         }
-        findings.extend(app.rules.borrow().evaluate_scope(&scope, &account, at));
+        let findings = app.rules.borrow().evaluate_scope(&scope, &account, at);
+        found += findings.len();
+        kept(first, raise_all(app, findings, Some(now)).await);
     }
     kept(first, app.hear(&heard, now).await);
     let mut days: Vec<(&String, &Source)> = seen
@@ -96,7 +103,9 @@ async fn look<S: AggregateReader + AlertStore, N: Notifier>(
         for ((interface_id, _), day) in some.iter().zip(read) {
             let Some(day) = kept(first, day.map(Some)) else { continue };
             let usual = everyone.get(*interface_id).map_or_else(Baseline::default, |k| k.baseline);
-            findings.extend(app.rules.borrow().evaluate_day(&day, &usual, at));
+            let findings = app.rules.borrow().evaluate_day(&day, &usual, at);
+            found += findings.len();
+            kept(first, raise_all(app, findings, Some(now)).await);
         }
         rest = later;
     }
@@ -104,8 +113,6 @@ async fn look<S: AggregateReader + AlertStore, N: Notifier>(
     if left > 0 {
         tracing::warn!(left, of = days.len(), "no time for the days of some interfaces");
     }
-    let found = findings.len();
-    kept(first, raise_all(app, findings, Some(now)).await);
     Ok((found, left))
 }
 
@@ -190,11 +197,26 @@ async fn windows<S: AggregateReader>(
     to: Window,
 ) -> Result<usize, StoreError> {
     let mut heard = BTreeSet::new();
-    for scope in store.subjects(source, View::Scope, &to.day()).await? {
+    for scope in scopes_of(store, source, from, to).await? {
         let (scope, _) = history(store, &Series::scope(source.clone(), &scope), from, to).await?;
         heard.extend(scope.windows.into_keys());
     }
     Ok(heard.len())
+}
+
+/// The accounts and VPCs that a source summed up on the days of these windows: just after midnight there are none of the
+/// new day.
+async fn scopes_of<S: AggregateReader>(
+    store: &S,
+    source: &Source,
+    from: Window,
+    to: Window,
+) -> Result<BTreeSet<String>, StoreError> {
+    let mut scopes = BTreeSet::new();
+    for day in BTreeSet::from([from.day(), to.day()]) {
+        scopes.extend(store.subjects(source, View::Scope, &day).await?);
+    }
+    Ok(scopes)
 }
 
 /// What to look at for each account: its own view, where the source keeps one, else every interface.
@@ -206,7 +228,8 @@ async fn scopes<S: AggregateReader>(
     let mut scopes: BTreeMap<String, Vec<Series>> = BTreeMap::new();
     let sources: BTreeSet<&Source> = seen.values().collect();
     for source in sources {
-        let mut accounts = store.subjects(source, View::Scope, &at.day()).await?;
+        let from = at.back(Rules::LOOKBACK - 1);
+        let mut accounts = scopes_of(store, source, from, at).await?;
         // A VPC is part of its account.
         accounts.retain(|scope| !scope.starts_with("vpc-"));
         if accounts.is_empty() {

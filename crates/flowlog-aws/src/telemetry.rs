@@ -81,10 +81,7 @@ metrics! {
     DeliveriesQuarantined Count "Deliveries that are permanently unusable.",
     DeliveriesRetried Count "Deliveries left to a later attempt.",
     DeliveriesMissing Count "Objects in the bucket that the ledger does not have, or not as done.",
-    ObjectsReplaced Count "Objects that another one has replaced.",
-    ObjectsGone Count "Objects that were not there.",
     DigestChanged Count "Deliveries that came out differently the second time.",
-    DeliveryLag Seconds "From the object's arrival until it was done.",
     AlertsPublished Count "Notifications sent.",
     AlertsSuppressed Count "Notifications held back by the budget.",
     AlertsRepeated Count "Notifications sent by the sweeper, since nobody marked them.",
@@ -174,7 +171,7 @@ mod tests {
         let line = line(
             1_793_491_200_123,
             "parser",
-            &[(Metric::RecordsRead, 7), (Metric::DeliveryLag, 61)],
+            &[(Metric::RecordsRead, 7), (Metric::PartialsWritten, 61)],
         );
         let expected = json!({
             "_aws": {
@@ -184,13 +181,13 @@ mod tests {
                     "Dimensions": [["function"]],
                     "Metrics": [
                         { "Name": "RecordsRead", "Unit": "Count" },
-                        { "Name": "DeliveryLag", "Unit": "Seconds" },
+                        { "Name": "PartialsWritten", "Unit": "Count" },
                     ],
                 }],
             },
             "function": "parser",
             "RecordsRead": 7,
-            "DeliveryLag": 61,
+            "PartialsWritten": 61,
         });
         assert_eq!(serde_json::from_str::<Value>(&line).unwrap(), expected);
         assert!(!line.contains('\n'));

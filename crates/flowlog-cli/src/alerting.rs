@@ -16,7 +16,7 @@ use flowlog_core::alert::{Notifier as _, render_test};
 use flowlog_core::decode::Fallback;
 use flowlog_core::detect::{RuleSet, Rules};
 
-use crate::ask::{self, AskError, StoreArgs, Times};
+use crate::ask::{self, AskError, StoreArgs, Times, tables_of};
 use crate::input::declared;
 use crate::replay::{self, Outcome};
 use crate::report::printable;
@@ -67,8 +67,11 @@ pub enum RulesCommand {
         /// The file.
         file: PathBuf,
         /// The name of the table FlowControl (the stack's output ControlTable).
-        #[arg(long, value_name = "TABLE")]
-        control_table: String,
+        #[arg(long, value_name = "TABLE", required_unless_present = "stack")]
+        control_table: Option<String>,
+        /// The stack, whose table is found by its name.
+        #[arg(long, value_name = "NAME", conflicts_with = "control_table")]
+        stack: Option<String>,
     },
     /// Print every rule with its thresholds, as a rules file.
     Defaults,
@@ -164,11 +167,15 @@ pub async fn rules(command: RulesCommand) -> Result<Said, Box<dyn Error>> {
             read_rules(Some(&file))?;
             Ok(Said::well("the rules file can be used\n"))
         }
-        RulesCommand::Put { file, control_table } => {
+        RulesCommand::Put { file, control_table, stack } => {
             read_rules(Some(&file))?;
             let text = std::fs::read_to_string(&file)?;
-            let tables = Tables { control: control_table, ..Tables::default() };
-            let store = DynamoDbStore::new(&sdk::from_lookup(&env::process), tables);
+            let config = sdk::from_lookup(&env::process);
+            let tables = match stack {
+                Some(stack) => tables_of(&config, &stack).await?,
+                None => Tables { control: control_table.unwrap_or_default(), ..Tables::default() },
+            };
+            let store = DynamoDbStore::new(&config, tables);
             flowlog_anomaly_alerter::put_rules(&store, &text).await?;
             Ok(Said::well("stored; the alerter uses it within five minutes\n"))
         }

@@ -23,7 +23,7 @@ use flowlog_s3_parser::{App, ingest_object};
 use serde_json::{Value, json};
 
 use crate::analyze::progress_of_objects;
-use crate::ask::{a_time, moment};
+use crate::ask::{a_time, moment, parser_config};
 use crate::embedded::{EmbeddedDb, Location};
 use crate::folder::FolderObjects;
 use crate::input::Input;
@@ -47,6 +47,9 @@ pub struct BackfillArgs {
     /// A local store. Without it the tables are those of AWS, named by AGGREGATES_TABLE and CONTROL_TABLE.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
+    /// The tables of this stack, found by their names.
+    #[arg(long, value_name = "NAME", conflicts_with = "store")]
+    stack: Option<String>,
     #[command(flatten)]
     output: Output,
 }
@@ -62,7 +65,7 @@ pub async fn run(args: BackfillArgs) -> Result<(String, bool), Box<dyn Error>> {
         let store = database.store();
         (Some(database), store, Limits::default(), None)
     } else {
-        let parser = flowlog_s3_parser::Config::from_lookup(&env::process)?;
+        let parser = parser_config(&config, args.stack.as_deref()).await?;
         let store = DynamoDbStore::new(&config, parser.tables);
         (None, store, parser.limits, Some(parser.horizon_seconds))
     };

@@ -8,7 +8,7 @@
 //! Local runs live in event time: nothing is late, and an alert's cooldown and budget run by the
 //! records' own clock.
 
-use std::cell::{Ref, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -215,6 +215,7 @@ impl Pipeline {
                 notifier: Inbox::default(),
                 directory: None,
                 rules: RefCell::new(RuleSet::default()),
+                rules_read: Cell::default(),
                 rules_text: None,
                 policy: Policy { stale_after: None, ..Policy::default() },
                 clock: alerter::Clock::event(),

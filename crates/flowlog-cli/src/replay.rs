@@ -50,7 +50,7 @@ pub struct Outcome {
     pub starved: Vec<(Rule, String)>,
     /// Messages by subject (rule, place, source), the noisiest first.
     pub noisiest: Vec<(String, u64)>,
-    /// Every message: what two rules files are compared by.
+    /// Every message, and what was noted for a digest: what two rules files are compared by.
     pub messages: Vec<Message>,
     /// Every finding that is more than recorded, in order, and what became of it.
     pub trace: Vec<(Finding, Raised)>,
@@ -88,6 +88,8 @@ pub struct Message {
     pub place: String,
     /// The source, where it is one.
     pub source: Option<String>,
+    /// Whether it is a line of a digest.
+    pub noted: bool,
 }
 
 /// Why a replay cannot go on.
@@ -201,7 +203,9 @@ pub async fn replay(recording: &Recording, rules: &RuleSet) -> Result<Outcome, R
             }
             if let Raised::Sent(_) = raised {
                 *subjects.entry(subject(&finding)).or_default() += 1;
-                outcome.messages.push(message(&finding));
+            }
+            if let Raised::Sent(_) | Raised::Noted = raised {
+                outcome.messages.push(message(&finding, raised));
             }
         }
         let before = inbox.sent().len();
@@ -233,13 +237,14 @@ fn subject(finding: &Finding) -> String {
     format!("{} on {}{source}", finding.rule, finding.interface_id)
 }
 
-fn message(finding: &Finding) -> Message {
+fn message(finding: &Finding, raised: Raised) -> Message {
     Message {
         window: finding.window,
         rule: finding.rule,
         severity: finding.severity,
         place: finding.interface_id.clone(),
         source: finding.source.map(|s| s.to_string()),
+        noted: raised == Raised::Noted,
     }
 }
 
@@ -391,8 +396,8 @@ fn traced((finding, raised): &(Finding, Raised)) -> Value {
     })
 }
 
-/// The messages that only one of two rules files would have sent: `-` only the first, `+` only the
-/// second.
+/// The messages, and the lines of digests, that only one of two rules files would have sent: `-` only the first,
+/// `+` only the second.
 pub fn difference(of: &Outcome, against: &Outcome) -> String {
     let set = |outcome: &Outcome| outcome.messages.iter().cloned().collect::<BTreeSet<_>>();
     let (first, second) = (set(of), set(against));
@@ -407,11 +412,12 @@ pub fn difference(of: &Outcome, against: &Outcome) -> String {
         let source = message.source.as_deref().map_or_else(String::new, |s| format!(" from {s}"));
         let _ = writeln!(
             out,
-            "{sign} {} {} {} on {}{source}",
+            "{sign} {} {} {} on {}{source}{}",
             message.window,
             message.severity.name(),
             message.rule,
-            crate::report::printable(&message.place)
+            crate::report::printable(&message.place),
+            if message.noted { ", in a digest" } else { "" }
         );
     }
     if out.is_empty() {

@@ -20,6 +20,7 @@ use flowlog_core::store::{
 use flowlog_s3_parser::{App, ingest_object};
 use serde_json::{Value, json};
 
+use crate::ask::parser_config;
 use crate::embedded::{EmbeddedDb, Location};
 use crate::folder::FolderObjects;
 use crate::output::{Output, OutputFormat, print};
@@ -82,6 +83,9 @@ pub struct RequeueArgs {
     /// brought back are those of the next `flowlog local` on it.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
+    /// The tables of this stack, found by their names, instead of those that AGGREGATES_TABLE and CONTROL_TABLE name.
+    #[arg(long, value_name = "NAME", conflicts_with = "store")]
+    stack: Option<String>,
     /// Where the objects of a local store are, as they were given to `flowlog local`; may be given
     /// several times.
     #[arg(long, value_name = "PATH", requires = "store")]
@@ -115,8 +119,8 @@ pub async fn run(args: RequeueArgs) -> Result<bool, Box<dyn Error>> {
         let app = app(objects, database.store(), Limits::default(), None);
         return bring_back(&app, chosen, format).await;
     }
-    let config = flowlog_s3_parser::Config::from_lookup(&env::process)?;
     let sdk = sdk::from_lookup(&env::process);
+    let config = parser_config(&sdk, args.stack.as_deref()).await?;
     let store = DynamoDbStore::new(&sdk, config.tables);
     let horizon = Some(config.horizon_seconds);
     let app = app(S3Objects::new(&sdk), store, config.limits, horizon);

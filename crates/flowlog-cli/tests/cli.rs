@@ -417,6 +417,13 @@ fn replay_says_what_rules_would_send_and_what_another_file_changes() {
     let difference = json["difference"].as_array().unwrap();
     let gone = difference.iter().filter_map(Value::as_str).find(|line| line.starts_with("- "));
     assert!(gone.unwrap().contains(" high port-scan on eni-"), "{difference:?}");
+    // What is only noted is a line of a digest, which is a message, too.
+    write("quick.toml", "[rules.slow-scan]\nenabled = false\n");
+    let output = run(&["replay", "day", "--format", "json", "--against", "quick.toml"]);
+    let noted: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let lines = noted["difference"].as_array().unwrap();
+    assert_eq!((&noted["digests"], &noted["against"]["digests"]), (&1.into(), &0.into()));
+    assert!(lines[0].as_str().unwrap().ends_with(", in a digest"), "{lines:?}");
 
     // The same from the roll-ups of a store; files and a store are one or the other.
     assert!(run(&["local", "day", "--store", "flowlog.db"]).status.success());

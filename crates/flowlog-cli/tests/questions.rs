@@ -513,6 +513,22 @@ async fn a_stack_is_known_by_its_tables() {
     let found = schema::tables_of_stack(database.config(), "flowlog").await.unwrap();
     assert_eq!(found, Some(tables));
     assert_eq!(schema::tables_of_stack(database.config(), "flow").await.unwrap(), None);
+
+    // Whatever works on the tables finds them so.
+    std::fs::write(folder.path().join("rules.toml"), "[rules.port-scan]\ncontacts = 40\n").unwrap();
+    let endpoint = database.endpoint();
+    let run = |args: &'static [&'static str]| {
+        let mut command = command(folder.path(), args);
+        command.env("AWS_REGION", "eu-central-1").env("AWS_ENDPOINT_URL", &endpoint);
+        command.env("AWS_ACCESS_KEY_ID", "local").env("AWS_SECRET_ACCESS_KEY", "local");
+        tokio::task::spawn_blocking(move || printed(&mut command))
+    };
+    let said = run(&["backfill", "day", "--stack", "flowlog"]).await.unwrap();
+    assert!(said.contains(" ingested"), "{said}");
+    let said = run(&["requeue", "--stack", "flowlog"]).await.unwrap();
+    assert!(said.contains("nothing is quarantined"), "{said}");
+    run(&["rules", "put", "rules.toml", "--stack", "flowlog"]).await.unwrap();
+    assert!(store.state("rules", "current").await.unwrap().is_some());
 }
 
 /// What a document has between fences of this kind, line by line; each line with its kind.

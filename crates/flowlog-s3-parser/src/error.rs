@@ -42,7 +42,7 @@ impl HandlerError {
         }
     }
 
-    fn error_type(&self) -> &'static str {
+    pub(crate) fn error_type(&self) -> &'static str {
         match self {
             Self::Event(_) => "Permanent.Event",
             Self::OutOfTime => "Retryable.Deadline",

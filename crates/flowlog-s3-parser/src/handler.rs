@@ -51,7 +51,9 @@ where
             let id = message.message_id.unwrap_or_default();
             // A message that nobody can read goes the same way: the dead-letter queue is where a
             // person finds it, since no ledger entry can name it.
-            tracing::warn!(message_id = %id, error = %error, "message left to a later attempt");
+            // As an invocation that fails says it, which this one does not.
+            let kind = error.error_type();
+            tracing::error!(message_id = %id, kind, error = %error, "message left to a later attempt");
             (app.metrics)("s3-parser", &[(Metric::DeliveriesRetried, 1)]);
             response.add_failure(id);
         }

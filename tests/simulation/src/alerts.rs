@@ -5,7 +5,7 @@
 //! come again from the first record that failed, or as a whole when the process died. Then the schedule
 //! comes, in every process at once: the digest says how many the budget held back, once.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::rc::Rc;
@@ -172,6 +172,7 @@ impl Run {
             notifier,
             directory: None,
             rules: RefCell::new(RuleSet::default()),
+            rules_read: Cell::default(),
             rules_text: None,
             policy: self.policy,
             clock: Clock::Wall(now),

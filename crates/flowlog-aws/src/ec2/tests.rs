@@ -7,7 +7,7 @@ use crate::replay::{Canned, Wire};
 
 fn interface(id: &str, address: &str, instance: &str, tags: &str) -> String {
     format!(
-        "<item><networkInterfaceId>{id}</networkInterfaceId><description>Interface for NAT Gateway nat-1</description>\
+        "<item><networkInterfaceId>{id}</networkInterfaceId><ownerId>123456789012</ownerId><description>Interface for NAT Gateway nat-1</description>\
          <attachment><attachmentId>a</attachmentId><instanceId>{instance}</instanceId></attachment>\
          <groupSet><item><groupId>sg-1</groupId></item></groupSet>\
          <privateIpAddressesSet><item><privateIpAddress>{address}</privateIpAddress><primary>true</primary></item></privateIpAddressesSet>\
@@ -59,6 +59,7 @@ async fn interfaces_addresses_and_the_tags_of_instances() {
     let found = directory.look_up(&wanted).await;
     let identity = |interface: &str, instance: &str, name: &str, owner: &str| Identity {
         interface_id: interface.to_owned(),
+        account_id: "123456789012".to_owned(),
         instance_id: instance.to_owned(),
         name: name.to_owned(),
         owner: owner.to_owned(),

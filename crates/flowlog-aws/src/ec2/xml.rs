@@ -16,6 +16,7 @@ pub(super) type Tags = BTreeMap<(String, String), String>;
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Interface {
     pub(super) id: String,
+    account_id: String,
     pub(super) instance_id: String,
     description: String,
     /// As EC2 writes them.
@@ -43,6 +44,7 @@ impl Interface {
         };
         Identity {
             interface_id: self.id.clone(),
+            account_id: self.account_id.clone(),
             instance_id: self.instance_id.clone(),
             name: of("Name").unwrap_or_default(),
             owner: of("Owner").or_else(|| of("owner")).unwrap_or_default(),
@@ -58,6 +60,7 @@ pub(super) fn interfaces(text: &str) -> Result<Vec<Interface>, XmlDecodeError> {
         while let Some(mut tag) = item.next_tag() {
             match tag.start_el().local() {
                 "networkInterfaceId" => interface.id = data(&mut tag)?,
+                "ownerId" => interface.account_id = data(&mut tag)?,
                 "description" => interface.description = data(&mut tag)?,
                 "attachment" => interface.instance_id = field(&mut tag, "instanceId")?,
                 "privateIpAddressesSet" => {

@@ -136,6 +136,11 @@ pub(super) fn compliance_text(
             count(report.exposed_error)
         );
     }
+    if report.summed && !report.exposed.is_empty() {
+        out.push_str(
+            "  Interfaces are summed up here: flows include those that only another one of them answered.\n",
+        );
+    }
     out.push_str("\n2. Encryption in transit, as AWS saw it\n");
     for (status, records) in &report.encryption {
         let name = match status {
@@ -150,10 +155,12 @@ pub(super) fn compliance_text(
     for (interface, records) in &report.unencrypted {
         let _ = writeln!(out, "  unencrypted at {interface}: {} records", count(*records));
     }
-    if !report.encryption_unknown.is_empty() {
+    let unknown = report.encryption_unknown.values().fold(0_u64, |sum, n| sum.saturating_add(*n));
+    if unknown > 0 {
         let _ = writeln!(
             out,
-            "  Not known of {} interfaces: their flow log's format lacks encryption-status, or encryption controls are off.",
+            "  not known: {} records of {} interfaces: their flow log's format lacks encryption-status, or encryption controls are off",
+            count(unknown),
             report.encryption_unknown.len()
         );
     }

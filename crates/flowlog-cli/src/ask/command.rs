@@ -25,7 +25,7 @@ use super::diff::{before, diff};
 use super::source::{AnswerFormat, AskArgs, moment};
 use super::{
     A_DAY, Asked, By, Material, Period, Subject, Who, a_time, coverage_text, end_of_data, footer,
-    hours, last_window, read_in_pieces, read_who, rejected, rejected_text, top, top_text,
+    gaps, hours, last_window, read_in_pieces, read_who, rejected, rejected_text, top, top_text,
     who as who_of, who_text, whole_period, yesterday,
 };
 use crate::alerting::Said;
@@ -300,10 +300,14 @@ async fn answer<S: Asked + AlertStore>(store: &S, question: &Question) -> Result
         (read_in_pieces(store, &subject, period, detail).await?, None)
     };
     let (value, text) = question.answer(store, &material, who, (period, whole)).await?;
+    let mut rests_on = material.to_json();
+    if value["gaps"].as_array().is_some_and(|gaps| !gaps.is_empty()) {
+        rests_on["complete"] = json!(false);
+    }
     Ok(match args.format {
         AnswerFormat::Table => text,
         AnswerFormat::Csv => {
-            let mut rows = material.to_json();
+            let mut rows = rests_on;
             if let (Some(rows), Some(answer)) = (rows.as_object_mut(), value.as_object()) {
                 rows.extend(answer.clone());
                 rows.insert("from".to_owned(), json!(period.from.start()));
@@ -312,7 +316,7 @@ async fn answer<S: Asked + AlertStore>(store: &S, question: &Question) -> Result
             csv_of(&rows)?
         }
         AnswerFormat::Json => {
-            let mut whole = material.to_json();
+            let mut whole = rests_on;
             whole["from"] = json!(period.from.start());
             whole["to"] = json!(period.to.end());
             whole["answer"] = value;
@@ -354,6 +358,8 @@ impl Question {
     ) -> Result<Detail, AskError> {
         Ok(match self {
             Self::Coverage(_) => Detail::of(Pieces::Totals),
+            // Whose connection it was, a whole month's lists tell worse than a day's.
+            Self::Compliance(_) => Detail::of(Pieces::Days),
             Self::Rejected(_) => {
                 let last = last_window(store, subject, period).await?;
                 Detail { pieces: Pieces::One, apart: last.map(|last| yesterday(last, period).0) }
@@ -384,7 +390,7 @@ impl Question {
                 (value, diff_text(&found, (earlier, &before), (period, material)))
             }
             Self::Compliance(_) => {
-                let (found, made) = (compliance(material, whole), env::now());
+                let (found, made) = (compliance(material, &subject, whole), env::now());
                 let mut value = found.to_json();
                 value["made"] = json!(made);
                 (value, compliance_text(&found, period, made, material))
@@ -425,7 +431,12 @@ impl Question {
                 let hours = hours(material);
                 let values: Vec<Value> =
                     hours.iter().map(|(start, hour)| hour.to_json(*start)).collect();
-                (json!({ "hours": values }), coverage_text(&hours, material))
+                let gaps: Vec<Value> = gaps(&hours)
+                    .into_iter()
+                    .map(|(from, to)| json!({ "from": from, "to": to }))
+                    .collect();
+                let value = json!({ "hours": values, "gaps": gaps });
+                (value, coverage_text(&hours, material))
             }
         })
     }

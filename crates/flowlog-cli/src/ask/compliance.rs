@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flowlog_core::record::{Address, Scope};
-use flowlog_core::rollup::{Service, Weigh as _, is_watched};
+use flowlog_core::detect::is_own_service;
+use flowlog_core::record::{Address, Scope, WINDOW_SECONDS};
+use flowlog_core::rollup::{ActionTotals, Rollup, Service, Weigh as _, is_watched};
 use serde_json::{Value, json};
 
-use super::{Material, Period};
+use super::{Material, Period, Subject};
 
 /// Accepted use of a sensitive port by public addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub struct Recorded {
     pub interface: String,
     /// Windows (5 minutes) that have any record.
     pub windows: u64,
-    /// Windows between its first and its last that have none.
+    /// Windows from its first on that have none, up to the last that any interface has.
     pub missing: u64,
     /// Windows in which AWS skipped records.
     pub skipped: u64,
@@ -44,14 +45,17 @@ pub struct Recorded {
 pub struct Compliance {
     /// By interface and port.
     pub exposed: Vec<Exposure>,
-    /// Uses of watched ports that are not listed, at most.
+    /// Uses of watched ports that are not listed, at most: lists are cut, or do not tell whether the
+    /// connection was the interface's own.
     pub exposed_error: u64,
+    /// Whether interfaces were summed up before anybody asked: one's answer then stands for all.
+    pub summed: bool,
     /// Records by encryption status: 0 none, 1 Nitro, 2 application, 3 both.
     pub encryption: BTreeMap<u8, u64>,
     /// Interfaces with unencrypted records, and how many.
     pub unencrypted: BTreeMap<String, u64>,
-    /// Interfaces whose format does not say.
-    pub encryption_unknown: BTreeSet<String>,
+    /// Interfaces with records that do not say, and how many.
+    pub encryption_unknown: BTreeMap<String, u64>,
     /// By interface.
     pub recorded: Vec<Recorded>,
     /// Fields that some of the formats lack.
@@ -61,41 +65,41 @@ pub struct Compliance {
 }
 
 /// The report on a time; `whole` is what the store has at all.
-pub fn compliance(material: &Material, whole: Period) -> Compliance {
-    let mut report =
-        Compliance { retained: (whole.from.start(), whole.to.end()), ..Compliance::default() };
+pub fn compliance(material: &Material, subject: &Subject, whole: Period) -> Compliance {
+    let mut report = Compliance {
+        retained: (whole.from.start(), whole.to.end()),
+        summed: matches!(subject, Subject::Scope(_)),
+        ..Compliance::default()
+    };
+    let end = material.last_window();
     for (id, answer) in &material.answers {
-        let folded = answer.fold();
         let mut ports: BTreeMap<(u16, u8), BTreeMap<Address, Service>> = BTreeMap::new();
-        for (key, service) in folded.services.iter() {
-            // Services also hold what refused sources exchanged at any port.
-            let answered = service.flows > 0 && service.bytes_out > 0;
-            if key.remote.scope() == Scope::Public && is_watched(key.port) && answered {
-                let by = ports.entry((key.port, key.protocol)).or_default();
-                by.entry(key.remote).or_default().absorb(service);
+        let mut encryption: BTreeMap<u8, u64> = BTreeMap::new();
+        for (_, rollup) in answer.rollups() {
+            report.add_uses(rollup, &mut ports);
+            for (status, records) in &rollup.encryption_status {
+                let sum = encryption.entry(*status).or_default();
+                *sum = sum.saturating_add(*records);
             }
+            report.lacking.extend(rollup.lacking.fields().map(|field| field.name()));
         }
-        report.exposed_error = report.exposed_error.saturating_add(folded.services.error());
+        // What was sought and not answered is no use.
+        for by in ports.values_mut() {
+            by.retain(|_, service| service.flows > 0 && service.bytes_out > 0);
+        }
+        ports.retain(|_, by| !by.is_empty());
         report.exposed.extend(ports.into_iter().map(|((port, protocol), by)| Exposure {
             interface: id.clone(),
             port,
             protocol,
             by,
         }));
-        for (status, records) in &folded.encryption_status {
-            *report.encryption.entry(*status).or_default() += records;
-        }
-        if folded.encryption_status.is_empty() {
-            report.encryption_unknown.insert(id.clone());
-        }
-        if let Some(records) = folded.encryption_status.get(&0) {
-            report.unencrypted.insert(id.clone(), *records);
-        }
-        report.lacking.extend(folded.lacking.fields().map(|field| field.name()));
+        report.add_encryption(id, &encryption, answer.totals().totals);
         let ends = answer.windows.keys().next().zip(answer.windows.keys().next_back());
         if let Some((first, last)) = ends {
             let windows = answer.windows.len() as u64;
-            let span = ((last.end() - first.start()) / 300).unsigned_abs();
+            let end = end.unwrap_or(*last).end();
+            let span = ((end - first.start()) / WINDOW_SECONDS).unsigned_abs();
             report.recorded.push(Recorded {
                 interface: id.clone(),
                 windows,
@@ -110,9 +114,51 @@ pub fn compliance(material: &Material, whole: Period) -> Compliance {
 }
 
 impl Compliance {
+    /// Adds who used the watched ports of an interface, answered or not.
+    fn add_uses(
+        &mut self,
+        rollup: &Rollup,
+        ports: &mut BTreeMap<(u16, u8), BTreeMap<Address, Service>>,
+    ) {
+        self.exposed_error = self.exposed_error.saturating_add(rollup.services.error());
+        // Services also hold what refused sources exchanged at any port.
+        let watched = rollup.services.iter();
+        let watched =
+            watched.filter(|(key, _)| key.remote.scope() == Scope::Public && is_watched(key.port));
+        for (key, service) in watched {
+            match is_own_service(rollup, key, service) {
+                Some(true) => {
+                    let by = ports.entry((key.port, key.protocol)).or_default();
+                    by.entry(key.remote).or_default().absorb(service);
+                }
+                Some(false) => {}
+                None => self.exposed_error = self.exposed_error.saturating_add(service.flows),
+            }
+        }
+    }
+
+    /// Adds what an interface's records say of encryption, of which there are so many.
+    fn add_encryption(&mut self, id: &str, said: &BTreeMap<u8, u64>, records: ActionTotals) {
+        let mut unknown = [records.accept, records.reject, records.other]
+            .iter()
+            .fold(0_u64, |sum, of| sum.saturating_add(of.records));
+        for (status, records) in said {
+            let sum = self.encryption.entry(*status).or_default();
+            *sum = sum.saturating_add(*records);
+            unknown = unknown.saturating_sub(*records);
+        }
+        if unknown > 0 {
+            self.encryption_unknown.insert(id.to_owned(), unknown);
+        }
+        if let Some(records) = said.get(&0) {
+            self.unencrypted.insert(id.to_owned(), *records);
+        }
+    }
+
     /// For scripts.
     pub fn to_json(&self) -> Value {
         json!({
+            "exposed_summed_over_interfaces": self.summed,
             "exposed": self.exposed.iter().map(|e| json!({
                 "interface": e.interface, "port": e.port, "protocol": e.protocol,
                 "by": e.by.iter().map(|(address, s)| json!({

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use flowlog_core::record::Window;
-use flowlog_core::store::summary::WindowTotals;
+use flowlog_core::record::{WINDOW_SECONDS, Window};
+use flowlog_core::store::summary::{WINDOWS_PER_HOUR, WindowTotals};
 use serde_json::{Value, json};
 
 use super::Material;
@@ -36,6 +36,13 @@ pub fn hours(material: &Material) -> BTreeMap<Window, Hour> {
         }
     }
     hours
+}
+
+/// The times between those hours of which nothing is on record, not even NODATA: first and last second.
+pub fn gaps(hours: &BTreeMap<Window, Hour>) -> Vec<(i64, i64)> {
+    let starts = || hours.keys().map(|hour| hour.start());
+    let ends = starts().map(|start| start + WINDOW_SECONDS * WINDOWS_PER_HOUR);
+    ends.zip(starts().skip(1)).filter(|(end, next)| end < next).collect()
 }
 
 impl Hour {

@@ -26,13 +26,13 @@ pub use command::{
     WhyArgs, ask,
 };
 pub use compliance::{Compliance, Exposure, Recorded, compliance};
-pub use coverage::{Hour, hours};
+pub use coverage::{Hour, gaps, hours};
 pub use diff::{Diff, before, diff};
 pub use rejected::{New, Rejected, rejected, yesterday};
 pub use report::{ReportArgs, report};
 pub use serve::{ServeArgs, serve};
 pub use source::{AskArgs, StoreArgs};
-pub(crate) use source::{Times, a_time, moment};
+pub(crate) use source::{Times, a_time, moment, parser_config, tables_of};
 use text::footer;
 pub use text::{coverage_text, rejected_text, top_text, who_text};
 pub use top::{By, Top, top};

@@ -5,9 +5,11 @@
     reason = "doc comments are help text here, and back quotes show there"
 )]
 
+use std::error::Error;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use flowlog_aws::sdk::SdkConfig;
 use flowlog_aws::{DynamoDbStore, Tables, env, schema, sdk};
 use flowlog_core::record::{BatchId, Source, Window};
 use flowlog_core::store::{
@@ -246,8 +248,7 @@ impl StoreArgs {
         }
         let config = sdk::from_lookup(&env::process);
         if let Some(stack) = &self.stack {
-            let tables = schema::tables_of_stack(&config, stack).await?;
-            let tables = tables.ok_or_else(|| AskError::Stack(stack.clone()))?;
+            let tables = tables_of(&config, stack).await?;
             return Ok(Opened::of(DynamoDbStore::new(&config, tables)));
         }
         let table = |name| env::process(name).ok_or(AskError::NoTables(name));
@@ -255,6 +256,30 @@ impl StoreArgs {
             Tables { aggregates: table("AGGREGATES_TABLE")?, control: table("CONTROL_TABLE")? };
         Ok(Opened::of(DynamoDbStore::new(&config, tables)))
     }
+}
+
+/// The tables of a stack.
+pub(crate) async fn tables_of(config: &SdkConfig, stack: &str) -> Result<Tables, AskError> {
+    let tables = schema::tables_of_stack(config, stack).await?;
+    tables.ok_or_else(|| AskError::Stack(stack.to_owned()))
+}
+
+/// The parser's settings for a command that does its work: the tables of a stack, or those that the environment
+/// names as all else.
+pub(crate) async fn parser_config(
+    config: &SdkConfig,
+    stack: Option<&str>,
+) -> Result<flowlog_s3_parser::Config, Box<dyn Error>> {
+    let tables = match stack {
+        None => return Ok(flowlog_s3_parser::Config::from_lookup(&env::process)?),
+        Some(stack) => tables_of(config, stack).await?,
+    };
+    let lookup = |name: &str| match name {
+        "AGGREGATES_TABLE" => Some(tables.aggregates.clone()),
+        "CONTROL_TABLE" => Some(tables.control.clone()),
+        _ => env::process(name),
+    };
+    Ok(flowlog_s3_parser::Config::from_lookup(&lookup)?)
 }
 
 impl AskArgs {

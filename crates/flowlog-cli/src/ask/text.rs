@@ -11,7 +11,7 @@ use flowlog_core::store::StateItem;
 use indicatif::{HumanBytes, HumanCount};
 
 use super::alerts::{evidence, key};
-use super::{Hour, Material, Rejected, Top, Who};
+use super::{Hour, Material, Rejected, Top, Who, gaps};
 use crate::colour;
 use crate::report::{protocol_name, table, time};
 
@@ -185,8 +185,25 @@ pub fn coverage_text(hours: &BTreeMap<Window, Hour>, material: &Material) -> Str
         ]
     });
     let header = ["hour", "interface-windows", "accepted", "rejected", "silent", "with SKIPDATA"];
-    table(&header, &[1, 2, 3, 4, 5], rows.collect()) + &footer(material)
+    let mut out = table(&header, &[1, 2, 3, 4, 5], rows.collect());
+    let gaps = gaps(hours);
+    for (from, to) in gaps.iter().take(GAPS) {
+        let _ = writeln!(
+            out,
+            "{}: nothing is on record from {} to {}, not even NODATA.",
+            colour::word("Incomplete"),
+            time(*from),
+            time(*to)
+        );
+    }
+    if gaps.len() > GAPS {
+        let _ = writeln!(out, "And {} more such times.", gaps.len() - GAPS);
+    }
+    out + &footer(material)
 }
+
+/// Times without any record that are named.
+const GAPS: usize = 10;
 
 /// What every answer rests on.
 pub(super) fn footer(material: &Material) -> String {

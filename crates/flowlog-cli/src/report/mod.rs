@@ -14,7 +14,7 @@ pub(crate) use table::{protocol as protocol_name, table, time};
 
 use flowlog_core::decode::Counts;
 use flowlog_core::detect::Finding;
-use flowlog_core::record::{Address, Window};
+use flowlog_core::record::{Action, Address, Direction, Window};
 use flowlog_core::rollup::{ActionTotals, PortKey, Rollup};
 
 /// What became of one file.
@@ -145,11 +145,16 @@ impl Report {
     }
 }
 
-/// Accepted bytes (and those of no action) that no listed talker has: what an address may have more than its
-/// listed ports say. The list's own bound is of one port of an address, of which it may lack several.
+/// Accepted bytes (and those of no action) that no listed talker has, or the wrong one may have: what an address may
+/// have more than its listed ports say. The list's own bound is of one port of an address, of which it may lack
+/// several; and a record of which neither address is the interface's is counted under one of the two.
 pub(crate) fn unlisted_bytes(rollup: &Rollup) -> u64 {
     let totals = rollup.totals();
     let all = totals.accept.bytes.saturating_add(totals.other.bytes);
     let listed = rollup.talkers.iter().fold(0_u64, |sum, (_, one)| sum.saturating_add(one.bytes()));
-    all.saturating_sub(listed)
+    let undirected = rollup.breakdown.iter().filter(|((action, direction, _), _)| {
+        *action != Action::Reject && *direction == Direction::Unknown
+    });
+    let undirected = undirected.fold(0_u64, |sum, (_, sums)| sum.saturating_add(sums.bytes));
+    all.saturating_sub(listed).saturating_add(undirected)
 }

@@ -250,7 +250,7 @@ fn coverage(report: &Report, out: &mut String) {
     }
     let _ = writeln!(
         out,
-        "  lists may miss or understate up to {} of traffic, {} rejected records (sources), {} (ports)",
+        "  lists may miss, understate or misplace up to {} of traffic, {} rejected records (sources), {} (ports)",
         HumanBytes(c.talkers_error),
         HumanCount(c.sources_error),
         HumanCount(c.ports_error)

@@ -47,7 +47,12 @@ pub async fn identify(finding: &mut Finding, directory: &dyn Directory) {
     }
     let found = directory.look_up(&subjects).await;
     let of = |subject: Option<Subject>| found.get(&subject?).cloned();
-    finding.parties = Parties { place: of(place), source: of(source), target: of(target) };
+    // Accounts use the same private addresses: a directory of another account knows somebody else under this one.
+    let (account, unknown) = (&finding.account_id, finding.account_id.is_empty());
+    let is_ours =
+        |who: &Identity| unknown || who.account_id.is_empty() || who.account_id == *account;
+    let (source, target) = (of(source).filter(is_ours), of(target).filter(is_ours));
+    finding.parties = Parties { place: of(place), source, target };
 }
 
 impl Identity {
@@ -79,6 +84,7 @@ impl Identity {
         let name = |text: &str| printable(&text.replace('"', "'"), ID);
         Self {
             interface_id: id(&self.interface_id),
+            account_id: id(&self.account_id),
             instance_id: id(&self.instance_id),
             name: name(&self.name),
             owner: name(&self.owner),

@@ -55,6 +55,16 @@ fn attack(rule: Rule) -> &'static [[&'static str; 4]] {
     }
 }
 
+/// What CloudFormation or AWS Config call what a finding is on: an interface, an attachment, a VPC or an account.
+fn resource_type(id: &str) -> &'static str {
+    match id {
+        id if id.starts_with("vpc-") => "AWS::EC2::VPC",
+        id if id.starts_with("tgw-attach-") => "AWS::EC2::TransitGatewayAttachment",
+        id if !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()) => "AWS::::Account",
+        _ => "AWS::EC2::NetworkInterface",
+    }
+}
+
 /// The OCSF document of one notification; `finding` is printable.
 pub(super) fn ocsf(finding: &Finding, alert: &Alert, key: &AlertKey, dedupe_id: &str) -> Value {
     let (severity_id, severity) = severity(finding.severity);
@@ -72,7 +82,7 @@ pub(super) fn ocsf(finding: &Finding, alert: &Alert, key: &AlertKey, dedupe_id: 
         .collect();
     let mut resource = json!({
         "uid": or_unknown(&finding.interface_id),
-        "type": "AWS::EC2::NetworkInterface",
+        "type": resource_type(&finding.interface_id),
         "name": owner(finding),
     });
     if !finding.about.instance_id.is_empty() {

@@ -128,11 +128,16 @@ pub async fn raise<S: AlertStore, N: Notifier>(
         let old = load(store, &key).await?;
         if let Some((item, alert)) = &old
             && let Some(at) = alert.claimed_at
-            && (alert.told == Some(finding.window) || now - at > Policy::REPAIR_AFTER)
         {
-            // Claimed before and never published: a crash came between. First that, then this.
-            finish(store, notifier, policy, &key, item.version, alert.clone(), now).await?;
-            continue;
+            if now - at > Policy::REPAIR_AFTER {
+                // Claimed before and never published: a crash came between. First that, then this.
+                finish(store, notifier, policy, &key, item.version, alert.clone(), now).await?;
+                continue;
+            }
+            if alert.told == Some(finding.window) {
+                // Somebody is about to tell it; should they die first, the sweeper does.
+                return Ok(Raised::Held);
+            }
         }
         let decision = decide(old.as_ref().map(|(_, alert)| alert), finding, policy, now);
         let (alert, claimed) = match decision {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::tests::{finding, now};
 use super::*;
-use crate::detect::{Cause, Identity, Rule, Target, Why};
+use crate::detect::{Cause, Identity, Parties, Rule, Target, Why};
 use crate::record::{Action, Address};
 use crate::rollup::{About, Evidence};
 
@@ -110,6 +110,7 @@ impl Directory for Names {
             };
             let identity = Identity {
                 interface_id: id.to_owned(),
+                account_id: "123456789012".to_owned(),
                 name: name.to_owned(),
                 owner: owner.to_owned(),
                 instance_id: if owner.is_empty() { String::new() } else { "i-7".to_owned() },
@@ -118,6 +119,38 @@ impl Directory for Names {
             (subject.clone(), identity)
         };
         Box::pin(async move { subjects.iter().map(of).collect() })
+    }
+}
+
+/// Another account's hosts have the same private addresses.
+#[test]
+fn a_directory_of_one_account_names_nobody_in_another() {
+    for (account, known) in [("123456789012", true), ("", true), ("210987654321", false)] {
+        let mut finding = Finding {
+            account_id: account.to_owned(),
+            source: address("10.1.0.9"),
+            target: Some(Target { host: address("10.0.0.5"), port: Some(6_379) }),
+            ..scan()
+        };
+        now(identify(&mut finding, &Names));
+        let Parties { place, source, target } = finding.parties;
+        assert!(place.is_some(), "an interface's id is its own everywhere");
+        assert_eq!((source.is_some(), target.is_some()), (known, known), "{account:?}");
+    }
+}
+
+#[test]
+fn the_document_says_what_the_finding_is_on() {
+    for (id, kind) in [
+        ("eni-0a1b2c3d", "AWS::EC2::NetworkInterface"),
+        ("tgw-attach-1", "AWS::EC2::TransitGatewayAttachment"),
+        ("vpc-1", "AWS::EC2::VPC"),
+        ("123456789012", "AWS::::Account"),
+        ("", "AWS::EC2::NetworkInterface"),
+    ] {
+        let (key, alert) = first(&Finding { interface_id: id.to_owned(), ..scan() });
+        let document: serde_json::Value = serde_json::from_str(&render(&alert, &key).json).unwrap();
+        assert_eq!(document["resources"][0]["type"], kind, "{id:?}");
     }
 }
 

@@ -30,7 +30,8 @@ impl BruteForce {
         for (key, service) in now.services.iter() {
             let outside = !is_internal(&key.remote);
             let watched = LOGIN.contains(&key.port) || (outside && DATABASES.contains(&key.port));
-            if !watched || service.short_flows <= IDLE || !is_own_service(now, key, service) {
+            let own = is_own_service(now, key, service) == Some(true);
+            if !watched || service.short_flows <= IDLE || !own {
                 continue;
             }
             let value = short_flows(history, at, key);

@@ -23,6 +23,29 @@ pub struct Known {
     pub account_id: String,
     /// What is usual there.
     pub baseline: Baseline,
+    /// The [authority](crate::record::Source::authority) of the source that this was learned from; the lowest there
+    /// is where nobody wrote it down.
+    #[serde(default = "lowest")]
+    pub authority: u8,
+}
+
+fn lowest() -> u8 {
+    u8::MAX
+}
+
+impl Known {
+    /// Whether a source of this authority may teach what is usual, up to `window`. One that sees less (a log group
+    /// often has refused traffic only) must not, while another one that speaks for the interface is heard, nor keep
+    /// its silence from being noticed; after a day it takes over.
+    pub fn learns_from(&self, authority: u8, window: Window) -> bool {
+        let spoke = self.baseline.last.is_some_and(|last| last.start() + NEWS >= window.start());
+        authority <= self.authority || !spoke
+    }
+
+    /// Whether this was learned from a source of less authority than that.
+    pub fn is_poorer_than(&self, authority: u8) -> bool {
+        self.authority != lowest() && self.authority > authority
+    }
 }
 
 /// Silence is news for a day.
@@ -151,6 +174,7 @@ mod tests {
             vpc_id: vpc.to_owned(),
             account_id: String::new(),
             baseline: Baseline { last: Some(window(last)), streak, ..Baseline::default() },
+            authority: 0,
         }
     }
 

@@ -220,6 +220,9 @@ pub struct Finding {
 pub struct Identity {
     /// `eni-…`.
     pub interface_id: String,
+    /// Whose the interface is; empty where that is not known. Not kept: it only tells whether this is who is meant.
+    #[serde(skip)]
+    pub account_id: String,
     /// `i-…`; empty where the interface is no instance's.
     pub instance_id: String,
     /// Its tag `Name`, else its instance's.

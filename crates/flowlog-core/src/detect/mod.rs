@@ -197,7 +197,8 @@ fn name(finding: &mut Finding, rollup: &Rollup) {
     if finding.account_id.is_empty() {
         finding.account_id.clone_from(&rollup.account_id);
     }
-    if finding.vpc_id.is_empty() {
+    // An account's roll-up knows the first VPC of several.
+    if finding.vpc_id.is_empty() && finding.interface_id != rollup.account_id {
         finding.vpc_id.clone_from(&rollup.vpc_id);
     }
 }
@@ -209,11 +210,13 @@ fn sort(findings: &mut [Finding]) {
 
 /// Whether a service is the interface's own. Below 1024 none of our connections begins. Above, the
 /// port may be the one that ours was given (of a NAT gateway any); but then the talker's port, the
-/// lower one, is the remote's. One that the list of talkers has no room for is not judged.
-fn is_own_service(rollup: &Rollup, key: &TalkerKey, service: &Service) -> bool {
+/// lower one, is the remote's. `None` if the list of talkers has no room for the talker that would tell.
+pub fn is_own_service(rollup: &Rollup, key: &TalkerKey, service: &Service) -> Option<bool> {
+    let cut = rollup.talkers.error() > 0;
     match rollup.talkers.get(key) {
-        Some(talker) => rollup.talkers.error() > 0 || !is_copied(service, talker),
-        None => key.port < 1024,
+        Some(talker) => Some(cut || !is_copied(service, talker)),
+        None if key.port < 1024 => Some(true),
+        None => (!cut).then_some(false),
     }
 }
 

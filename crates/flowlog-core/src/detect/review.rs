@@ -137,6 +137,7 @@ impl AcrossInterfaces {
             vpc_id: rollup.vpc_id.clone(),
             account_id: rollup.account_id.clone(),
             baseline: Baseline::default(),
+            authority: u8::MAX,
         });
         let last = at.back(OPEN);
         let follows = known.baseline.last.is_some_and(|before| before.forward(1) == last);

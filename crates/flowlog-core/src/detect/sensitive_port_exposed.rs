@@ -32,7 +32,7 @@ impl SensitivePortExposed {
             let enough = service.bytes_in >= self.bytes && service.bytes_out >= self.bytes;
             if enough
                 && is_watched(key.port)
-                && is_own_service(now, key, service)
+                && is_own_service(now, key, service) == Some(true)
                 && !is_internal(&key.remote)
                 && !allowed(&key.remote, key.port)
             {
