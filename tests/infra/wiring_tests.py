@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 """What the templates say about one another: order, patience, formats, messages. Nothing is deployed; PyYAML is enough."""
 
+import json
 import os
+import pathlib
 import re
 import shlex
 import subprocess
+import sys
+import tempfile
 import unittest
 
 import counted
@@ -127,26 +131,50 @@ class Patience(unittest.TestCase):
         self.assertEqual(seen, 3)
 
 
-class Architecture(unittest.TestCase):
-    """`make deploy` deploys functions into what they were built for, whatever it is told besides."""
+class Deploying(unittest.TestCase):
+    """`make deploy` deploys functions into what they were built for, and what samconfig.toml says, whatever it is told besides."""
 
-    def deploys(self, built, arguments):
-        """(the template that is deployed, the words of `sam deploy`), as make would run it; nothing is built."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-        command = ["make", "--dry-run", "deploy", f"ARCHITECTURE={built}", f"ARGS={arguments}"]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-        printed = done.stdout.replace("\\\n", " ").splitlines()
-        self.assertTrue(any(f"--target {built.replace('arm64', 'aarch64')}-unknown-linux-gnu" in line for line in printed))
-        (cut,) = [line for line in printed if line.startswith("sed ")]
-        narrowed, _, path = cut.rpartition(" > ")
-        text = subprocess.run(["bash", "-c", narrowed], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        (deploy,) = [shlex.split(line) for line in printed if "/bin/sam deploy " in line]
-        self.assertEqual(deploy[deploy.index("--template-file") + 1], path)
-        return yaml.load(text, Loader), deploy
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="flowlog-deploy-")
+        self.addCleanup(directory.cleanup)
+        self.at = pathlib.Path(directory.name)
+        # Who builds and who deploys: programs that only say what they were called with.
+        for tool, name in (("lambda", "cargo-lambda"), ("sam", "sam")):
+            (self.at / tool / "bin").mkdir(parents=True)
+            (self.at / tool / ".installed").touch()
+            program = self.at / tool / "bin" / name
+            program.write_text(f'#!/usr/bin/env bash\nprintf "%s\\0" "$@" > {self.at}/{name}.words\n', encoding="utf-8")
+            program.chmod(0o755)
+
+    def make(self, target, *settings):
+        """(the words of sam, what make says), as a shell would have them."""
+        environment = {n: v for n, v in os.environ.items() if n != "STACK" and not n.startswith(("MAKE", "MFLAGS"))}
+        # The Makefile puts the clone's path in front of this one.
+        builder = os.path.relpath(self.at / "lambda", ROOT)
+        tools = (f"SAM={self.at}/sam", f"LAMBDA={builder}", f"DEPLOYED={self.at}/template.yaml", f"PYTHON={sys.executable}")
+        done = subprocess.run(["make", target, *tools, *settings], cwd=ROOT, env=environment, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return self.said_by("sam"), done.stderr
+
+    def said_by(self, name):
+        return (self.at / f"{name}.words").read_text(encoding="utf-8").split("\0")[:-1]
+
+    def config(self, text):
+        path = self.at / "samconfig.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def overrides(self, words):
+        self.assertEqual(words.count("--parameter-overrides"), 1, words)
+        return words[words.index("--parameter-overrides") + 1 :]
 
     def test_the_template_that_is_deployed_knows_what_was_built_and_nothing_else(self):
         for built in ("x86_64", "arm64"):
-            template, _ = self.deploys(built, "--guided")
+            words, _ = self.make("deploy", f"ARCHITECTURE={built}", "ARGS=--guided")
+            target = f"{built.replace('arm64', 'aarch64')}-unknown-linux-gnu"
+            self.assertTrue(any(word.startswith(target) for word in self.said_by("cargo-lambda")))
+            self.assertEqual(words[words.index("--template-file") + 1], f"{self.at}/template.yaml")
+            template = yaml.load((self.at / "template.yaml").read_text(encoding="utf-8"), Loader)
             parameter = template["Parameters"]["Architecture"]
             self.assertEqual((parameter["Default"], parameter["AllowedValues"]), (built, [built]))
             self.assertIn("make deploy ARCHITECTURE=", parameter["ConstraintDescription"])
@@ -155,20 +183,64 @@ class Architecture(unittest.TestCase):
             self.assertEqual(template, load(ROOT_TEMPLATE))
 
     def test_the_parameter_is_always_given(self):
-        """A stack that has a value keeps it unless it is told another."""
+        """A stack that has a value keeps it unless it is told another. Who says another is refused, so his comes later."""
+        mail = "AlertEmail=a@example.com"
         for arguments, rest in (
             ("", []),
-            ("--guided", ["--guided"]),
-            ("--parameter-overrides AlertEmail=a@example.com", ["AlertEmail=a@example.com"]),
-            ("--no-confirm-changeset --parameter-overrides AlertEmail=a@example.com --guided", ["AlertEmail=a@example.com"]),
+            ("--guided", []),
+            (f"--no-confirm-changeset --parameter-overrides {mail} --guided", [mail, "--guided"]),
+            (f"--parameter-overrides={mail} Architecture=other", [mail, "Architecture=other"]),
         ):
-            for built in ("x86_64", "arm64"):
-                _, words = self.deploys(built, arguments)
-                self.assertEqual(words.count("--parameter-overrides"), 1, words)
-                at = words.index("--parameter-overrides") + 1
-                self.assertEqual(words[at], f"Architecture={built}")
-                for word in rest:
-                    self.assertIn(word, words)
+            words, _ = self.make("deploy", "ARCHITECTURE=arm64", f"ARGS={arguments}")
+            self.assertEqual(self.overrides(words), ["Architecture=arm64", *rest])
+
+    def test_parameters_of_the_file_are_deployed(self):
+        """On sam's command line is one, so sam would take none of the file's."""
+        # As `sam deploy --guided` writes them.
+        saved = self.config(
+            '[default.deploy.parameters]\nstack_name = "mine"\n'
+            r'parameter_overrides = "AlertEmail=\"a@example.com\" LogFormat=\"${version} ${action}\" Architecture=\"x86_64\""'
+        )
+        file = r'AlertEmail="a@example.com" LogFormat="${version} ${action}" Architecture="x86_64"'
+        words, said = self.make("deploy", "ARCHITECTURE=arm64", f"ARGS=--config-file {saved}")
+        # What was saved of an earlier build does not count.
+        self.assertEqual(self.overrides(words), [file, "Architecture=arm64"])
+        self.assertNotIn("not used", said)
+        words, said = self.make("deploy", f"ARGS=--config-file {saved} --parameter-overrides OpsEmail=b@example.com")
+        self.assertEqual(self.overrides(words), ["Architecture=x86_64", "OpsEmail=b@example.com"])
+        self.assertIn("are not used: ARGS has others", said)
+
+    def test_parameters_of_the_file_are_found_where_sam_finds_them(self):
+        here = self.config(
+            '[default.global.parameters]\nparameter_overrides = ["A=1", "B=2"]\n'
+            '[other.global.parameters]\nparameter_overrides = "A=3"\n[other.deploy.parameters]\nparameter_overrides = "A=4"\n'
+            "[bad.deploy.parameters]\nparameter_overrides = {A = 1}\n"
+        )
+        script = [sys.executable, "tests/dev/deploy_words.py", "arm64", "echo", "deploy", f"--config-file={here}"]
+        for chosen, expected in (([], "A=1 B=2 Architecture=arm64"), (["--config-env", "other"], "A=4 Architecture=arm64")):
+            done = subprocess.run([*script, *chosen], cwd=ROOT, capture_output=True, text=True, check=True)
+            self.assertEqual(done.stdout.strip().partition("--parameter-overrides ")[2], expected)
+        done = subprocess.run([*script, "--config-env", "bad"], cwd=ROOT, capture_output=True, text=True)
+        self.assertIn("as a text, or as a list of texts", done.stderr)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+
+    def test_the_stack_is_the_one_that_is_named_or_the_file_s(self):
+        for target in ("deploy", "destroy"):
+            self.assertNotIn("--stack-name", self.make(target)[0])
+            words, _ = self.make(target, "STACK=other")
+            self.assertEqual(words[words.index("--stack-name") + 1], "other")
+
+    def test_the_command_that_sets_a_format_reaches_sam_as_it_is_meant(self):
+        """Two shells and make look at it: each of them has a use for `$`."""
+        text = (ROOT / "docs/howto-custom-format.md").read_text(encoding="utf-8")
+        (line,) = re.findall(r"^\$ (make deploy .*LogFormat.*)$", text, re.M)
+        command, target, *settings = shlex.split(line)
+        self.assertEqual((command, target), ("make", "deploy"))
+        words, _ = self.make(target, *settings)
+        (built_for, parameter) = self.overrides(words)
+        pattern = load(ROOT_TEMPLATE)["Parameters"]["LogFormat"]["AllowedPattern"]
+        self.assertRegex(parameter, f'^LogFormat="(?:{pattern})"$')
+        self.assertIn("${interface-id} ${srcaddr} ${dstaddr} ", parameter)
 
 
 class Formats(unittest.TestCase):
