@@ -351,10 +351,20 @@ class Refusals(unittest.TestCase):
             (ROOT_TEMPLATE, {"CreateThirdVpc": "yes", "CreatePeering": "no"}, ["CreateThirdVpc", "CreatePeering"]),
             (ROOT_TEMPLATE, far, ["PeerVpcId", "PeerVpcCidr"]),
             (ROOT_TEMPLATE, {**far, "PeerVpcCidr": "10.10.0.0/16"}, ["PeerVpcCidr", "VpcACidr"]),
+            (ROOT_TEMPLATE, {**far, "PeerVpcCidr": "10.20.0.0/16"}, ["PeerVpcCidr", "VpcBCidr"]),
+            (ROOT_TEMPLATE, {**far, "PeerVpcCidr": "10.30.0.0/16", "CreateThirdVpc": "yes"}, ["PeerVpcCidr", "VpcCCidr"]),
+            (ROOT_TEMPLATE, {**far, "PeerVpcCidr": "10.99.0.0/16", "CreateNetwork": "no"}, ["PeerVpcId", "CreateNetwork"]),
+            (ROOT_TEMPLATE, {"PeerAWithC": "yes"}, ["PeerAWithC", "CreateThirdVpc"]),
+            *(
+                (ROOT_TEMPLATE, {f"{service}Endpoint": "yes", "CreateNetwork": "no"}, [f"{service}Endpoint", "CreateNetwork"])
+                for service in ("Ssm", "Logs", "Sns", "Sqs")
+            ),
             (ROOT_TEMPLATE, {"PeerOwnerId": ACCOUNT}, ["PeerOwnerId", "PeerRoleArn"]),
             (ROOT_TEMPLATE, {"ExistingBucketKeyArn": "arn:aws:kms:…"}, ["ExistingBucketKeyArn", "ExistingBucketName"]),
             ("infra/network.yaml", {"VpcBCidr": "10.10.0.0/16"}, ["VpcACidr", "VpcBCidr"]),
             ("infra/network.yaml", far, ["PeerVpcId", "PeerVpcCidr"]),
+            ("infra/network.yaml", {**far, "PeerVpcCidr": "10.10.0.0/16"}, ["PeerVpcCidr", "VpcACidr"]),
+            ("infra/network.yaml", {**far, "PeerVpcCidr": "10.20.0.0/16"}, ["PeerVpcCidr", "VpcBCidr"]),
             ("infra/network.yaml", {"PeerOwnerId": ACCOUNT}, ["PeerOwnerId", "PeerRoleArn"]),
             ("infra/third-vpc.yaml", {"VpcACidr": "10.30.0.0/16", "VpcBCidr": "x"}, ["VpcCCidr", "VpcACidr"]),
             ("infra/interface-endpoints.yaml", {}, ["SsmEndpoint", "SqsEndpoint"]),
@@ -364,7 +374,18 @@ class Refusals(unittest.TestCase):
                 (message,) = refusals(template, defaults(template, wrong))
                 for name in names:
                     self.assertIn(name, message)
-        self.assertEqual(refusals(load(ROOT_TEMPLATE), defaults(load(ROOT_TEMPLATE))), [])
+
+    def test_what_works_is_not_refused(self):
+        far = {"PeerVpcId": "vpc-0a1b2c3d", "PeerVpcCidr": "10.30.0.0/16"}
+        for right in (
+            {},
+            {"CreateNetwork": "no"},
+            # The third VPC's block is free while there is none.
+            far,
+            {"CreateThirdVpc": "yes", "PeerAWithC": "yes", **far, "PeerVpcCidr": "10.99.0.0/16"},
+            {f"{service}Endpoint": "yes" for service in ("Ssm", "Logs", "Sns", "Sqs")},
+        ):
+            self.assertEqual(refusals(load(ROOT_TEMPLATE), defaults(load(ROOT_TEMPLATE), right)), [], right)
 
     def test_every_rule_is_tried_above(self):
         tried = {path for path in all_templates() if "Rules" in load(path)}
