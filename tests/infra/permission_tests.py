@@ -188,7 +188,7 @@ class Permissions(unittest.TestCase):
             '"s3.amazonaws.com"': {"kms:Decrypt", "kms:GenerateDataKey"},
             '"events.amazonaws.com"': {"kms:Decrypt", "kms:GenerateDataKey"},
             '"cloudwatch.amazonaws.com"': {"kms:Decrypt", "kms:GenerateDataKey*"},
-            '{"Fn::Sub": "logs.${AWS::Region}.amazonaws.com"}': delivers,
+            '{"Fn::Sub": "logs.${AWS::Region}.${AWS::URLSuffix}"}': delivers,
         }
         self.assertEqual(services, expected)
         values = defaults(self.template, {"CustomerKey": "yes", "CreateNetwork": "no"})
@@ -211,8 +211,9 @@ class Permissions(unittest.TestCase):
             actions = {action for action, _ in granted(resources[role])}
             touched = {a.split(":")[0] for a in actions} & {"dynamodb", "s3", "sns", "sqs"}
             (use,) = [s for p in resources[role]["Properties"]["Policies"] for s in p["PolicyDocument"]["Statement"] if s["Sid"] == "UseKey"]
-            by = {via["Fn::Sub"].split(".")[0] for via in use["Condition"]["StringEquals"]["kms:ViaService"]}
-            self.assertEqual(by, touched, name)
+            by = [via["Fn::Sub"] for via in use["Condition"]["StringEquals"]["kms:ViaService"]]
+            # In China the names of the services end as its partition does.
+            self.assertEqual(by, [f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}" for service in sorted(touched)], name)
             # Who sends has something encrypted; DynamoDB encrypts with a key of the table's, which it has decrypted.
             sends = actions & {"sqs:SendMessage", "sns:Publish"}
             self.assertEqual(use["Action"], ["kms:Decrypt", *(["kms:GenerateDataKey"] if sends else [])], name)
