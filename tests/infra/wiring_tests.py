@@ -44,6 +44,109 @@ class Order(unittest.TestCase):
         self.assertIn("RejectSubscriptionPermission", listed(self.resources["RejectSubscription"]["DependsOn"]))
 
 
+class Given(unittest.TestCase):
+    """What the functions are told: each variable, each schedule's message, and each limit is the parameter of that name."""
+
+    def setUp(self):
+        self.template = load(ROOT_TEMPLATE)
+
+    def functions(self, **parameters):
+        resources = settle(self.template, defaults(self.template, parameters))["Resources"]
+        return {n: r["Properties"] for n, r in resources.items() if r["Type"] == "AWS::Serverless::Function"}
+
+    def test_each_variable_is_what_it_is_called(self):
+        tables = {"AGGREGATES_TABLE": "FlowAggregates", "CONTROL_TABLE": "FlowControl"}
+        expected = {
+            "S3ParserFunction": {**tables, "HORIZON_DAYS": "HorizonDays", "MAX_OUTPUT_BYTES": "MaxOutputBytes"},
+            "CwlSubscriberFunction": {**tables, "HORIZON_DAYS": "HorizonDays", "LOG_FORMAT": "LogFormat"},
+            "AnomalyAlerterFunction": {
+                **tables,
+                "TOPIC_ARN": "AlertTopic",
+                "ALERT_COOLDOWN_SECONDS": "AlertCooldownSeconds",
+                "ALERT_BUDGET_PER_HOUR": "AlertBudgetPerHour",
+                "ALERT_CHAT": "AlertChat",
+                "ALERT_NAMES": "AlertNames",
+                "RULES": "Rules",
+            },
+        }
+        given = {name: f["Environment"]["Variables"] for name, f in self.functions().items()}
+        self.assertEqual(given, {n: {v: {"Ref": of} for v, of in variables.items()} for n, variables in expected.items()})
+        every = self.template["Globals"]["Function"]
+        self.assertEqual(every["Environment"]["Variables"], {"RUST_LOG": {"Ref": "LogLevel"}})
+        self.assertEqual(every["Architectures"], [{"Ref": "Architecture"}])
+
+    def test_a_message_of_a_schedule_is_what_its_function_reads(self):
+        own, old = "flowlog-logs-123456789012-us-east-1", "old-logs"
+        for parameters, buckets in (({}, [own]), ({"ExistingBucketName": old}, [own, old])):
+            messages, when = {}, {}
+            for name, function in self.functions(**parameters).items():
+                for event, body in function.get("Events", {}).items():
+                    if body["Type"] == "Schedule":
+                        told = body["Properties"]["Input"]
+                        messages[event] = json.loads(self.substituted(told, {"LogBucket": own, "ExistingBucketName": old}))
+                        when[event] = (name, body["Properties"]["Schedule"])
+            reconcile = {"flowlog": "reconcile", "buckets": buckets, "prefixes": [""], "lookback_days": 1}
+            self.assertEqual(messages, {"Reconcile": reconcile, "Sweep": {"flowlog": "sweep"}, "Compact": {"flowlog": "compact"}})
+            alerter = "AnomalyAlerterFunction"
+            expected = {
+                "Reconcile": ("S3ParserFunction", "rate(1 hour)"),
+                "Sweep": (alerter, "rate(5 minutes)"),
+                "Compact": (alerter, "cron(40 * * * ? *)"),
+            }
+            self.assertEqual(when, expected)
+
+    def substituted(self, node, names):
+        """Fn::Sub as CloudFormation works it out."""
+        if isinstance(node, str):
+            return node
+        text, more = node["Fn::Sub"] if isinstance(node["Fn::Sub"], list) else (node["Fn::Sub"], {})
+        names = {**names, **{name: self.substituted(value, names) for name, value in more.items()}}
+        return re.sub(r"\$\{(\w+)\}", lambda match: names[match[1]], text)
+
+    def test_each_limit_is_its_parameter(self):
+        functions = self.functions()
+        objects = functions["S3ParserFunction"]["Events"]["Objects"]["Properties"]
+        self.assertEqual(objects["ScalingConfig"], {"MaximumConcurrency": {"Ref": "ParserMaximumConcurrency"}})
+        resources = self.template["Resources"]
+        (rule,) = resources["LogBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+        self.assertEqual(rule["ExpirationInDays"], {"Ref": "ObjectRetentionDays"})
+        groups = [r["Properties"] for r in resources.values() if r["Type"] == "AWS::Logs::LogGroup"]
+        self.assertEqual([group["RetentionInDays"] for group in groups], [{"Ref": "LogRetentionDays"}] * 4)
+
+    def test_a_nested_stack_s_parameter_is_the_one_of_that_name(self):
+        """Where both have a parameter of one name, it is handed on."""
+        seen = 0
+        for name, resource in self.template["Resources"].items():
+            if resource["Type"] != "AWS::Serverless::Application":
+                continue
+            given = resource["Properties"]["Parameters"]
+            for parameter in load(resource["Properties"]["Location"])["Parameters"]:
+                if parameter in self.template["Parameters"] and parameter != "LogBucketName":
+                    seen += 1
+                    self.assertEqual(given.get(parameter), {"Ref": parameter}, f"{name} {parameter}")
+        self.assertGreater(seen, 25)
+
+    def test_the_operations_stack_watches_what_it_is_told_of(self):
+        given = self.template["Resources"]["Observability"]["Properties"]["Parameters"]
+        names = {"Parser": "S3ParserFunction", "Subscriber": "CwlSubscriberFunction", "Alerter": "AnomalyAlerterFunction"}
+        queues = {
+            "IngestQueue": "IngestQueue",
+            "IngestDeadLetters": "IngestDeadLetters",
+            "SubscriberFailures": "CwlSubscriberFailures",
+            "AlerterFailures": "AnomalyAlerterFailures",
+        }
+        tables = {"AggregatesTable": "FlowAggregates", "ControlTable": "FlowControl"}
+        expected = {
+            "Prefix": {"Ref": "AWS::StackName"},
+            "OpsEmail": {"Ref": "OpsEmail"},
+            "KeyArn": {"Fn::If": ["WithKey", {"Fn::GetAtt": ["Key", "Outputs.KeyArn"]}, ""]},
+            **{f"{short}Name": {"Ref": function} for short, function in names.items()},
+            **{f"{short}Name": {"Fn::GetAtt": [queue, "QueueName"]} for short, queue in queues.items()},
+            **{short: {"Ref": table} for short, table in tables.items()},
+        }
+        self.assertEqual(given, expected)
+
+
 class Patience(unittest.TestCase):
     def setUp(self):
         self.resources = load(ROOT_TEMPLATE)["Resources"]
