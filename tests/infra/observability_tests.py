@@ -3,6 +3,7 @@
 
 import json
 import re
+import shlex
 import unittest
 
 import counted
@@ -178,6 +179,27 @@ class Observability(unittest.TestCase):
             self.assertEqual(alarm["OKActions"], [{"Ref": "OpsTopic"}], name)
             # A gap in a metric is no trouble, but for the one alarm that watches for gaps.
             self.assertEqual(alarm["TreatMissingData"], "breaching" if name == "silence" else "notBreaching", name)
+
+    def test_what_the_runbook_invokes_is_a_whole_command(self):
+        """A file for the answer, a payload that the CLI takes as it is, and patience for as long as the function may take."""
+        runbook = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
+        timeouts = {name: r["Properties"]["Timeout"] for name, r in load("template.yaml")["Resources"].items() if name.endswith("Function")}
+        lines = re.findall(r"^ +`?(aws lambda invoke .*?)`?$", runbook, re.M)
+        self.assertEqual(len(lines), runbook.count("aws lambda invoke"))
+        functions = set()
+        for line in lines:
+            words = shlex.split(line)
+            self.assertEqual(len(words) % 2, 0, f"no file for the answer: {line}")
+            options = dict(zip(words[3:-1:2], words[4:-1:2], strict=True))
+            (function,) = re.findall(r"^\$\((\w+Function)Name\)$", options["--function-name"])
+            functions.add(function)
+            # The CLI waits a minute, and then invokes again.
+            self.assertGreater(int(options.get("--cli-read-timeout", 60)), timeouts[function], line)
+            payload = options["--payload"]
+            if not payload.startswith("fileb://"):
+                self.assertEqual(options["--cli-binary-format"], "raw-in-base64-out", line)
+                self.assertIn(json.loads(payload)["flowlog"], ("sweep", "compact"))
+        self.assertEqual(functions, {"AnomalyAlerterFunction", "CwlSubscriberFunction"})
 
     def test_the_cost_that_is_stated_counts_every_alarm(self):
         # Three dollars for a dashboard, ten cents for an alarm.
