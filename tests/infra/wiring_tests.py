@@ -103,6 +103,13 @@ class Given(unittest.TestCase):
         names = {**names, **{name: self.substituted(value, names) for name, value in more.items()}}
         return re.sub(r"\$\{(\w+)\}", lambda match: names[match[1]], text)
 
+    def test_the_stream_rings_for_partials_and_the_subscription_for_all(self):
+        stream = self.functions()["AnomalyAlerterFunction"]["Events"]["Partials"]["Properties"]
+        (one,) = stream["FilterCriteria"]["Filters"]
+        # What an item is (crates/flowlog-core/src/store/item.rs): P, a partial.
+        self.assertEqual(json.loads(one["Pattern"]), {"dynamodb": {"NewImage": {"t": {"S": ["P"]}}}})
+        self.assertEqual(self.template["Resources"]["RejectSubscription"]["Properties"]["FilterPattern"], "")
+
     def test_each_limit_is_its_parameter(self):
         functions = self.functions()
         objects = functions["S3ParserFunction"]["Events"]["Objects"]["Properties"]
