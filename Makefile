@@ -15,7 +15,8 @@ export PROPTEST_RNG_SEED ?= 20261122
 
 FLOWLOG := $(CARGO_TARGET_DIR)/debug/flowlog
 ARCHITECTURE ?= x86_64
-STACK ?= flowlog
+# Given or not: a stack's name that is not given is the one in samconfig.toml, where --guided saves it.
+STACK_NAME = $(if $(STACK),--stack-name $(STACK))
 PYTHON ?= python3
 CARGO_DENY := 0.20.2
 CARGO_FUZZ := 0.13.2
@@ -360,13 +361,11 @@ build: $(LAMBDA)/.installed ## The functions for AWS, in target/lambda (ARCHITEC
 # template that is deployed knows no other value, so that CloudFormation refuses whatever else ARGS, a file or an answer to
 # --guided says. It lies here because the nested templates are found from where it is.
 DEPLOYED := .template-$(ARCHITECTURE).yaml
-OVERRIDES := --parameter-overrides Architecture=$(ARCHITECTURE)
 
 .PHONY: deploy
-deploy: build $(SAM)/.installed ## Build and deploy (STACK=flowlog; ARCHITECTURE=arm64; ARGS="--guided", ARGS="--parameter-overrides AlertEmail=…")
+deploy: build $(SAM)/.installed ## Build and deploy (STACK=name; ARCHITECTURE=arm64; ARGS="--guided", ARGS="--parameter-overrides AlertEmail=…")
 	sed 's/^    Default: x86_64$$/    Default: $(ARCHITECTURE)/; s/^    AllowedValues: \[x86_64, arm64\]$$/    AllowedValues: [$(ARCHITECTURE)]/' template.yaml > $(DEPLOYED)
-	$(SAM)/bin/sam deploy --template-file $(DEPLOYED) --stack-name $(STACK) \
-		$(if $(findstring --parameter-overrides,$(ARGS)),$(subst --parameter-overrides,$(OVERRIDES),$(ARGS)),$(ARGS) $(OVERRIDES))
+	$(PYTHON) tests/dev/deploy_words.py $(ARCHITECTURE) $(SAM)/bin/sam deploy --template-file $(DEPLOYED) $(STACK_NAME) $(ARGS)
 
 .PHONY: deploy-local
 deploy-local: build $(SAM)/.installed $(EMULATOR)/.installed ## Deploy to a local AWS on loopback, see what came to be, and throw it away
@@ -376,7 +375,7 @@ deploy-local: build $(SAM)/.installed $(EMULATOR)/.installed ## Deploy to a loca
 destroy: $(SAM)/.installed ## Delete the stack; says what is kept
 	@echo "Kept, because they hold your data: the log bucket with its policy, both tables, a customer key, and Athena's results (a week)."
 	@echo 'Delete them yourself when you are sure. The bucket keeps its name: to deploy again beside it, set LogBucketName.'
-	$(SAM)/bin/sam delete --stack-name $(STACK) $(ARGS)
+	$(SAM)/bin/sam delete $(STACK_NAME) $(ARGS)
 
 .PHONY: clean
 clean: ## Remove what was built or installed in this clone

@@ -3,6 +3,7 @@
 
 import json
 import re
+import shlex
 import unittest
 
 import counted
@@ -85,6 +86,7 @@ class Observability(unittest.TestCase):
             ("ApproximateAgeOfOldestMessage", "IngestQueueName"),
             *((metric, f) for metric in ("DeliveriesQuarantined", "DigestChanged", "RecordsRejected") for f in both),
             ("DeliveriesMissing", "s3-parser"),
+            ("DeliveriesRetried", "s3-parser"),
             ("RecordsRead", "s3-parser"),
             *((metric, "anomaly-alerter") for metric in ("AlertsSuppressed", "RulesRefused", "HoursLeft")),
             *((metric, name) for metric in ("Errors", "Throttles") for name in names),
@@ -93,12 +95,111 @@ class Observability(unittest.TestCase):
         }
         self.assertEqual(rings, expected)
 
+    def test_each_alarm_rings_for_what_it_says(self):
+        """The number, the direction and the time: any of them wrong, and an alarm never rings, or always."""
+        own, queues, functions, tables = "flowlog", "AWS/SQS", "AWS/Lambda", "AWS/DynamoDB"
+        hours = {"Ref": "SilenceHours"}
+        # Namespace and metric, statistic over how many seconds, threshold, how many periods of how many.
+        expected = {
+            **dict.fromkeys(
+                ("ingest-dead-letters", "subscriber-failures", "alerter-failures"),
+                (queues, "ApproximateNumberOfMessagesVisible", "Maximum", 300, "> 0", 1, 1),
+            ),
+            "object-age": (queues, "ApproximateAgeOfOldestMessage", "Maximum", 300, "> 1800", 2, 3),
+            "deliveries-retried": (own, "DeliveriesRetried", "Sum", 600, "> 0", 3, 3),
+            "deliveries-missing": (own, "DeliveriesMissing", "Sum", 300, "> 0", 1, 1),
+            "alert-budget-spent": (own, "AlertsSuppressed", "Sum", 3600, "> 0", 1, 1),
+            "rules-refused": (own, "RulesRefused", "Sum", 900, "> 0", 1, 1),
+            "compaction-behind": (own, "HoursLeft", "Sum", 3600, "> 0", 4, 6),
+            "silence": (own, "RecordsRead", "Sum", 3600, "< 1", hours, hours),
+            "stream-age": (functions, "IteratorAge", "Maximum", 300, "> 600000", 2, 3),
+        }
+        for function in FUNCTIONS:
+            expected[f"function-errors-{function}"] = (functions, "Errors", "Sum", 300, "> 5", 3, 3)
+            expected[f"function-throttles-{function}"] = (functions, "Throttles", "Sum", 300, "> 0", 2, 3)
+        for function in FUNCTIONS[:2]:
+            expected[f"quarantine-{function}"] = (own, "DeliveriesQuarantined", "Sum", 300, "> 0", 1, 1)
+            expected[f"digest-changed-{function}"] = (own, "DigestChanged", "Sum", 300, "> 0", 1, 1)
+            expected[f"rejected-lines-{function}"] = (own, "RecordsRejected", "Sum", 3600, "> 100", 1, 1)
+        for table in ("aggregates", "control"):
+            expected[f"table-throttles-{table}"] = (tables, "WriteThrottleEvents", "Sum", 300, "> 100", 2, 3)
+        signs = {"GreaterThanThreshold": ">", "LessThanThreshold": "<"}
+        found = {
+            name: (
+                *(alarm[key] for key in ("Namespace", "MetricName", "Statistic", "Period")),
+                f"{signs[alarm['ComparisonOperator']]} {alarm['Threshold']}",
+                alarm["DatapointsToAlarm"],
+                alarm["EvaluationPeriods"],
+            )
+            for name, alarm in self.alarms.items()
+        }
+        self.assertEqual(found, expected)
+        # Whom it is about: the dimension that CloudWatch has for that namespace, and the one that the name says.
+        dimensions = {own: "function", queues: "QueueName", functions: "FunctionName", tables: "TableName"}
+        short = {"ParserName": "s3-parser", "SubscriberName": "cwl-subscriber", "AlerterName": "anomaly-alerter"}
+        short |= {"AggregatesTable": "aggregates", "ControlTable": "control"}
+        for name, alarm in self.alarms.items():
+            (dimension,) = alarm["Dimensions"]
+            self.assertEqual(dimension["Name"], dimensions[alarm["Namespace"]], name)
+            value = dimension["Value"]
+            about = short.get(value["Ref"], value["Ref"]) if isinstance(value, dict) else value
+            if name.endswith(tuple(short.values())):
+                self.assertTrue(name.endswith(f"-{about}"), (name, about))
+
+    def test_a_message_that_fails_each_time_is_in_every_period(self):
+        """SQS leaves what was received more than three times out of the age of the oldest, so another alarm has to ring."""
+        queue = load("template.yaml")["Resources"]["IngestQueue"]["Properties"]
+        alarm = self.alarms["deliveries-retried"]
+        self.assertGreater(alarm["Period"], queue["VisibilityTimeout"])
+        given_up_after = queue["VisibilityTimeout"] * queue["RedrivePolicy"]["maxReceiveCount"]
+        self.assertLess(alarm["Period"] * alarm["EvaluationPeriods"], given_up_after)
+
+    def test_the_topic_admits_every_alarm_and_nothing_else_publishes(self):
+        key = load("infra/key.yaml")["Resources"]["Key"]["Properties"]["KeyPolicy"]
+        policies = {
+            "${Prefix}": self.resources["OpsTopicPolicy"]["Properties"]["PolicyDocument"],
+            "${StackName}": key,
+        }
+        for prefix, policy in policies.items():
+            (statement,) = [s for s in policy["Statement"] if s.get("Sid") == "AlarmsPublish"]
+            self.assertEqual(statement["Condition"]["StringEquals"], {"aws:SourceAccount": {"Ref": "AWS::AccountId"}})
+            pattern = statement["Condition"]["ArnLike"]["aws:SourceArn"]["Fn::Sub"]
+            start = f"arn:${{AWS::Partition}}:cloudwatch:${{AWS::Region}}:${{AWS::AccountId}}:alarm:{prefix}-"
+            self.assertEqual(pattern, f"{start}*")
+        names = [r["Properties"]["AlarmName"] for r in self.resources.values() if r["Type"] == "AWS::CloudWatch::Alarm"]
+        for name in names:
+            self.assertTrue(name["Fn::Sub"].startswith("${Prefix}-"), name)
+        template = load("template.yaml")["Resources"]
+        self.assertEqual(template["Observability"]["Properties"]["Parameters"]["Prefix"], {"Ref": "AWS::StackName"})
+        self.assertEqual(template["Key"]["Properties"]["Parameters"]["StackName"], {"Ref": "AWS::StackName"})
+
     def test_alarms_go_to_operations_and_not_where_alerts_go(self):
         for name, alarm in self.alarms.items():
             self.assertEqual(alarm["AlarmActions"], [{"Ref": "OpsTopic"}], name)
             self.assertEqual(alarm["OKActions"], [{"Ref": "OpsTopic"}], name)
             # A gap in a metric is no trouble, but for the one alarm that watches for gaps.
             self.assertEqual(alarm["TreatMissingData"], "breaching" if name == "silence" else "notBreaching", name)
+
+    def test_what_the_runbook_invokes_is_a_whole_command(self):
+        """A file for the answer, a payload that the CLI takes as it is, and patience for as long as the function may take."""
+        runbook = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
+        timeouts = {name: r["Properties"]["Timeout"] for name, r in load("template.yaml")["Resources"].items() if name.endswith("Function")}
+        lines = re.findall(r"^ +`?(aws lambda invoke .*?)`?$", runbook, re.M)
+        self.assertEqual(len(lines), runbook.count("aws lambda invoke"))
+        functions = set()
+        for line in lines:
+            words = shlex.split(line)
+            self.assertEqual(len(words) % 2, 0, f"no file for the answer: {line}")
+            options = dict(zip(words[3:-1:2], words[4:-1:2], strict=True))
+            (function,) = re.findall(r"^\$\((\w+Function)Name\)$", options["--function-name"])
+            functions.add(function)
+            # The CLI waits a minute, and then invokes again.
+            self.assertGreater(int(options.get("--cli-read-timeout", 60)), timeouts[function], line)
+            payload = options["--payload"]
+            if not payload.startswith("fileb://"):
+                self.assertEqual(options["--cli-binary-format"], "raw-in-base64-out", line)
+                self.assertIn(json.loads(payload)["flowlog"], ("sweep", "compact"))
+        self.assertEqual(functions, {"AnomalyAlerterFunction", "CwlSubscriberFunction"})
 
     def test_the_cost_that_is_stated_counts_every_alarm(self):
         # Three dollars for a dashboard, ten cents for an alarm.

@@ -152,6 +152,96 @@ class Permissions(unittest.TestCase):
         self.assertEqual(set(statements["ForLambdaNotForCode"]["Action"]), granted_to_lambda)
         self.assertTrue(all(policy == found[0] for policy in found))
 
+    def test_each_grant_is_on_these_resources_under_these_conditions(self):
+        """The whole of each statement, but for its actions: how wide a grant is, no list of calls says."""
+        roles, _ = self.roles(OPTIONS["with everything"])
+        found = {}
+        for function, role in roles.items():
+            statements = [s for policy in role["Properties"]["Policies"] for s in policy["PolicyDocument"]["Statement"]]
+            sids = [s["Sid"] for s in statements]
+            self.assertEqual(len(sids), len(set(sids)), function)
+            known = {"Sid", "Effect", "Action", "Resource", "Condition"}
+            for s in statements:
+                self.assertLessEqual(set(s), known)
+                self.assertEqual(s["Effect"], "Deny" if s["Sid"] == "ForLambdaNotForCode" else "Allow", s["Sid"])
+            found[function] = {s["Sid"]: (listed(s["Resource"]), s.get("Condition")) for s in statements}
+
+        def arn(name, attribute="Arn"):
+            return [{"Fn::GetAtt": [name, attribute]}]
+
+        def sub(text):
+            return [{"Fn::Sub": text}]
+
+        def keys(*patterns):
+            return {
+                "ForAllValues:StringLike": {"dynamodb:LeadingKeys": list(patterns)},
+                # ForAllValues is true of a request without keys.
+                "Null": {"dynamodb:LeadingKeys": "false"},
+            }
+
+        def by(*services):
+            via = [{"Fn::Sub": f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}"} for service in services]
+            return {"StringEquals": {"kms:ViaService": via if len(via) > 1 else via[0]}}
+
+        here = "${AWS::Region}:${AWS::AccountId}"
+        ours = {"StringEquals": {"aws:ResourceAccount": {"Ref": "AWS::AccountId"}}}
+        key = arn("Key", "Outputs.KeyArn")
+        every = {"SendTraces": (["*"], None)}
+        writes = {"WritePartials": (arn("FlowAggregates"), None), "KeepLedger": (arn("FlowControl"), keys("O#*", "Q"))}
+        expected = {
+            "s3-parser": {
+                **every,
+                **writes,
+                "ReadObjects": (sub("${LogBucket.Arn}/AWSLogs/*"), ours),
+                "TellGoneFromForbidden": (arn("LogBucket"), ours),
+                "ReadExistingObjects": (sub("arn:${AWS::Partition}:s3:::${ExistingBucketName}/*"), None),
+                "TellGoneFromForbiddenThere": (sub("arn:${AWS::Partition}:s3:::${ExistingBucketName}"), None),
+                "UseExistingKey": ([{"Ref": "ExistingBucketKeyArn"}], by("s3")),
+                "UseKey": (key, by("dynamodb", "s3", "sqs")),
+                "PollQueue": (arn("IngestQueue"), None),
+                "KeepFailures": (arn("AnomalyAlerterFailures"), None),
+                "WriteLogs": (arn("S3ParserLogGroup"), None),
+                "MakeInterfaces": (sub(f"arn:${{AWS::Partition}}:ec2:{here}:*/*"), None),
+                "FindInterfaces": (["*"], None),
+                "ForLambdaNotForCode": (
+                    ["*"],
+                    {"ArnLike": {"lambda:SourceFunctionArn": sub(f"arn:${{AWS::Partition}}:lambda:{here}:function:*")[0]}},
+                ),
+            },
+            "cwl-subscriber": {
+                **every,
+                **writes,
+                "UseKey": (key, by("dynamodb", "sqs")),
+                "KeepFailures": (arn("CwlSubscriberFailures"), None),
+                "WriteLogs": (arn("CwlSubscriberLogGroup"), None),
+            },
+            "anomaly-alerter": {
+                **every,
+                "ReadWindows": (arn("FlowAggregates"), None),
+                # Under the keys of interfaces and of scopes; the directory's it only reads.
+                "WriteSummaries": (arn("FlowAggregates"), keys("E#*", "V#*")),
+                "ReadLedger": (arn("FlowControl"), keys("O#*")),
+                "KeepAlertState": (arn("FlowControl"), keys("A#*")),
+                "PublishAlerts": ([{"Ref": "AlertTopic"}], None),
+                "NameInterfaces": (["*"], None),
+                "UseKey": (key, by("dynamodb", "sns", "sqs")),
+                "ReadStream": (arn("FlowAggregates", "StreamArn"), None),
+                "FindStream": (sub("${FlowAggregates.Arn}/stream/*"), None),
+                "KeepFailures": (arn("AnomalyAlerterFailures"), None),
+                "WriteLogs": (arn("AnomalyAlerterLogGroup"), None),
+            },
+        }
+        for function, grants in expected.items():
+            for sid in {*grants, *found[function]}:
+                self.assertEqual(found[function].get(sid), grants.get(sid), f"{function} {sid}")
+        self.assertEqual(found, expected)
+        # An option takes statements away, and changes none.
+        for name, parameters in OPTIONS.items():
+            for function, role in self.roles(parameters)[0].items():
+                for policy in role["Properties"]["Policies"]:
+                    for s in policy["PolicyDocument"]["Statement"]:
+                        self.assertEqual((listed(s["Resource"]), s.get("Condition")), expected[function][s["Sid"]], name)
+
     def test_ledger_and_alert_state_are_each_ones_own(self):
         roles, _ = self.roles(OPTIONS["plain"])
         for function, role in roles.items():
@@ -188,7 +278,7 @@ class Permissions(unittest.TestCase):
             '"s3.amazonaws.com"': {"kms:Decrypt", "kms:GenerateDataKey"},
             '"events.amazonaws.com"': {"kms:Decrypt", "kms:GenerateDataKey"},
             '"cloudwatch.amazonaws.com"': {"kms:Decrypt", "kms:GenerateDataKey*"},
-            '{"Fn::Sub": "logs.${AWS::Region}.amazonaws.com"}': delivers,
+            '{"Fn::Sub": "logs.${AWS::Region}.${AWS::URLSuffix}"}': delivers,
         }
         self.assertEqual(services, expected)
         values = defaults(self.template, {"CustomerKey": "yes", "CreateNetwork": "no"})
@@ -211,8 +301,9 @@ class Permissions(unittest.TestCase):
             actions = {action for action, _ in granted(resources[role])}
             touched = {a.split(":")[0] for a in actions} & {"dynamodb", "s3", "sns", "sqs"}
             (use,) = [s for p in resources[role]["Properties"]["Policies"] for s in p["PolicyDocument"]["Statement"] if s["Sid"] == "UseKey"]
-            by = {via["Fn::Sub"].split(".")[0] for via in use["Condition"]["StringEquals"]["kms:ViaService"]}
-            self.assertEqual(by, touched, name)
+            by = [via["Fn::Sub"] for via in use["Condition"]["StringEquals"]["kms:ViaService"]]
+            # In China the names of the services end as its partition does.
+            self.assertEqual(by, [f"{service}.${{AWS::Region}}.${{AWS::URLSuffix}}" for service in sorted(touched)], name)
             # Who sends has something encrypted; DynamoDB encrypts with a key of the table's, which it has decrypted.
             sends = actions & {"sqs:SendMessage", "sns:Publish"}
             self.assertEqual(use["Action"], ["kms:Decrypt", *(["kms:GenerateDataKey"] if sends else [])], name)

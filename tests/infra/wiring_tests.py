@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 """What the templates say about one another: order, patience, formats, messages. Nothing is deployed; PyYAML is enough."""
 
+import json
 import os
+import pathlib
 import re
 import shlex
 import subprocess
+import sys
+import tempfile
 import unittest
 
 import counted
@@ -38,6 +42,116 @@ class Order(unittest.TestCase):
     def test_what_sends_a_probe_may_do_so_when_it_is_made(self):
         self.assertIn("IngestQueuePolicy", listed(self.resources["LogBucket"]["DependsOn"]))
         self.assertIn("RejectSubscriptionPermission", listed(self.resources["RejectSubscription"]["DependsOn"]))
+
+
+class Given(unittest.TestCase):
+    """What the functions are told: each variable, each schedule's message, and each limit is the parameter of that name."""
+
+    def setUp(self):
+        self.template = load(ROOT_TEMPLATE)
+
+    def functions(self, **parameters):
+        resources = settle(self.template, defaults(self.template, parameters))["Resources"]
+        return {n: r["Properties"] for n, r in resources.items() if r["Type"] == "AWS::Serverless::Function"}
+
+    def test_each_variable_is_what_it_is_called(self):
+        tables = {"AGGREGATES_TABLE": "FlowAggregates", "CONTROL_TABLE": "FlowControl"}
+        expected = {
+            "S3ParserFunction": {**tables, "HORIZON_DAYS": "HorizonDays", "MAX_OUTPUT_BYTES": "MaxOutputBytes"},
+            "CwlSubscriberFunction": {**tables, "HORIZON_DAYS": "HorizonDays", "LOG_FORMAT": "LogFormat"},
+            "AnomalyAlerterFunction": {
+                **tables,
+                "TOPIC_ARN": "AlertTopic",
+                "ALERT_COOLDOWN_SECONDS": "AlertCooldownSeconds",
+                "ALERT_BUDGET_PER_HOUR": "AlertBudgetPerHour",
+                "ALERT_CHAT": "AlertChat",
+                "ALERT_NAMES": "AlertNames",
+                "RULES": "Rules",
+            },
+        }
+        given = {name: f["Environment"]["Variables"] for name, f in self.functions().items()}
+        self.assertEqual(given, {n: {v: {"Ref": of} for v, of in variables.items()} for n, variables in expected.items()})
+        every = self.template["Globals"]["Function"]
+        self.assertEqual(every["Environment"]["Variables"], {"RUST_LOG": {"Ref": "LogLevel"}})
+        self.assertEqual(every["Architectures"], [{"Ref": "Architecture"}])
+
+    def test_a_message_of_a_schedule_is_what_its_function_reads(self):
+        own, old = "flowlog-logs-123456789012-us-east-1", "old-logs"
+        for parameters, buckets in (({}, [own]), ({"ExistingBucketName": old}, [own, old])):
+            messages, when = {}, {}
+            for name, function in self.functions(**parameters).items():
+                for event, body in function.get("Events", {}).items():
+                    if body["Type"] == "Schedule":
+                        told = body["Properties"]["Input"]
+                        messages[event] = json.loads(self.substituted(told, {"LogBucket": own, "ExistingBucketName": old}))
+                        when[event] = (name, body["Properties"]["Schedule"])
+            reconcile = {"flowlog": "reconcile", "buckets": buckets, "prefixes": [""], "lookback_days": 1}
+            self.assertEqual(messages, {"Reconcile": reconcile, "Sweep": {"flowlog": "sweep"}, "Compact": {"flowlog": "compact"}})
+            alerter = "AnomalyAlerterFunction"
+            expected = {
+                "Reconcile": ("S3ParserFunction", "rate(1 hour)"),
+                "Sweep": (alerter, "rate(5 minutes)"),
+                "Compact": (alerter, "cron(40 * * * ? *)"),
+            }
+            self.assertEqual(when, expected)
+
+    def substituted(self, node, names):
+        """Fn::Sub as CloudFormation works it out."""
+        if isinstance(node, str):
+            return node
+        text, more = node["Fn::Sub"] if isinstance(node["Fn::Sub"], list) else (node["Fn::Sub"], {})
+        names = {**names, **{name: self.substituted(value, names) for name, value in more.items()}}
+        return re.sub(r"\$\{(\w+)\}", lambda match: names[match[1]], text)
+
+    def test_the_stream_rings_for_partials_and_the_subscription_for_all(self):
+        stream = self.functions()["AnomalyAlerterFunction"]["Events"]["Partials"]["Properties"]
+        (one,) = stream["FilterCriteria"]["Filters"]
+        # What an item is (crates/flowlog-core/src/store/item.rs): P, a partial.
+        self.assertEqual(json.loads(one["Pattern"]), {"dynamodb": {"NewImage": {"t": {"S": ["P"]}}}})
+        self.assertEqual(self.template["Resources"]["RejectSubscription"]["Properties"]["FilterPattern"], "")
+
+    def test_each_limit_is_its_parameter(self):
+        functions = self.functions()
+        objects = functions["S3ParserFunction"]["Events"]["Objects"]["Properties"]
+        self.assertEqual(objects["ScalingConfig"], {"MaximumConcurrency": {"Ref": "ParserMaximumConcurrency"}})
+        resources = self.template["Resources"]
+        (rule,) = resources["LogBucket"]["Properties"]["LifecycleConfiguration"]["Rules"]
+        self.assertEqual(rule["ExpirationInDays"], {"Ref": "ObjectRetentionDays"})
+        groups = [r["Properties"] for r in resources.values() if r["Type"] == "AWS::Logs::LogGroup"]
+        self.assertEqual([group["RetentionInDays"] for group in groups], [{"Ref": "LogRetentionDays"}] * 4)
+
+    def test_a_nested_stack_s_parameter_is_the_one_of_that_name(self):
+        """Where both have a parameter of one name, it is handed on."""
+        seen = 0
+        for name, resource in self.template["Resources"].items():
+            if resource["Type"] != "AWS::Serverless::Application":
+                continue
+            given = resource["Properties"]["Parameters"]
+            for parameter in load(resource["Properties"]["Location"])["Parameters"]:
+                if parameter in self.template["Parameters"] and parameter != "LogBucketName":
+                    seen += 1
+                    self.assertEqual(given.get(parameter), {"Ref": parameter}, f"{name} {parameter}")
+        self.assertGreater(seen, 25)
+
+    def test_the_operations_stack_watches_what_it_is_told_of(self):
+        given = self.template["Resources"]["Observability"]["Properties"]["Parameters"]
+        names = {"Parser": "S3ParserFunction", "Subscriber": "CwlSubscriberFunction", "Alerter": "AnomalyAlerterFunction"}
+        queues = {
+            "IngestQueue": "IngestQueue",
+            "IngestDeadLetters": "IngestDeadLetters",
+            "SubscriberFailures": "CwlSubscriberFailures",
+            "AlerterFailures": "AnomalyAlerterFailures",
+        }
+        tables = {"AggregatesTable": "FlowAggregates", "ControlTable": "FlowControl"}
+        expected = {
+            "Prefix": {"Ref": "AWS::StackName"},
+            "OpsEmail": {"Ref": "OpsEmail"},
+            "KeyArn": {"Fn::If": ["WithKey", {"Fn::GetAtt": ["Key", "Outputs.KeyArn"]}, ""]},
+            **{f"{short}Name": {"Ref": function} for short, function in names.items()},
+            **{f"{short}Name": {"Fn::GetAtt": [queue, "QueueName"]} for short, queue in queues.items()},
+            **{short: {"Ref": table} for short, table in tables.items()},
+        }
+        self.assertEqual(given, expected)
 
 
 class Patience(unittest.TestCase):
@@ -127,26 +241,50 @@ class Patience(unittest.TestCase):
         self.assertEqual(seen, 3)
 
 
-class Architecture(unittest.TestCase):
-    """`make deploy` deploys functions into what they were built for, whatever it is told besides."""
+class Deploying(unittest.TestCase):
+    """`make deploy` deploys functions into what they were built for, and what samconfig.toml says, whatever it is told besides."""
 
-    def deploys(self, built, arguments):
-        """(the template that is deployed, the words of `sam deploy`), as make would run it; nothing is built."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-        command = ["make", "--dry-run", "deploy", f"ARCHITECTURE={built}", f"ARGS={arguments}"]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
-        printed = done.stdout.replace("\\\n", " ").splitlines()
-        self.assertTrue(any(f"--target {built.replace('arm64', 'aarch64')}-unknown-linux-gnu" in line for line in printed))
-        (cut,) = [line for line in printed if line.startswith("sed ")]
-        narrowed, _, path = cut.rpartition(" > ")
-        text = subprocess.run(["bash", "-c", narrowed], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        (deploy,) = [shlex.split(line) for line in printed if "/bin/sam deploy " in line]
-        self.assertEqual(deploy[deploy.index("--template-file") + 1], path)
-        return yaml.load(text, Loader), deploy
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory(prefix="flowlog-deploy-")
+        self.addCleanup(directory.cleanup)
+        self.at = pathlib.Path(directory.name)
+        # Who builds and who deploys: programs that only say what they were called with.
+        for tool, name in (("lambda", "cargo-lambda"), ("sam", "sam")):
+            (self.at / tool / "bin").mkdir(parents=True)
+            (self.at / tool / ".installed").touch()
+            program = self.at / tool / "bin" / name
+            program.write_text(f'#!/usr/bin/env bash\nprintf "%s\\0" "$@" > {self.at}/{name}.words\n', encoding="utf-8")
+            program.chmod(0o755)
+
+    def make(self, target, *settings):
+        """(the words of sam, what make says), as a shell would have them."""
+        environment = {n: v for n, v in os.environ.items() if n != "STACK" and not n.startswith(("MAKE", "MFLAGS"))}
+        # The Makefile puts the clone's path in front of this one.
+        builder = os.path.relpath(self.at / "lambda", ROOT)
+        tools = (f"SAM={self.at}/sam", f"LAMBDA={builder}", f"DEPLOYED={self.at}/template.yaml", f"PYTHON={sys.executable}")
+        done = subprocess.run(["make", target, *tools, *settings], cwd=ROOT, env=environment, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return self.said_by("sam"), done.stderr
+
+    def said_by(self, name):
+        return (self.at / f"{name}.words").read_text(encoding="utf-8").split("\0")[:-1]
+
+    def config(self, text):
+        path = self.at / "samconfig.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def overrides(self, words):
+        self.assertEqual(words.count("--parameter-overrides"), 1, words)
+        return words[words.index("--parameter-overrides") + 1 :]
 
     def test_the_template_that_is_deployed_knows_what_was_built_and_nothing_else(self):
         for built in ("x86_64", "arm64"):
-            template, _ = self.deploys(built, "--guided")
+            words, _ = self.make("deploy", f"ARCHITECTURE={built}", "ARGS=--guided")
+            target = f"{built.replace('arm64', 'aarch64')}-unknown-linux-gnu"
+            self.assertTrue(any(word.startswith(target) for word in self.said_by("cargo-lambda")))
+            self.assertEqual(words[words.index("--template-file") + 1], f"{self.at}/template.yaml")
+            template = yaml.load((self.at / "template.yaml").read_text(encoding="utf-8"), Loader)
             parameter = template["Parameters"]["Architecture"]
             self.assertEqual((parameter["Default"], parameter["AllowedValues"]), (built, [built]))
             self.assertIn("make deploy ARCHITECTURE=", parameter["ConstraintDescription"])
@@ -155,20 +293,64 @@ class Architecture(unittest.TestCase):
             self.assertEqual(template, load(ROOT_TEMPLATE))
 
     def test_the_parameter_is_always_given(self):
-        """A stack that has a value keeps it unless it is told another."""
+        """A stack that has a value keeps it unless it is told another. Who says another is refused, so his comes later."""
+        mail = "AlertEmail=a@example.com"
         for arguments, rest in (
             ("", []),
-            ("--guided", ["--guided"]),
-            ("--parameter-overrides AlertEmail=a@example.com", ["AlertEmail=a@example.com"]),
-            ("--no-confirm-changeset --parameter-overrides AlertEmail=a@example.com --guided", ["AlertEmail=a@example.com"]),
+            ("--guided", []),
+            (f"--no-confirm-changeset --parameter-overrides {mail} --guided", [mail, "--guided"]),
+            (f"--parameter-overrides={mail} Architecture=other", [mail, "Architecture=other"]),
         ):
-            for built in ("x86_64", "arm64"):
-                _, words = self.deploys(built, arguments)
-                self.assertEqual(words.count("--parameter-overrides"), 1, words)
-                at = words.index("--parameter-overrides") + 1
-                self.assertEqual(words[at], f"Architecture={built}")
-                for word in rest:
-                    self.assertIn(word, words)
+            words, _ = self.make("deploy", "ARCHITECTURE=arm64", f"ARGS={arguments}")
+            self.assertEqual(self.overrides(words), ["Architecture=arm64", *rest])
+
+    def test_parameters_of_the_file_are_deployed(self):
+        """On sam's command line is one, so sam would take none of the file's."""
+        # As `sam deploy --guided` writes them.
+        saved = self.config(
+            '[default.deploy.parameters]\nstack_name = "mine"\n'
+            r'parameter_overrides = "AlertEmail=\"a@example.com\" LogFormat=\"${version} ${action}\" Architecture=\"x86_64\""'
+        )
+        file = r'AlertEmail="a@example.com" LogFormat="${version} ${action}" Architecture="x86_64"'
+        words, said = self.make("deploy", "ARCHITECTURE=arm64", f"ARGS=--config-file {saved}")
+        # What was saved of an earlier build does not count.
+        self.assertEqual(self.overrides(words), [file, "Architecture=arm64"])
+        self.assertNotIn("not used", said)
+        words, said = self.make("deploy", f"ARGS=--config-file {saved} --parameter-overrides OpsEmail=b@example.com")
+        self.assertEqual(self.overrides(words), ["Architecture=x86_64", "OpsEmail=b@example.com"])
+        self.assertIn("are not used: ARGS has others", said)
+
+    def test_parameters_of_the_file_are_found_where_sam_finds_them(self):
+        here = self.config(
+            '[default.global.parameters]\nparameter_overrides = ["A=1", "B=2"]\n'
+            '[other.global.parameters]\nparameter_overrides = "A=3"\n[other.deploy.parameters]\nparameter_overrides = "A=4"\n'
+            "[bad.deploy.parameters]\nparameter_overrides = {A = 1}\n"
+        )
+        script = [sys.executable, "tests/dev/deploy_words.py", "arm64", "echo", "deploy", f"--config-file={here}"]
+        for chosen, expected in (([], "A=1 B=2 Architecture=arm64"), (["--config-env", "other"], "A=4 Architecture=arm64")):
+            done = subprocess.run([*script, *chosen], cwd=ROOT, capture_output=True, text=True, check=True)
+            self.assertEqual(done.stdout.strip().partition("--parameter-overrides ")[2], expected)
+        done = subprocess.run([*script, "--config-env", "bad"], cwd=ROOT, capture_output=True, text=True)
+        self.assertIn("as a text, or as a list of texts", done.stderr)
+        self.assertEqual((done.returncode, done.stdout), (1, ""))
+
+    def test_the_stack_is_the_one_that_is_named_or_the_file_s(self):
+        for target in ("deploy", "destroy"):
+            self.assertNotIn("--stack-name", self.make(target)[0])
+            words, _ = self.make(target, "STACK=other")
+            self.assertEqual(words[words.index("--stack-name") + 1], "other")
+
+    def test_the_command_that_sets_a_format_reaches_sam_as_it_is_meant(self):
+        """Two shells and make look at it: each of them has a use for `$`."""
+        text = (ROOT / "docs/howto-custom-format.md").read_text(encoding="utf-8")
+        (line,) = re.findall(r"^\$ (make deploy .*LogFormat.*)$", text, re.M)
+        command, target, *settings = shlex.split(line)
+        self.assertEqual((command, target), ("make", "deploy"))
+        words, _ = self.make(target, *settings)
+        (built_for, parameter) = self.overrides(words)
+        pattern = load(ROOT_TEMPLATE)["Parameters"]["LogFormat"]["AllowedPattern"]
+        self.assertRegex(parameter, f'^LogFormat="(?:{pattern})"$')
+        self.assertIn("${interface-id} ${srcaddr} ${dstaddr} ", parameter)
 
 
 class Formats(unittest.TestCase):
@@ -279,10 +461,20 @@ class Refusals(unittest.TestCase):
             (ROOT_TEMPLATE, {"CreateThirdVpc": "yes", "CreatePeering": "no"}, ["CreateThirdVpc", "CreatePeering"]),
             (ROOT_TEMPLATE, far, ["PeerVpcId", "PeerVpcCidr"]),
             (ROOT_TEMPLATE, {**far, "PeerVpcCidr": "10.10.0.0/16"}, ["PeerVpcCidr", "VpcACidr"]),
+            (ROOT_TEMPLATE, {**far, "PeerVpcCidr": "10.20.0.0/16"}, ["PeerVpcCidr", "VpcBCidr"]),
+            (ROOT_TEMPLATE, {**far, "PeerVpcCidr": "10.30.0.0/16", "CreateThirdVpc": "yes"}, ["PeerVpcCidr", "VpcCCidr"]),
+            (ROOT_TEMPLATE, {**far, "PeerVpcCidr": "10.99.0.0/16", "CreateNetwork": "no"}, ["PeerVpcId", "CreateNetwork"]),
+            (ROOT_TEMPLATE, {"PeerAWithC": "yes"}, ["PeerAWithC", "CreateThirdVpc"]),
+            *(
+                (ROOT_TEMPLATE, {f"{service}Endpoint": "yes", "CreateNetwork": "no"}, [f"{service}Endpoint", "CreateNetwork"])
+                for service in ("Ssm", "Logs", "Sns", "Sqs")
+            ),
             (ROOT_TEMPLATE, {"PeerOwnerId": ACCOUNT}, ["PeerOwnerId", "PeerRoleArn"]),
             (ROOT_TEMPLATE, {"ExistingBucketKeyArn": "arn:aws:kms:…"}, ["ExistingBucketKeyArn", "ExistingBucketName"]),
             ("infra/network.yaml", {"VpcBCidr": "10.10.0.0/16"}, ["VpcACidr", "VpcBCidr"]),
             ("infra/network.yaml", far, ["PeerVpcId", "PeerVpcCidr"]),
+            ("infra/network.yaml", {**far, "PeerVpcCidr": "10.10.0.0/16"}, ["PeerVpcCidr", "VpcACidr"]),
+            ("infra/network.yaml", {**far, "PeerVpcCidr": "10.20.0.0/16"}, ["PeerVpcCidr", "VpcBCidr"]),
             ("infra/network.yaml", {"PeerOwnerId": ACCOUNT}, ["PeerOwnerId", "PeerRoleArn"]),
             ("infra/third-vpc.yaml", {"VpcACidr": "10.30.0.0/16", "VpcBCidr": "x"}, ["VpcCCidr", "VpcACidr"]),
             ("infra/interface-endpoints.yaml", {}, ["SsmEndpoint", "SqsEndpoint"]),
@@ -292,7 +484,18 @@ class Refusals(unittest.TestCase):
                 (message,) = refusals(template, defaults(template, wrong))
                 for name in names:
                     self.assertIn(name, message)
-        self.assertEqual(refusals(load(ROOT_TEMPLATE), defaults(load(ROOT_TEMPLATE))), [])
+
+    def test_what_works_is_not_refused(self):
+        far = {"PeerVpcId": "vpc-0a1b2c3d", "PeerVpcCidr": "10.30.0.0/16"}
+        for right in (
+            {},
+            {"CreateNetwork": "no"},
+            # The third VPC's block is free while there is none.
+            far,
+            {"CreateThirdVpc": "yes", "PeerAWithC": "yes", **far, "PeerVpcCidr": "10.99.0.0/16"},
+            {f"{service}Endpoint": "yes" for service in ("Ssm", "Logs", "Sns", "Sqs")},
+        ):
+            self.assertEqual(refusals(load(ROOT_TEMPLATE), defaults(load(ROOT_TEMPLATE), right)), [], right)
 
     def test_every_rule_is_tried_above(self):
         tried = {path for path in all_templates() if "Rules" in load(path)}

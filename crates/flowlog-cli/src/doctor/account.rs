@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::cli::{Aws, Refused};
+use super::cli::{Aws, Refused, command};
 
 /// A deployed stack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +105,30 @@ impl Stack {
     /// The bucket that flowlog was attached to, if any.
     pub(super) fn existing_bucket(&self) -> Option<&str> {
         Some(self.parameter("ExistingBucketName")).filter(|name| !name.is_empty())
+    }
+
+    /// The line that deploys this stack with one parameter changed, from a clone. By `make`, which deploys
+    /// functions into what they were built for; whatever it and the shells would take for their own is
+    /// kept from them.
+    pub(super) fn deploy(&self, parameter: &str, value: &str) -> String {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
+        let word = if !value.is_empty() && value.chars().all(plain) {
+            format!("{parameter}={value}")
+        } else {
+            // For the shell that `make` starts, then for `make`.
+            let mut word = format!("{parameter}=\"{value}\"");
+            for special in ["\\", "\"", "$", "`"] {
+                word = word.replace(special, &format!("\\{special}"));
+            }
+            format!("\"{}\"", word.replace('$', "$$"))
+        };
+        let stack = format!("STACK={}", self.name);
+        let mut words = vec!["make", "deploy", &stack];
+        if self.parameter("Architecture") == "arm64" {
+            words.push("ARCHITECTURE=arm64");
+        }
+        let arguments = format!("--parameter-overrides {word}");
+        format!("{} ARGS={}", command(&words), command(&[&arguments]))
     }
 
     /// The ARN of a bucket, or of keys in it (`bucket/key*`).

@@ -26,8 +26,8 @@ pub(super) fn check(account: &Account<'_>, found: &mut Findings) -> Result<(), R
                 "# CloudFormation believes them to be there: deploy once without, then with them. Who hears of \
                  them confirms anew."
                     .to_owned(),
-                command(&["sam", "deploy", "--parameter-overrides", "CreateObservability=no"]),
-                command(&["sam", "deploy", "--parameter-overrides", "CreateObservability=yes"]),
+                account.stack.deploy("CreateObservability", "no"),
+                account.stack.deploy("CreateObservability", "yes"),
             ],
         );
     }

@@ -6,7 +6,7 @@ use flowlog_core::format::Format;
 use flowlog_core::record::Record;
 use flowlog_cwl_subscriber::Config;
 
-use super::super::account::{Account, list_of, text};
+use super::super::account::{Account, Stack, list_of, text};
 use super::super::cli::{Refused, command};
 use super::super::finding::Findings;
 use super::flow_logs::{self, Destination};
@@ -26,7 +26,7 @@ pub(super) fn check(account: &Account<'_>, found: &mut Findings) -> Result<(), R
         Err(error) => {
             found.problem(
                 format!("the subscriber cannot start: {error}"),
-                redeploy(stack.output("LogFormat")),
+                redeploy(stack, stack.output("LogFormat")),
             );
             return Ok(());
         }
@@ -42,7 +42,7 @@ pub(super) fn check(account: &Account<'_>, found: &mut Findings) -> Result<(), R
                      format: its records are quarantined",
                     log.id, log.resource, log.format
                 ),
-                redeploy(&log.format),
+                redeploy(stack, &log.format),
             );
         }
     }
@@ -52,7 +52,7 @@ pub(super) fn check(account: &Account<'_>, found: &mut Findings) -> Result<(), R
     }) {
         found.warning(
             "the subscriber's LOG_FORMAT was changed by hand; the next deployment changes it back",
-            redeploy(text(&variables["LOG_FORMAT"])),
+            redeploy(stack, text(&variables["LOG_FORMAT"])),
         );
     }
     seen(account, group, config.formats, found)
@@ -95,13 +95,12 @@ fn seen(
     Ok(())
 }
 
-/// Deploys the stack with another format. By `sam`, since `make` would take `${…}` for its own.
-fn redeploy(format: &str) -> Vec<String> {
-    let format = format!("LogFormat=\"{format}\"");
+/// Deploys the stack with another format.
+fn redeploy(stack: &Stack, format: &str) -> Vec<String> {
     vec![
         "# One parameter gives the flow logs of the stack and the subscriber the same format:"
             .to_owned(),
-        command(&["sam", "deploy", "--parameter-overrides", &format]),
+        stack.deploy("LogFormat", format),
     ]
 }
 

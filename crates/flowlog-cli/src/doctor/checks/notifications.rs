@@ -178,6 +178,26 @@ fn admitted(account: &Account<'_>, queue: &Value, queue_arn: &str, found: &mut F
     );
 }
 
+/// Whether a queue that an attached bucket names is one of flowlog's that takes nothing from it any more:
+/// the stack's own, which another bucket sends to by now, or that of a stack which is gone.
+fn is_former(account: &Account<'_>, queue_arn: &str) -> bool {
+    let stack = &account.stack;
+    let url = stack.output("IngestQueueUrl");
+    let (base, own) = url.rsplit_once('/').unwrap_or_default();
+    if queue_arn == stack.arn("sqs", own) {
+        return true;
+    }
+    let name = queue_arn.strip_prefix(&stack.arn("sqs", "")).unwrap_or_default();
+    // As CloudFormation names them: the stack, what it is in the template, and something random.
+    if !name.contains("-IngestQueue-") {
+        return false;
+    }
+    let url = format!("{base}/{name}");
+    let asked = ["sqs", "get-queue-attributes", "--queue-url", &url, "--attribute-names", "All"];
+    let gone = ["AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"];
+    account.ask(&asked).is_err_and(|refused| refused.is(&gone))
+}
+
 /// A bucket that flowlog was attached to: it sends to EventBridge, and a rule of ours listens.
 fn attached(
     account: &Account<'_>,
@@ -190,11 +210,24 @@ fn attached(
     if configuration["EventBridgeConfiguration"].is_null() {
         let mut whole = configuration.as_object().cloned().unwrap_or_default();
         whole.insert("EventBridgeConfiguration".to_owned(), json!({}));
+        let mut queues = list_of(&configuration["QueueConfigurations"]).to_vec();
+        let before = queues.len();
+        queues.retain(|c| !is_former(account, text(&c["QueueArn"])));
+        let mut mend = Vec::new();
+        if queues.len() < before {
+            mend.push(
+                "# It was flowlog's own before. The queue that it still names takes nothing from it, and S3 \
+                 refuses a configuration with such a queue, so that entry is left out:"
+                    .to_owned(),
+            );
+            whole.insert("QueueConfigurations".to_owned(), queues.into());
+        }
         let document = Value::Object(whole).to_string();
         let words = ["aws", "s3api", "put-bucket-notification-configuration", "--bucket", bucket];
+        mend.push(command(&[&words[..], &["--notification-configuration", &document]].concat()));
         found.problem(
             format!("{bucket} sends nothing to EventBridge, so its objects are not announced"),
-            vec![command(&[&words[..], &["--notification-configuration", &document]].concat())],
+            mend,
         );
     }
     let named = format!("\"{bucket}\"");
@@ -203,8 +236,8 @@ fn attached(
             format!("no rule of EventBridge brings {bucket}'s objects to the queue"),
             vec![
                 "# CloudFormation makes what it does not know to be there: detach, and attach again.".into(),
-                command(&["sam", "deploy", "--parameter-overrides", "ExistingBucketName=\"\""]),
-                command(&["sam", "deploy", "--parameter-overrides", &format!("ExistingBucketName={bucket}")]),
+                account.stack.deploy("ExistingBucketName", ""),
+                account.stack.deploy("ExistingBucketName", bucket),
             ],
         ),
         Some(rule) if text(&rule["State"]) == "DISABLED" => found.problem(

@@ -1,6 +1,6 @@
 //! From the flow logs to the queue.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::Canned;
 use super::{planted_among, problem, refused, set, warning};
@@ -215,6 +215,50 @@ fn notifications() {
         set(to_queue, "/RuleNames", json!([])),
         check,
         "no rule",
-        "ExistingBucketName=old-logs",
+        "make deploy STACK=flowlog ARGS='--parameter-overrides ExistingBucketName=old-logs'",
     );
+    problem(
+        set(to_queue, "/RuleNames", json!([])),
+        check,
+        "no rule of EventBridge",
+        r#"make deploy STACK=flowlog ARGS='--parameter-overrides "ExistingBucketName=\"\""'"#,
+    );
+}
+
+/// S3 tries every queue that a configuration names, so what flowlog's own bucket named before has to go.
+#[test]
+fn a_bucket_that_was_flowlogs_own_is_attached_without_its_former_queue() {
+    let queue = |name: &str, prefix: &str| {
+        let rules = json!([{"Name": "Prefix", "Value": prefix}]);
+        json!({
+            "QueueArn": format!("arn:aws:sqs:us-east-1:123456789012:{name}"),
+            "Events": ["s3:ObjectCreated:*"], "Filter": {"Key": {"FilterRules": rules}},
+        })
+    };
+    let gone = "old-IngestQueue-1a2b";
+    let theirs = [queue("theirs", "their/"), queue("other-IngestQueue-3c4d", "other/")];
+    for former in [gone, "ingest"] {
+        let mut canned = Canned::healthy();
+        let old = canned.of(OLD).as_object_mut().unwrap();
+        old.remove("EventBridgeConfiguration");
+        let queues = [&theirs[..], &[queue(former, "AWSLogs/")]].concat();
+        old.insert("QueueConfigurations".to_owned(), queues.into());
+        let asked = |name: &str| {
+            format!("sqs get-queue-attributes --queue-url https://sqs/{name} --attribute-names All")
+        };
+        let refused = json!({"refused": "AWS.SimpleQueueService.NonExistentQueue"});
+        canned.answers.insert(asked(gone), refused);
+        canned.answers.insert(asked("other-IngestQueue-3c4d"), json!({"Attributes": {}}));
+        let findings = canned.findings();
+        let [finding] = &findings[..] else { panic!("not one finding: {findings:#?}") };
+        let [why, line] = &finding.mend[..] else { panic!("{finding:#?}") };
+        assert!(why.starts_with("# It was flowlog's own before."), "{why}");
+        let (_, document) = line.split_once("--notification-configuration '").unwrap();
+        let document: Value = serde_json::from_str(document.trim_end_matches('\'')).unwrap();
+        assert_eq!(document["QueueConfigurations"], json!(theirs), "{former}");
+        assert_eq!(document["EventBridgeConfiguration"], json!({}));
+        assert!(
+            document["TopicConfigurations"][0]["TopicArn"].as_str().unwrap().ends_with(":theirs")
+        );
+    }
 }

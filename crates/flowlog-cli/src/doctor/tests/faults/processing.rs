@@ -203,14 +203,16 @@ fn log_format() {
     let format =
         "${version} ${interface-id} ${dstaddr} ${srcaddr} ${start} ${end} ${action} ${log-status}";
     let other = set(FLOW_LOGS, "/FlowLogs/1/LogFormat", json!(format));
-    problem(other, check, "does not know that format", "sam deploy --parameter-overrides");
+    // As docs/howto-custom-format.md has it, where a test runs it.
+    let line = r#"make deploy STACK=flowlog ARGS='--parameter-overrides "LogFormat=\"\$${version} \$${interface-id} \$${dstaddr} \$${srcaddr} \$${start} \$${end} \$${action} \$${log-status}\""'"#;
+    problem(other, check, "does not know that format", line);
     let changed = |canned: &mut Canned| {
         canned.set(SUBSCRIBER, "/Environment/Variables/LOG_FORMAT", json!(format));
         canned.set(FLOW_LOGS, "/FlowLogs/1/LogFormat", json!(format));
     };
-    warning(changed, check, "changed by hand", "sam deploy");
+    warning(changed, check, "changed by hand", line);
     let broken = set(SUBSCRIBER, "/Environment/Variables/LOG_FORMAT", json!("no format"));
-    problem(broken, check, "cannot start", "sam deploy");
+    problem(broken, check, "cannot start", "make deploy STACK=flowlog ARGS=");
     let short = set(SEEN, "/events/0/message", json!("2 eni-1 203.0.113.9 REJECT OK"));
     problem(short, check, "1 of the 2 latest messages", "describe-flow-logs");
 }
@@ -273,7 +275,7 @@ fn topics_and_alarms() {
         "would tell nobody",
         "enable-alarm-actions --alarm-names flowlog-silence",
     );
-    let again = "CreateObservability=yes";
+    let again = "make deploy STACK=flowlog ARGS='--parameter-overrides CreateObservability=yes'";
     let one = |canned: &mut Canned| {
         canned.of(alarms)["MetricAlarms"].as_array_mut().unwrap().remove(0);
     };
@@ -282,4 +284,13 @@ fn topics_and_alarms() {
     let resources = "cloudformation list-stack-resources --stack-name arn:";
     let none = set(resources, "/StackResourceSummaries", json!([]));
     problem(none, "alarms", "are gone: all", again);
+    let of_graviton = |canned: &mut Canned| {
+        canned.set(alarms, "/MetricAlarms", json!([]));
+        let parameters =
+            &mut canned.of("cloudformation describe-stacks")["Stacks"][0]["Parameters"];
+        let architecture = json!({"ParameterKey": "Architecture", "ParameterValue": "arm64"});
+        parameters.as_array_mut().unwrap().push(architecture);
+    };
+    let again = "make deploy STACK=flowlog ARCHITECTURE=arm64 ARGS=";
+    problem(of_graviton, "alarms", "flowlog-silence, flowlog-q", again);
 }
