@@ -195,6 +195,8 @@ fn the_page_is_served_to_this_machine_only() {
     let found = get(&address, "/", &address);
     let (head, body) = found.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200") && head.contains("cache-control: no-store"), "{head}");
+    // Unless it is asked for: a reload loses what somebody types, opened and had the focus on.
+    assert!(!head.contains("refresh"), "{head}");
     assert!(body.contains(&std::fs::read_to_string(&page).unwrap()), "the same page");
     assert!(get(&address, "/report.json", &address).contains(numbers.trim_end()));
     let rebound = get(&address, "/", "attacker.example");

@@ -34,8 +34,10 @@ pub struct ServeArgs {
     /// The port on 127.0.0.1; 0 takes a free one.
     #[arg(long, default_value_t = 8484)]
     port: u16,
-    /// Let the browser look again after so many seconds; 0: only when told to.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    /// Let the browser load the page anew after so many seconds; 0: only when you do.
+    ///
+    /// What is open, focused and half-typed is lost then. What is chosen is kept.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     refresh: u32,
     #[command(flatten)]
     ask: AskArgs,
