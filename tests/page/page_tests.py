@@ -10,6 +10,7 @@ Exits with 0 and `skipped:` lines where there is no Chromium. What the page sums
 import argparse
 import json
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -126,8 +127,10 @@ def check_day(checks, browser, path, data, shots):
         audit = Axe().run(page).response
         wrong = [f"{v['id']} ({v['impact']}): {v['nodes'][0]['html'][:120]}" for v in audit["violations"]]
         checks.that(f"{name}: axe finds nothing wrong for assistive technology", not wrong and len(audit["passes"]) > 30, "; ".join(wrong))
-        silent = [c for c in CHARTS if not page.locator(f"#{c}-chart").get_attribute("aria-label")]
-        checks.equal(f"{name}: every chart says what it shows", silent, [])
+        titles = page.evaluate("names => names.map(n => document.getElementById(`${n}-title`).textContent)", CHARTS)
+        labels = [page.locator(f"#{c}-chart").get_attribute("aria-label") for c in CHARTS]
+        checks.equal(f"{name}: every chart says what it shows, and where its numbers are", labels,
+                     [f"Chart: {t}. Its numbers are in the table below it." for t in titles])
         context.close()
 
     context = browser.new_context(viewport={"width": 1360, "height": 900}, offline=True)
@@ -142,6 +145,16 @@ def check_day(checks, browser, path, data, shots):
     page.click(f"#interfaces-table button:text-is('{one}')")
     check_numbers(checks, page, data, lambda n, i: i["id"] == one, "one interface, by its row")
     checks.that("the filter is said", one in page.inner_text("#chosen") and page.get_attribute("#chosen", "aria-live") == "polite")
+    focused = "document.activeElement.id"
+    checks.equal("the focus is on what was chosen, since the button is gone", page.evaluate(focused), "chosen")
+    page.click("#clear")
+    page.focus(f"#interfaces-table button:text-is('{one}')")
+    page.keyboard.press("Enter")
+    checks.equal("and so by the keyboard", page.evaluate(focused), "chosen")
+    box = page.locator("#chosen").bounding_box()
+    checks.that("where it is seen", 0 <= box["y"] and box["y"] + box["height"] <= 900, str(box))
+    page.go_back()
+    checks.equal("the way back does not lose it", page.evaluate(focused), "chosen")
     page.click("#clear")
     before = page.inner_text("#chosen")
     page.locator("#talkers-chart").scroll_into_view_if_needed()
@@ -209,6 +222,81 @@ def check_hostile(checks, browser, flowlog, folder):
     context.close()
 
 
+def contrast(*colors):
+    """Between two colours, as WCAG 2.2 has it."""
+    def luminance(color):
+        parts = [int(color[n:n + 2], 16) for n in (1, 3, 5)] if color[0] == "#" else [int(n) for n in re.findall(r"\d+", color)[:3]]
+        red, green, blue = (v / 12.92 if v <= .04045 else ((v + .055) / 1.055) ** 2.4 for v in (p / 255 for p in parts))
+        return .2126 * red + .7152 * green + .0722 * blue
+
+    low, high = sorted(map(luminance, colors))
+    return (high + .05) / (low + .05)
+
+
+def check_alike(checks, browser, flowlog, folder):
+    """Two interfaces of one name, two addresses of which one begins with the other, and a moment of each kind."""
+    ones, at = ["eni-0a1b2c3d4e5f60001", "eni-0a1b2c3d4e5f60002"], 1793491200
+    rest = "vpc-1 subnet-1 i-1 web%20server"
+    flow = lambda eni, ends, start, action: f"11 123456789012 {eni} {ends} 40000 443 6 1 60 {start} {start + 30} {action} OK {rest}"
+    rows = [flow(eni, f"{a} 10.9.9.9", at + n, "ACCEPT") for eni in ones for n, a in enumerate(["10.0.0.1", "10.0.0.10"])]
+    rows += [flow(ones[0], "10.0.0.1 10.9.9.9", at + 300, "REJECT"), flow(ones[0], "10.0.0.10 10.9.9.9", at + 300, "REJECT")]
+    rows += [f"11 123456789012 {ones[0]} {'- ' * 7}{at + n} {at + n + 60} - {status} {rest}" for n, status in [(600, "NODATA"), (900, "SKIPDATA")]]
+    # Until the end of the hour, with a moment in between of which nothing is known.
+    rows += [flow(ones[0], "10.0.0.1 10.9.9.9", at + n, "ACCEPT") for n in (1500, 1800)]
+    (folder / "alike.log").write_text("\n".join([HEADER, *rows]) + "\n")
+    path, data = report(flowlog, folder, folder / "alike.log")
+    errors = []
+    for scheme in ("light", "dark"):
+        context = browser.new_context(viewport={"width": 1360, "height": 900}, color_scheme=scheme, offline=True)
+        page, _ = open_page(context, path, errors, errors)
+        border, inside, around = page.evaluate("""[['#address', 'borderTopColor'], ['#address', 'backgroundColor'], ['body', 'backgroundColor']]
+            .map(([q, of]) => getComputedStyle(document.querySelector(q))[of])""")
+        checks.that(f"{scheme}: where one can type is seen", min(contrast(border, inside), contrast(border, around)) >= 3, border)
+        # What the strip draws: by fill, the heights of its parts.
+        drawn = page.evaluate("""() => echarts.getInstanceByDom(document.getElementById('coverage-chart')).getZr().storage.getDisplayList(true)
+            .filter(e => e.type === 'rect' && e.parent && e.parent.type === 'group' && e.shape.height > 0 && e.style.fill && e.style.fill[0] === '#')
+            .map(e => [e.style.fill, e.shape.height])""")
+        tone = lambda name: page.evaluate("name => getComputedStyle(document.documentElement).getPropertyValue('--' + name).trim()", name)
+        names = ["flowing", "refusing", "soft", "alert"]
+        colors = {name: tone(name) for name in names}
+        heights = {name: [h for fill, h in drawn if fill == color] for name, color in colors.items()}
+        checks.equal(f"{scheme}: each moment is drawn, those that are alike in one", [len(heights[n]) for n in names], [3, 1, 1, 2])
+        pairs = [(name, "card") for name in names] + [("flowing", "refusing")]
+        faint = [(a, b) for a, b in pairs if contrast(tone(a), tone(b)) < 3]
+        checks.equal(f"{scheme}: traffic, refusals and nothing differ by contrast", faint, [])
+        full = max(heights["flowing"])
+        checks.that(f"{scheme}: silence and gaps by form", heights["soft"][0] < full / 2 and max(heights["alert"]) < full / 2, str(heights))
+        checks.equal(f"{scheme}: the legend says so", page.evaluate("[...document.querySelectorAll('#coverage-legend > span')].map(e => [e.textContent, e.firstChild.className.trim()])"),
+                     [["traffic", "mark"], ["refusals too", "mark"], ["silence", "mark silence"], ["skipped by AWS", "mark skipped"]])
+        context.close()
+
+    context = browser.new_context(viewport={"width": 1360, "height": 900}, offline=True)
+    page, _ = open_page(context, path, errors, errors)
+    checks.equal("interfaces of one name are told apart", [row[:2] for row in read_table(page, "coverage")], [[one, "web server"] for one in ones])
+    axis = page.evaluate("echarts.getInstanceByDom(document.getElementById('coverage-chart')).getOption().yAxis[0].data")
+    checks.equal("in the chart, too", axis, ["eni-0a1…0001 web server", "eni-0a1…0002 web server"])
+
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    addresses = lambda: sorted(row[0] for row in read_table(page, "talkers"))
+    sources = lambda: sorted(row[0] for row in read_table(page, "sources"))
+    page.click("#talkers-table button:text-is('10.0.0.1')")
+    said = "Talkers, sources and alerts are those of the address 10.0.0.1; all other numbers are of all traffic."
+    checks.equal("an address that is picked is meant as it stands", (addresses(), sources(), page.inner_text("#chosen")), (["10.0.0.1"], ["10.0.0.1"], said))
+    checks.equal("and the totals are those of all", cards(page)["accepted bytes"], data["totals"]["accepted"]["bytes"])
+    page.reload()
+    page.wait_for_function("document.documentElement.dataset.ready === 'yes'", timeout=20_000)
+    checks.equal("after a reload, too", (addresses(), page.inner_text("#chosen")), (["10.0.0.1"], said))
+    page.fill("#address", "10.0.0.1")
+    page.fill("#address", "0.0.1")
+    checks.equal("one that is typed is a part of it", (addresses(), sources()), (["10.0.0.1", "10.0.0.10"],) * 2)
+    checks.that("and is said to be", "addresses that contain 0.0.1;" in page.inner_text("#chosen"), page.inner_text("#chosen"))
+    page.select_option("#interface", ones[1])
+    checks.that("beside a place, both are said", page.inner_text("#chosen").startswith(f"Showing interface {ones[1]}: 1 of 2 interfaces. Talkers")
+                and page.inner_text("#chosen").endswith("of all traffic there."), page.inner_text("#chosen"))
+    context.close()
+    checks.equal("nothing on the console, nothing loaded", errors, [])
+
+
 def check_large(checks, browser, flowlog, folder):
     """A day of a million flows."""
     subprocess.run([flowlog, "generate", "--minutes", "1440", "--rate", "700", "--attack", "port-scan", "-o", folder / "large"], check=True, capture_output=True, timeout=900)
@@ -248,6 +336,8 @@ def main():
         check_day(checks, browser, path, data, args.shots)
         (folder / "hostile").mkdir()
         check_hostile(checks, browser, args.flowlog, folder / "hostile")
+        (folder / "alike").mkdir()
+        check_alike(checks, browser, args.flowlog, folder / "alike")
         if args.large:
             (folder / "million").mkdir()
             check_large(checks, browser, args.flowlog, folder / "million")

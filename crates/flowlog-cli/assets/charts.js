@@ -7,7 +7,7 @@ const charts = (() => {
 
   /** The colours of the theme that is on. */
   const tones = () => Object.fromEntries(
-    ['ink', 'soft', 'paper', 'line', 'card', 'accepted', 'rejected', 'other', 'gap', 'silent', 'alert', 'calm'].map(n => [n, css(n)]));
+    ['ink', 'soft', 'paper', 'line', 'card', 'accepted', 'rejected', 'other', 'gap', 'silent', 'alert', 'calm', 'flowing', 'refusing'].map(n => [n, css(n)]));
 
   /** Ids are told apart by their first and last characters. */
   const short = text => /^[a-z]+-[0-9a-f]{12,}$/.test(text) ? text.slice(0, text.indexOf('-') + 4) + '…' + text.slice(-4) : text;
@@ -29,7 +29,7 @@ const charts = (() => {
       splitLine: { lineStyle: { color: t.line, opacity: .5 } }, nameTextStyle: { color: t.soft } };
     const themed = {
       animation: false, useUTC: true, textStyle: { color: t.ink, fontFamily: 'system-ui, sans-serif' },
-      aria: { enabled: true }, ...option,
+      ...option,
       tooltip: { confine: true, renderMode: 'richText', backgroundColor: t.card, borderColor: t.line,
         textStyle: { color: t.ink }, ...option.tooltip },
     };
@@ -122,18 +122,28 @@ const charts = (() => {
     }, onClick);
   }
 
-  /** What is known of each interface at each moment. */
-  function strip(id, columns, rows, cells, names, onClick) {
+  /** What fills which parts of a row's height, from the top. Colour alone tells nobody silence from traffic, or a gap from refusals: these
+   *  differ by form, and the two that are alike, traffic and refusals, by a contrast of 3 to 1. */
+  const FORMS = [{ tone: 'flowing', parts: [[.1, .8]] }, { tone: 'refusing', parts: [[.1, .8]] },
+    { tone: 'soft', parts: [[.42, .16]] }, { tone: 'alert', parts: [[.1, .26], [.64, .26]] }];
+
+  /** What is known of each interface at each moment; a run is its first and last column, its row and its kind. */
+  function strip(id, columns, rows, runs, names, onClick) {
     const t = tones();
-    const colors = [t.calm, t.accepted, t.line, t.alert];
+    const room = document.getElementById(id).clientWidth < 640 ? 96 : 190;
+    const when = ([first, last]) => first === last ? columns[first] : `${columns[first]} to ${columns[last]}`;
+    const form = (params, api) => {
+      const [first, last, row, kind] = [0, 1, 2, 3].map(n => api.value(n));
+      const [left, middle] = api.coord([first, row]), [right] = api.coord([last, row]), [wide, high] = api.size([1, 1]);
+      return { type: 'group', children: FORMS[kind].parts.map(([top, part]) => ({ type: 'rect', style: { fill: t[FORMS[kind].tone] },
+        shape: { x: left - wide / 2, y: middle + (top - .5) * high, width: right - left + wide, height: part * high } })) };
+    };
     draw(id, {
-      grid: { left: 112, right: 12, top: 34, bottom: 28 },
-      tooltip: { formatter: p => `${rows[p.value[1]]}, ${columns[p.value[0]]}: ${names[p.value[2]]}` },
+      grid: { left: room + 12, right: 12, top: 8, bottom: 28 },
+      tooltip: { formatter: p => `${rows[p.value[2]].text}, ${when(p.value)}: ${names[p.value[3]]}` },
       xAxis: { type: 'category', data: columns, axisLabel: { color: t.soft, hideOverlap: true }, splitLine: { show: false } },
-      yAxis: { type: 'category', inverse: true, data: rows, axisLabel: { color: t.ink, fontSize: 11, width: 100, overflow: 'truncate', formatter: short } },
-      visualMap: { type: 'piecewise', itemGap: 6, itemWidth: 14, orient: 'horizontal', top: 0, left: 0, textStyle: { color: t.ink, fontSize: 11 }, showLabel: true,
-        pieces: names.map((label, value) => ({ value, label, color: colors[value] })) },
-      series: [{ type: 'heatmap', data: cells, progressive: 0 }],
+      yAxis: { type: 'category', inverse: true, data: rows.map(row => row.name), axisLabel: { color: t.ink, fontSize: 11, width: room, overflow: 'truncate' } },
+      series: [{ type: 'custom', renderItem: form, encode: { x: [0, 1], y: 2 }, data: runs, clip: true }],
     }, onClick);
   }
 
@@ -147,7 +157,7 @@ const charts = (() => {
     draw(id, {
       tooltip: { formatter: p => p.data.text ?? p.name },
       series: [{ type: 'treemap', left: 0, right: 0, top: 0, bottom: 0, roam: false, nodeClick: false, breadcrumb: { show: false },
-        data: nodes.map(coloured), label: { fontSize: 11, overflow: 'truncate', formatter: p => short(p.name) }, upperLabel: title,
+        data: nodes.map(coloured), label: { fontSize: 11, lineHeight: 14, overflow: 'truncate', formatter: p => p.data.word ? `${short(p.name)}\n${p.data.word}` : short(p.name) }, upperLabel: title,
         itemStyle: { borderColor: t.card, borderWidth: 1, gapWidth: 2 },
         levels: [{ itemStyle: { borderColor: t.card, gapWidth: 8 }, upperLabel: { show: false } },
           { itemStyle: { color: t.paper, borderColor: t.line, borderWidth: 2, gapWidth: 4 }, upperLabel: title },
@@ -155,5 +165,5 @@ const charts = (() => {
     }, onClick);
   }
 
-  return { time, bars, sankey, heat, strip, map };
+  return { short, time, bars, sankey, heat, strip, map };
 })();

@@ -2,7 +2,8 @@
 // The page: one filter, the sums that it leaves, and the charts and tables of them. Text from the data reaches the page by
 // `textContent` and the canvas only, never as markup.
 const page = JSON.parse(document.getElementById('data').textContent);
-const chosen = { vpc: '', subnet: '', interface: '', address: '' };
+// `exact`: the address was picked, not typed, and is meant as it stands.
+const chosen = { vpc: '', subnet: '', interface: '', address: '', exact: '' };
 const $ = id => document.getElementById(id);
 const SHOWN = 12, STRIP = 40;
 const PROTOCOLS = { 1: 'icmp', 6: 'tcp', 17: 'udp', 58: 'icmpv6' };
@@ -27,7 +28,8 @@ const sum = (list, of) => list.reduce((total, item) => total + of(item), 0);
 const service = p => `${PROTOCOLS[p.protocol] ?? 'protocol ' + p.protocol} ${p.port}`;
 const matches = i => (!chosen.vpc || i.vpc === chosen.vpc) && (!chosen.subnet || i.subnet === chosen.subnet)
   && (!chosen.interface || i.id === chosen.interface);
-const ofAddress = a => !chosen.address || a.includes(chosen.address);
+const ofAddress = a => !chosen.address || (chosen.exact ? a === chosen.address : a.includes(chosen.address));
+const exactly = address => ({ address, exact: 'yes' });
 
 /** Fills a table; a cell is text, a number, or { text, choose } for a button that filters. */
 function table(id, head, rows) {
@@ -88,7 +90,7 @@ function select() {
   const names = new Set(interfaces.map(i => i.id));
   // An alert may be of a whole VPC or account.
   const whole = interfaces.length === page.interfaces.length;
-  const alerts = page.alerts.filter(a => (whole || names.has(a.interface) || a.interface === chosen.vpc) && (!chosen.address || a.source.includes(chosen.address)));
+  const alerts = page.alerts.filter(a => (whole || names.has(a.interface) || a.interface === chosen.vpc) && ofAddress(a.source));
   return { interfaces, points: [...points.entries()].sort((a, b) => a[0] - b[0]).map(e => e[1]), talkers, sources, ports, alerts };
 }
 
@@ -137,15 +139,15 @@ function time({ points, alerts }) {
     points.map(p => [format.time(p.at / 1000), p.bytes, p.accepted, p.rejected, p.other, p.nodata, p.skipdata]));
   table('alerts-table', ['at (UTC)', 'rule', 'severity', 'interface', 'source', 'what showed it'],
     alerts.map(a => [format.time(a.at), a.rule, a.severity, { text: a.interface, choose: { interface: a.interface } },
-      a.source ? { text: a.source, choose: { address: a.source } } : '', a.evidence]));
+      a.source ? { text: a.source, choose: exactly(a.source) } : '', a.evidence]));
 }
 
 function lists({ talkers, sources }) {
-  const pick = rows => event => choose({ address: rows[event.dataIndex].name });
+  const pick = rows => event => choose(exactly(rows[event.dataIndex].name));
   const top = talkers.slice(0, SHOWN), refused = sources.slice(0, SHOWN);
   charts.bars('talkers-chart', top, [{ name: 'sent to it', key: 'to', tone: 'accepted', bytes: true }, { name: 'received from it', key: 'from', tone: 'gap', bytes: true }], format.bytes, pick(top));
   charts.bars('sources-chart', refused, [{ name: 'refused records', key: 'records', tone: 'rejected' }], format.short, pick(refused));
-  const name = row => ({ text: row.name, choose: { address: row.name } });
+  const name = row => ({ text: row.name, choose: exactly(row.name) });
   table('talkers-table', ['address', 'kind', 'records', 'bytes to it', 'bytes from it', 'interfaces'],
     talkers.map(t => [name(t), t.public ? 'public' : 'private', t.records, t.to, t.from, t.peers]));
   table('sources-table', ['source', 'kind', 'records', 'hosts and ports', 'interfaces', 'first (UTC)', 'last (UTC)'],
@@ -203,11 +205,22 @@ function coverage({ interfaces }) {
   const count = Math.ceil((page.to - page.from) / page.step);
   const columns = Array.from({ length: count }, (_, n) => format.time(page.from + n * page.step));
   const kind = ([, , accepted, rejected, other, , skipdata]) => skipdata > 0 ? 3 : rejected > 0 ? 1 : accepted + other > 0 ? 0 : 2;
-  const label = i => i.name || i.id;
-  charts.strip('coverage-chart', columns, rows.map(label), rows.flatMap((i, y) => i.series.map(s => [s[0], y, kind(s)])), names,
-    event => choose({ interface: rows[event.value[1]].id }));
-  table('coverage-table', ['interface', 'points with records', 'points without', 'NODATA', 'SKIPDATA'],
-    interfaces.map(i => [{ text: label(i), choose: { interface: i.id } }, i.series.length, count - i.series.length, i.totals.nodata, i.totals.skipdata]));
+  const runs = rows.flatMap((i, y) => {
+    const of = [];
+    for (const point of i.series) {
+      const last = of.at(-1);
+      if (last && last[1] === point[0] - 1 && last[3] === kind(point)) last[1] = point[0];
+      else of.push([point[0], point[0], y, kind(point)]);
+    }
+    return of;
+  });
+  // The id first: names repeat, and what is too long is cut at its end.
+  const labels = rows.map(i => ({ name: [charts.short(i.id), decode(i.name)].filter(Boolean).join(' '), text: named(i) }));
+  charts.strip('coverage-chart', columns, labels, runs, names, event => choose({ interface: rows[event.value[2]].id }));
+  const marks = [['flowing', ''], ['refusing', ''], ['soft', 'silence'], ['alert', 'skipped']];
+  legend('coverage-legend', names.map((text, n) => ({ text, tone: marks[n][0], form: marks[n][1] })));
+  table('coverage-table', ['interface', 'name', 'points with records', 'points without', 'NODATA', 'SKIPDATA'],
+    interfaces.map(i => [{ text: i.id, choose: { interface: i.id } }, decode(i.name), i.series.length, count - i.series.length, i.totals.nodata, i.totals.skipdata]));
 }
 
 /** VPCs, subnets in them, interfaces in those. An area is the square root of bytes: a quiet interface is not too small to see. */
@@ -222,7 +235,7 @@ function map({ interfaces }) {
     if (!subnets.has(subnet)) subnets.set(subnet, []);
     const { accepted, rejected } = i.totals;
     subnets.get(subnet).push({ name: decode(i.name) || i.id, id: i.id, state: state(i), value: Math.max(1, Math.sqrt(accepted.bytes + rejected.bytes)),
-      text: `${decode(i.name) ? `${decode(i.name)}, ${i.id}` : i.id}: ${MAP_STATES[state(i)]}. ${format.bytes(accepted.bytes)} accepted, ${format.count(rejected.records)} refused records` });
+      word: state(i) === 'traffic' ? '' : MAP_STATES[state(i)], text: `${named(i)}: ${MAP_STATES[state(i)]}. ${format.bytes(accepted.bytes)} accepted, ${format.count(rejected.records)} refused records` });
   }
   const total = interfaces.reduce((all, i) => all + Math.max(1, Math.sqrt(i.totals.accepted.bytes + i.totals.rejected.bytes)), 0);
   const least = total / 60;
@@ -230,13 +243,7 @@ function map({ interfaces }) {
     name, children: children.map(c => ({ ...c, value: Math.max(c.value, least) })) })) }));
   const counts = new Map(states.map(s => [s, interfaces.filter(i => state(i) === s).length]));
   const tones = { traffic: 'calm', refused: 'rejected', silent: 'line', gap: 'alert' };
-  $('interfaces-legend').replaceChildren(...states.filter(s => counts.get(s) > 0).map(s => {
-    const [span, mark] = [document.createElement('span'), document.createElement('span')];
-    mark.className = 'mark';
-    mark.style.setProperty('--tone', `var(--${tones[s]})`);
-    span.append(mark, `${MAP_STATES[s]} (${counts.get(s)})`);
-    return span;
-  }));
+  legend('interfaces-legend', states.filter(s => counts.get(s) > 0).map(s => ({ text: `${MAP_STATES[s]} (${counts.get(s)})`, tone: tones[s], form: '' })));
   charts.map('interfaces-chart', nodes, tones, event => { if (event.data && event.data.id) choose({ interface: event.data.id }); });
   table('interfaces-table', ['interface', 'name', 'state', 'VPC', 'subnet', 'instance', 'accepted bytes', 'accepted records', 'refused records', 'last (UTC)'],
     interfaces.map(i => [{ text: i.id, choose: { interface: i.id } }, decode(i.name), STATES[i.state], i.vpc, i.subnet, i.instance,
@@ -246,6 +253,22 @@ function map({ interfaces }) {
 /** Tags are percent-encoded in flow logs. */
 function decode(text) {
   try { return decodeURIComponent(text); } catch { return text; }
+}
+
+/** An interface by its tag and, since tags repeat, its id. */
+function named(i) {
+  return decode(i.name) ? `${decode(i.name)}, ${i.id}` : i.id;
+}
+
+/** What a chart's colours and forms mean. */
+function legend(id, entries) {
+  $(id).replaceChildren(...entries.map(({ text, tone, form }) => {
+    const [span, mark] = [document.createElement('span'), document.createElement('span')];
+    mark.className = `mark ${form}`;
+    mark.style.setProperty('--tone', `var(--${tone})`);
+    span.append(mark, text);
+    return span;
+  }));
 }
 
 function options(id, values) {
@@ -274,14 +297,14 @@ function follow() {
 }
 
 function render() {
+  const held = document.activeElement?.closest('td button'), byKey = held?.matches(':focus-visible');
   const of = key => [...new Set(page.interfaces.map(i => i[key]).filter(Boolean))].sort();
   options('vpc', of('vpc'));
   options('subnet', of('subnet'));
   options('interface', page.interfaces.map(i => i.id).sort());
   $('address').value = chosen.address;
   const left = select();
-  const filters = Object.entries(chosen).filter(([, value]) => value).map(([key, value]) => `${key} ${value}`);
-  $('chosen').textContent = filters.length ? `Showing ${filters.join(', ')}: ${left.interfaces.length} of ${page.interfaces.length} interfaces.` : '';
+  $('chosen').textContent = says(left);
   cards(left);
   time(left);
   lists(left);
@@ -289,6 +312,19 @@ function render() {
   ports(left);
   coverage(left);
   map(left);
+  // The tables are new: what had the focus in them is gone, and what changed is said here. Who points sees it where they are.
+  if (held && !held.isConnected) $('chosen').focus({ preventScroll: !byKey });
+}
+
+/** What the filter shows, in words. Sums are kept by interface, not by address: an address filters lists only. */
+function says({ interfaces }) {
+  const places = ['vpc', 'subnet', 'interface'].filter(key => chosen[key]).map(key => `${key} ${chosen[key]}`);
+  const said = places.length ? [`Showing ${places.join(', ')}: ${interfaces.length} of ${page.interfaces.length} interfaces.`] : [];
+  if (chosen.address) {
+    said.push(`Talkers, sources and alerts are those of ${chosen.exact ? 'the address' : 'addresses that contain'} ${chosen.address};`
+      + ` all other numbers are of all traffic${places.length ? ' there' : ''}.`);
+  }
+  return said.join(' ');
 }
 
 function introduce() {
@@ -302,8 +338,8 @@ function introduce() {
 }
 
 for (const id of ['vpc', 'subnet', 'interface']) $(id).addEventListener('change', event => choose({ [id]: event.target.value }));
-$('address').addEventListener('input', event => choose({ address: event.target.value.trim() }));
-$('clear').addEventListener('click', () => choose({ vpc: '', subnet: '', interface: '', address: '' }));
+$('address').addEventListener('input', event => choose({ address: event.target.value.trim(), exact: '' }));
+$('clear').addEventListener('click', () => choose(Object.fromEntries(Object.keys(chosen).map(key => [key, '']))));
 $('filters').addEventListener('submit', event => event.preventDefault());
 matchMedia('(prefers-color-scheme: dark)').addEventListener('change', render);
 addEventListener('popstate', follow);

@@ -195,12 +195,61 @@ fn the_page_is_served_to_this_machine_only() {
     let found = get(&address, "/", &address);
     let (head, body) = found.split_once("\r\n\r\n").unwrap();
     assert!(head.starts_with("HTTP/1.1 200") && head.contains("cache-control: no-store"), "{head}");
+    // Unless it is asked for: a reload loses what somebody types, opened and had the focus on.
+    assert!(!head.contains("refresh"), "{head}");
     assert!(body.contains(&std::fs::read_to_string(&page).unwrap()), "the same page");
     assert!(get(&address, "/report.json", &address).contains(numbers.trim_end()));
     let rebound = get(&address, "/", "attacker.example");
     assert!(rebound.starts_with("HTTP/1.1 403"), "{rebound}");
     serving.kill().unwrap();
     serving.wait().unwrap();
+}
+
+/// Byte counts that no sum can hold, of more interfaces than the page shows one by one: sums stop at the most there is.
+#[test]
+fn sums_that_nothing_can_hold_stop_at_the_most() {
+    let folder = tempfile::tempdir().unwrap();
+    let head = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end \
+                action log-status vpc-id flow-direction traffic-path";
+    let mut lines = vec![head.to_owned()];
+    for interface in 0..303 {
+        for (ends, way) in [
+            ("10.0.0.9 192.0.2.7 40000 443", "egress 8"),
+            ("10.0.0.9 192.0.2.7 40000 443", "egress 1"),
+            ("10.0.0.9 192.0.2.7 40000 443", "egress -"),
+            ("192.0.2.7 10.0.0.9 443 40000", "ingress -"),
+            ("192.0.2.7 10.0.0.9 443 40000", "ingress -"),
+            ("192.0.2.8 10.0.0.9 443 40000", "ingress -"),
+        ] {
+            lines.push(format!(
+                "5 123456789012 eni-{interface:04x} {ends} 6 1 {} 1793491200 1793491205 ACCEPT OK vpc-1 {way}",
+                i64::MAX
+            ));
+        }
+    }
+    std::fs::write(folder.path().join("huge.log"), lines.join("\n") + "\n").unwrap();
+    // Its alerts may be what they are; what counts is that it is stored.
+    let stored = command(folder.path(), &["local", "huge.log", "--store", "s.db"]).output();
+    assert!(stored.unwrap().status.success());
+    printed(&mut command(folder.path(), &["report", "--store", "s.db", "-o", "page.html"]));
+    let report = ["report", "--store", "s.db", "--format", "json"];
+    let page: Value = serde_json::from_str(&printed(&mut command(folder.path(), &report))).unwrap();
+    assert_eq!(page["totals"]["accepted"]["records"], 303 * 6);
+    let interfaces = page["interfaces"].as_array().unwrap();
+    assert_eq!(interfaces.last().unwrap()["id"], "3 more");
+    for sum in [
+        &page["totals"]["accepted"]["bytes"],
+        &interfaces.last().unwrap()["series"][0][1],
+        &interfaces.last().unwrap()["paths"]["to an Internet gateway"],
+        &interfaces[0]["paths"]["from Internet addresses"],
+    ] {
+        assert_eq!(sum, u64::MAX, "{sum}");
+    }
+    let heaviest = &page["talkers"][0];
+    assert_eq!(
+        (&heaviest["address"], &heaviest["by"][0][2]),
+        (&"192.0.2.7".into(), &u64::MAX.into())
+    );
 }
 
 #[tokio::test]

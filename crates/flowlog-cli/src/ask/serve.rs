@@ -8,7 +8,11 @@
     reason = "doc comments are help text here, and back quotes show there"
 )]
 
+use std::future::{self, Future};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::task::Poll;
 
 use axum::Router;
 use axum::extract::State;
@@ -30,8 +34,10 @@ pub struct ServeArgs {
     /// The port on 127.0.0.1; 0 takes a free one.
     #[arg(long, default_value_t = 8484)]
     port: u16,
-    /// Let the browser look again after so many seconds; 0: only when told to.
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    /// Let the browser load the page anew after so many seconds; 0: only when you do.
+    ///
+    /// What is open, focused and half-typed is lost then. What is chosen is kept.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
     refresh: u32,
     #[command(flatten)]
     ask: AskArgs,
@@ -52,20 +58,33 @@ pub async fn serve(args: ServeArgs, ready: impl FnOnce(SocketAddr)) -> Result<()
     let opened = args.ask.store.open().await?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await?;
     let address = listener.local_addr()?;
-    let (pages, mut requests) = mpsc::channel::<Request>(16);
+    let (pages, requests) = mpsc::channel::<Request>(16);
     let served = Served { pages, port: address.port(), refresh: args.refresh };
     let router =
         Router::new().route("/", get(html)).route("/report.json", get(json)).with_state(served);
     ready(address);
-    let asked = async {
-        while let Some(request) = requests.recv().await {
-            // Who asked may have gone.
-            let _ = request.send(page_of(&opened.store, &args.ask).await);
-        }
-    };
     tokio::select! {
         ended = axum::serve(listener, router).into_future() => Ok(ended?),
-        () = asked => Ok(()),
+        () = each(requests, || page_of(&opened.store, &args.ask)) => Ok(()),
+    }
+}
+
+/// Makes a page for each request, one after the other. One that panics is not answered, and the next one is: nothing is
+/// changed by making a page, so nothing is left half done.
+async fn each<F>(mut requests: mpsc::Receiver<Request>, make: impl Fn() -> F)
+where
+    F: Future<Output = Result<Page, AskError>>,
+{
+    while let Some(request) = requests.recv().await {
+        let mut answer = pin!(async { make().await });
+        let answer = future::poll_fn(|context| {
+            let polled = catch_unwind(AssertUnwindSafe(|| answer.as_mut().poll(context)));
+            polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
+        });
+        if let Some(answer) = answer.await {
+            // Who asked may have gone.
+            let _ = request.send(answer);
+        }
     }
 }
 
@@ -92,7 +111,10 @@ impl Served {
         if self.pages.send(back).await.is_err() {
             return StatusCode::SERVICE_UNAVAILABLE.into_response();
         }
-        let Ok(made) = page.await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+        let Ok(made) = page.await else {
+            let why = "the page could not be made: flowlog serve printed why\n";
+            return (StatusCode::INTERNAL_SERVER_ERROR, why).into_response();
+        };
         match made.and_then(|page| Ok(write(&page)?)) {
             Ok(text) => {
                 let mut answer = ([(header::CONTENT_TYPE, kind)], text).into_response();
@@ -115,5 +137,30 @@ impl Served {
         let port = self.port;
         let names = [format!("127.0.0.1:{port}"), format!("localhost:{port}")];
         host.is_some_and(|host| names.iter().any(|name| name == host))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_request_that_panics_is_not_the_last() {
+        let (pages, requests) = mpsc::channel(2);
+        let (first, second) = (oneshot::channel(), oneshot::channel());
+        pages.send(first.0).await.unwrap();
+        pages.send(second.0).await.unwrap();
+        drop(pages);
+        let calls = Cell::new(0);
+        each(requests, || async {
+            calls.set(calls.get() + 1);
+            assert!(calls.get() > 1, "the first one panics");
+            Err(AskError::Empty)
+        })
+        .await;
+        first.1.await.unwrap_err();
+        assert!(matches!(second.1.await, Ok(Err(AskError::Empty))));
     }
 }

@@ -96,16 +96,16 @@ impl Totals {
         self.accepted.add(&window.totals.accept);
         self.rejected.add(&window.totals.reject);
         self.other.add(&window.totals.other);
-        self.nodata += window.nodata;
-        self.skipdata += window.skipdata;
+        self.nodata = self.nodata.saturating_add(window.nodata);
+        self.skipdata = self.skipdata.saturating_add(window.skipdata);
     }
 
     fn merge(&mut self, other: &Self) {
         self.accepted.add(&other.accepted);
         self.rejected.add(&other.rejected);
         self.other.add(&other.other);
-        self.nodata += other.nodata;
-        self.skipdata += other.skipdata;
+        self.nodata = self.nodata.saturating_add(other.nodata);
+        self.skipdata = self.skipdata.saturating_add(other.skipdata);
     }
 }
 
@@ -133,7 +133,8 @@ pub struct Interface {
     /// By point of the time axis, those with any record: point, accepted bytes, accepted records,
     /// rejected records, records of no action, NODATA, SKIPDATA.
     pub series: Vec<[u64; 7]>,
-    /// Bytes by where they went to or came from: `to peering`, `from internet`, …
+    /// Bytes by where they went to or came from: `over peering in the region`, `from Internet addresses`, …
+    /// Accepted ones, but those that a recorded path tells of, which are of refused records, too.
     pub paths: BTreeMap<&'static str, u64>,
 }
 
@@ -247,7 +248,7 @@ impl Page {
                 totals.nodata,
                 totals.skipdata,
             ];
-            point.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+            point.iter_mut().zip(values).for_each(|(sum, value)| add(sum, value));
         }
         interface.series =
             points.into_iter().map(|(at, [a, b, c, d, e, f])| [at, a, b, c, d, e, f]).collect();
@@ -281,10 +282,10 @@ impl Page {
             rest.last = rest.last.max(interface.last);
             for values in interface.series {
                 let point = points.entry(values[0]).or_insert([values[0], 0, 0, 0, 0, 0, 0]);
-                point.iter_mut().zip(values).skip(1).for_each(|(sum, value)| *sum += value);
+                point.iter_mut().zip(values).skip(1).for_each(|(sum, value)| add(sum, value));
             }
             for (path, bytes) in interface.paths {
-                *rest.paths.entry(path).or_default() += bytes;
+                add(rest.paths.entry(path).or_default(), bytes);
             }
         }
         rest.series = points.into_values().collect();
@@ -299,10 +300,10 @@ impl Page {
             for (key, talker) in rollup.talkers.iter() {
                 let cell = by.entry(key.remote).or_default().entry(index[&nth]).or_default();
                 let values = [talker.records, talker.bytes_out, talker.bytes_in];
-                cell.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
+                cell.iter_mut().zip(values).for_each(|(sum, value)| add(sum, value));
             }
         }
-        let heaviest = heaviest(&by, |[_, out, back]| out + back);
+        let heaviest = heaviest(&by, |[_, out, back]| out.saturating_add(*back));
         self.talkers = heaviest
             .into_iter()
             .map(|address| Talker {
@@ -320,8 +321,8 @@ impl Page {
             self.sources_error = self.sources_error.saturating_add(rollup.rejected_sources.error());
             for (address, source) in rollup.rejected_sources.iter() {
                 let cell = by.entry(*address).or_default().entry(index[&nth]).or_default();
-                cell[0] += source.records;
-                cell[1] += u64::from(source.contact_count);
+                add(&mut cell[0], source.records);
+                add(&mut cell[1], u64::from(source.contact_count));
                 let time = times.entry(*address).or_insert((source.first, source.last));
                 *time = (time.0.min(source.first), time.1.max(source.last));
             }
@@ -348,7 +349,8 @@ impl Page {
         for (nth, rollup) in folded.iter().enumerate() {
             self.ports_error = self.ports_error.saturating_add(rollup.rejected_ports.error());
             for (key, tally) in rollup.rejected_ports.iter() {
-                by.entry(*key).or_default().entry(index[&nth]).or_default()[0] += tally.0;
+                let cell = by.entry(*key).or_default().entry(index[&nth]).or_default();
+                add(&mut cell[0], tally.0);
             }
         }
         let listed = heaviest(&by, |[records]| *records);
@@ -359,7 +361,7 @@ impl Page {
                 let at = (index[&nth] as u64, self.column_of(*window));
                 let ports = rollup.rejected_ports.iter().filter(|(key, _)| wanted.contains(key));
                 for (key, tally) in ports {
-                    *cells.entry(*key).or_default().entry(at).or_default() += tally.0;
+                    add(cells.entry(*key).or_default().entry(at).or_default(), tally.0);
                 }
             }
         }
@@ -379,6 +381,11 @@ impl Page {
     }
 }
 
+/// Adds to a sum as roll-ups do: what a record says may be any number.
+fn add(sum: &mut u64, value: u64) {
+    *sum = sum.saturating_add(value);
+}
+
 fn state(totals: &Totals) -> &'static str {
     let flows = [totals.accepted, totals.rejected, totals.other];
     if totals.skipdata > 0 {
@@ -395,7 +402,7 @@ fn heaviest<K: Ord + Copy, const N: usize>(
     by: &BTreeMap<K, BTreeMap<usize, [u64; N]>>,
     weight: impl Fn(&[u64; N]) -> u64,
 ) -> Vec<K> {
-    let total = |key: &K| -> u64 { by[key].values().map(&weight).sum() };
+    let total = |key: &K| by[key].values().map(&weight).fold(0, u64::saturating_add);
     let mut all: Vec<(u64, K)> = by.keys().map(|key| (total(key), *key)).collect();
     all.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
     let mut each: BTreeMap<usize, usize> = BTreeMap::new();
@@ -414,25 +421,39 @@ fn heaviest<K: Ord + Copy, const N: usize>(
     listed
 }
 
-/// Accepted bytes by where they went or came from. What left is told by traffic-path where the format has
-/// it; the rest by whether the other side is private.
+/// What left by a path that no record named, where others did.
+const NO_PATH: &str = "by a path that is not recorded";
+
+/// Bytes by where they went or came from. What left is told by traffic-path where the format has it, and roll-ups
+/// tally that for refused records, too; everything else is accepted bytes. Where no record has a path, what left is
+/// told by whether the other side is private; where some have one, the accepted bytes beyond those are at least what
+/// left without.
 fn paths(rollup: &Rollup) -> BTreeMap<&'static str, u64> {
     let mut paths: BTreeMap<&'static str, u64> = BTreeMap::new();
+    let (mut left, mut told) = (0, 0);
     for (path, bytes) in &rollup.path_bytes {
-        *paths.entry(path_name(*path)).or_default() += bytes;
+        add(paths.entry(path_name(*path)).or_default(), *bytes);
+        add(&mut told, *bytes);
     }
     let pathless = rollup.path_bytes.is_empty();
     for ((action, direction, scope), sums) in rollup.breakdown.iter() {
+        if action == Action::Reject {
+            continue;
+        }
         let name = match (direction, scope) {
             (Direction::Ingress, Scope::Public) => "from Internet addresses",
             (Direction::Ingress, _) => "from private addresses",
             (_, Scope::Public) if pathless => "to Internet addresses",
             (_, _) if pathless => "to private addresses",
-            _ => continue,
+            _ => {
+                add(&mut left, sums.bytes);
+                continue;
+            }
         };
-        if action != Action::Reject {
-            *paths.entry(name).or_default() += sums.bytes;
-        }
+        add(paths.entry(name).or_default(), sums.bytes);
+    }
+    if left > told {
+        paths.insert(NO_PATH, left - told);
     }
     paths
 }
@@ -449,5 +470,50 @@ fn path_name(path: u8) -> &'static str {
         7 => "to a gateway endpoint",
         8 => "to an Internet gateway",
         _ => "by another path",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use flowlog_core::rollup::BreakdownKey;
+
+    use super::*;
+
+    fn rollup(breakdown: &[(BreakdownKey, u64)], path_bytes: &[(u8, u64)]) -> Rollup {
+        let mut rollup =
+            Rollup { path_bytes: path_bytes.iter().copied().collect(), ..Rollup::default() };
+        for (key, bytes) in breakdown {
+            rollup.breakdown.add(*key, &Sums { records: 1, packets: 1, bytes: *bytes });
+        }
+        rollup
+    }
+
+    #[test]
+    fn what_left_without_a_recorded_path_is_told() {
+        let left = (Action::Accept, Direction::Egress, Scope::Public);
+        let inside = (Action::Accept, Direction::Unknown, Scope::Private);
+        let came = (Action::Accept, Direction::Ingress, Scope::Public);
+        let refused = (Action::Reject, Direction::Egress, Scope::Public);
+        let all = [(left, 1000), (inside, 200), (came, 50), (refused, 300)];
+        // Of 1,500 bytes out, refused ones with them, 700 have a path: 500 accepted ones at least have none.
+        assert_eq!(
+            paths(&rollup(&all, &[(8, 600), (1, 100)])),
+            BTreeMap::from([
+                ("from Internet addresses", 50),
+                ("to an Internet gateway", 600),
+                ("to the same VPC", 100),
+                (NO_PATH, 500),
+            ])
+        );
+        let told = paths(&rollup(&all, &[(8, 1500)]));
+        assert!(!told.contains_key(NO_PATH), "{told:?}");
+        assert_eq!(
+            paths(&rollup(&all, &[])),
+            BTreeMap::from([
+                ("from Internet addresses", 50),
+                ("to Internet addresses", 1000),
+                ("to private addresses", 200),
+            ])
+        );
     }
 }
