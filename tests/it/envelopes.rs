@@ -79,7 +79,7 @@ const REGION: &str = "AWSLogs/123456789012/vpcflowlogs/us-east-1/";
 
 #[tokio::test]
 async fn the_schedule_finds_what_no_notification_told_of() {
-    let app = App { now: || START + 1000, ..parser(OneObject::sample(), MemoryStore::default()) };
+    let app = App { now: || START + 3000, ..parser(OneObject::sample(), MemoryStore::default()) };
     let answer = alright(parser_handle(&app, "reconcile").await, "reconcile");
     let first = json!({ "listed": 1, "missing": 1, "unfinished": 0, "ingested": 1, "failed": 0, "complete": true });
     assert_eq!(answer, first);

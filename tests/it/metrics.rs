@@ -11,10 +11,10 @@ use flowlog_core::object::ObjectRef;
 use flowlog_core::store::memory::MemoryStore;
 use flowlog_cwl_subscriber::{App as Subscriber, handle as subscriber_handle};
 use flowlog_s3_parser::{App as Parser, handle as parser_handle};
-use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 
 use crate::alerting::{alerter, bells};
+use crate::reconcile::{NOW, schedule, set_age};
 use crate::support::{Day, START, event, generate, ingested, log_events, parser, sqs, subscriber};
 
 thread_local! {
@@ -66,16 +66,11 @@ async fn the_parser_says_what_became_of_deliveries_and_lines() {
 #[tokio::test]
 async fn the_reconciler_says_how_many_objects_nobody_announced() {
     let day = generate(3, 30, 60, &[]);
-    let app = Parser {
-        metrics: recorded,
-        now: || START + 3600,
-        ..parser(day.objects(), MemoryStore::default())
-    };
-    let bucket = &objects(&day)[0].bucket;
+    day.objects().objects().for_each(|(_, path)| set_age(path, 3600));
+    let app =
+        Parser { metrics: recorded, now: || NOW, ..parser(day.objects(), MemoryStore::default()) };
     for missing in [objects(&day).len() as u64, 0] {
-        let request = json!({ "flowlog": "reconcile", "buckets": [bucket] });
-        let event = LambdaEvent::new(request, Context::default());
-        let answer = parser_handle(&app, event).await.unwrap();
+        let answer = parser_handle(&app, schedule(&objects(&day)[0].bucket)).await.unwrap();
         assert_eq!(said("s3-parser", Metric::DeliveriesMissing), Some(missing), "{answer}");
     }
 }

@@ -84,11 +84,11 @@ async fn young_sloware_left_to_their_notifications() {
     let (day, objects) = day(10);
     let folder = day.objects();
     let (_, path) = folder.objects().next().unwrap();
-    set_age(path, 899);
+    set_age(path, 2999);
     let app = App { now: || NOW, ..parser(day.objects(), MemoryStore::default()) };
     let answer = handle(&app, schedule(&objects[0].bucket)).await.unwrap();
     assert_eq!(answer["listed"], objects.len() - 1);
-    set_age(path, 900);
+    set_age(path, 3000);
     let answer = handle(&app, schedule(&objects[0].bucket)).await.unwrap();
     assert_eq!((&answer["listed"], &answer["missing"]), (&json!(objects.len()), &json!(1)));
 }

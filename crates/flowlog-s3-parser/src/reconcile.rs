@@ -40,7 +40,7 @@ pub(crate) struct Request {
     #[serde(default)]
     days: Vec<String>,
     /// Younger objects are left to their notifications.
-    #[serde(default = "a_quarter_of_an_hour")]
+    #[serde(default = "once_the_queue_gave_up")]
     older_than_seconds: i64,
 }
 
@@ -52,8 +52,9 @@ fn yesterday() -> u16 {
     1
 }
 
-fn a_quarter_of_an_hour() -> i64 {
-    900
+/// A message comes eight times, every six minutes: what has not been ingested by then was not announced, or was given up.
+fn once_the_queue_gave_up() -> i64 {
+    3000
 }
 
 /// What a run found and did, which is also its answer.

@@ -409,7 +409,9 @@ fn contacts_that_are_not_all_never_say_that_they_are() {
         ([&rest, &other], true, 6),
     ] {
         let mut merged = Rollup::default();
-        parts.into_iter().for_each(|part| merged.merge(part));
+        for part in parts {
+            merged.merge(part);
+        }
         let (_, source) = merged.rejected_sources.iter().next().unwrap();
         assert_eq!((source.contacts_complete(), source.contact_count), (complete, count));
         assert!(source.contacts.len() >= 5);
