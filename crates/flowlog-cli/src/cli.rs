@@ -245,7 +245,8 @@ pub(crate) enum Command {
     /// Who is behind the bill for NAT gateways and traffic between zones, and what endpoints would save.
     ///
     /// Reads every record of the files. NAT gateways show in pkt-srcaddr and pkt-dstaddr, AWS services
-    /// in pkt-dst-aws-service, zones in az-id; what the format lacks is said. Exit status as for analyze.
+    /// in pkt-dst-aws-service, zones in az-id; what records lack is said. What passes a transit gateway
+    /// counts at the NAT gateway only, if that has a flow log. Exit status as for analyze.
     ///
     ///   flowlog nat-cost ./AWSLogs
     ///   flowlog nat-cost day.log.gz --format json | jq .endpoints
