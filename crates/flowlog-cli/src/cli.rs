@@ -307,8 +307,17 @@ pub(crate) struct CostArgs {
     /// Refused sources a day, beyond ordinary noise.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) attackers: u64,
+    /// How many of a hundred records are refused: they go to CloudWatch Logs, too. 0 for no flow log there.
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0, value_parser = percent)]
+    pub(crate) refused_percent: f64,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+/// A part of a hundred.
+fn percent(text: &str) -> Result<f64, String> {
+    let percent = amount(text)?;
+    if percent <= 100.0 { Ok(percent) } else { Err("must be at most 100".to_owned()) }
 }
 
 /// A number of gigabytes: finite and not negative.
