@@ -222,10 +222,9 @@ fn nat_cost_equals_a_count_of_the_lines() {
         // What a host sends through a gateway shows the gateway's address in that one's own rows only.
         let far = *dst != row["pkt-dstaddr"] && !inside(&row["pkt-dstaddr"]);
         let recorded = row["flow-direction"] == "egress" || far;
-        if recorded && inside(src) && inside(dst) {
-            if let (Some(from), Some(to)) = (zones.get(&**src), zones.get(&**dst)) {
-                crossing += if from == to { 0 } else { bytes };
-            }
+        let known = (zones.get(&**src), zones.get(&**dst));
+        if let (true, (Some(from), Some(to))) = (recorded && inside(src) && inside(dst), known) {
+            crossing += if from == to { 0 } else { bytes };
         }
     }
     assert!(counted.len() >= 3 && crossing > 0, "{counted:?}");

@@ -275,9 +275,9 @@ fn added(load: &Load) -> Vec<Line> {
     let alerter = partials * ALERT_SECONDS * ALERTER_GB;
     let invocations = objects + partials / STREAM_BATCH;
     let refused = Refused::of(load);
-    let alerted = (partials + refused.partials) / STREAM_BATCH;
-    let traced = traces(objects) + traces(refused.payloads) + traces(alerted + SCHEDULED);
-    let logged = objects + refused.payloads + alerted + SCHEDULED;
+    let batches = (partials + refused.partials) / STREAM_BATCH;
+    let traced = traces(objects) + traces(refused.payloads) + traces(batches + SCHEDULED);
+    let logged = objects + refused.payloads + batches + SCHEDULED;
     // What attackers add is an average over all partials, so that it is not rounded up in each.
     let partial_writes =
         partials * (units(PARTIAL_BYTES, 1024.0) + (partial_bytes - PARTIAL_BYTES) / 1024.0);
@@ -450,7 +450,7 @@ mod tests {
         estimate(&Load { gb_per_day, interfaces, flow_logs, attackers, refused_percent })
     }
 
-    fn template(name: &str) -> String {
+    fn file(name: &str) -> String {
         let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
         std::fs::read_to_string(root.join(name)).unwrap()
     }
@@ -464,7 +464,7 @@ mod tests {
 
     #[test]
     fn the_template_has_so_many_alarms_and_a_dashboard() {
-        let template = template("infra/observability.yaml");
+        let template = file("infra/observability.yaml");
         let alarms = template.matches("Type: AWS::CloudWatch::Alarm\n").count();
         assert!((as_f64(alarms as u64) - ALARMS).abs() < 0.5, "{alarms}");
         assert_eq!(template.matches("Type: AWS::CloudWatch::Dashboard\n").count(), 1);
@@ -478,12 +478,12 @@ mod tests {
 
     #[test]
     fn what_the_template_deploys_is_on_the_bill() {
-        let main = template("template.yaml");
+        let main = file("template.yaml");
         assert!(main.contains("\n    Tracing: Active\n"), "functions are traced");
         for (schedule, times) in [("rate(5 minutes)", 1), ("rate(1 hour)", 1), ("cron(40 * ", 1)] {
             assert_eq!(main.matches(&format!("Schedule: {schedule}")).count(), times, "{schedule}");
         }
-        assert!(template("infra/flow-logs.yaml").contains("LogDestinationType: cloud-watch-logs"));
+        assert!(file("infra/flow-logs.yaml").contains("LogDestinationType: cloud-watch-logs"));
 
         let load = |refused_percent| Load {
             gb_per_day: 100.0,
@@ -506,6 +506,36 @@ mod tests {
         assert!(few[1] > DAYS * 288_000.0 * 4.0 / 1e6 * WRITE_MILLION, "{few:?}");
         assert!(many[1] < few[1] * 1.1, "payloads do not grow with their rows: {many:?}");
         assert!((traces(86_400.0 * 3.0) - 86_400.0 * 1.1).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_table_of_the_documentation_is_what_is_printed() {
+        let added = |loads: &[(f64, u64, u64, u64)]| {
+            let dollars = loads.iter().map(|&(gb, interfaces, logs, attackers)| {
+                format!("{:.2}", of(gb, interfaces, logs, attackers).added)
+            });
+            format!("| {} |\n", dollars.collect::<Vec<_>>().join(" · "))
+        };
+        let refused = [0.0, 1.0, 5.0, 20.0].map(|refused_percent| {
+            let load = Load {
+                gb_per_day: 100.0,
+                interfaces: 1_000,
+                flow_logs: 1,
+                attackers: 0,
+                refused_percent,
+            };
+            format!("{:.2}", estimate(&load).added)
+        });
+        let text = file("docs/scale.md");
+        for row in [
+            added(&[100, 1_000, 10_000].map(|n| (100.0, n, 1, 0))),
+            added(&[1, 10, 100, 1_000].map(|n| (100.0, 1_000, n, 0))),
+            added(&[0, 10_000, 1_000_000, 100_000_000].map(|n| (100.0, 1_000, 1, n))),
+            added(&[10.0, 100.0, 1_000.0].map(|gb| (gb, 1_000, 1, 0))),
+            format!("| {} |\n", refused.join(" · ")),
+        ] {
+            assert!(text.contains(&row), "docs/scale.md should have {row}");
+        }
     }
 
     #[test]

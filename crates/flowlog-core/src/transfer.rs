@@ -186,7 +186,9 @@ impl Transfer {
                     continue;
                 }
                 let mut sum = Bytes::default();
-                services.values().for_each(|bytes| sum.add(*bytes));
+                for bytes in services.values() {
+                    sum.add(*bytes);
+                }
                 for (ends, bytes) in [((client, via), sum.sent), ((via, client), sum.received)] {
                     if bytes > 0 {
                         legs.insert(ends, bytes);
