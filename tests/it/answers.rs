@@ -219,9 +219,12 @@ fn nat_cost_equals_a_count_of_the_lines() {
             let key = (dst.clone(), service(&row["pkt-src-aws-service"]));
             counted.entry(key).or_default()[1] += bytes;
         }
-        let egress = row["flow-direction"] == "egress" && inside(src) && inside(dst);
-        if egress && zones.get(&**dst).is_some_and(|zone| *zone != row["az-id"]) {
-            crossing += bytes;
+        // What a host sends through a gateway shows the gateway's address in that one's own rows only.
+        let far = *dst != row["pkt-dstaddr"] && !inside(&row["pkt-dstaddr"]);
+        let recorded = row["flow-direction"] == "egress" || far;
+        let known = (zones.get(&**src), zones.get(&**dst));
+        if let (true, (Some(from), Some(to))) = (recorded && inside(src) && inside(dst), known) {
+            crossing += if from == to { 0 } else { bytes };
         }
     }
     assert!(counted.len() >= 3 && crossing > 0, "{counted:?}");
@@ -246,6 +249,98 @@ fn nat_cost_equals_a_count_of_the_lines() {
     let table =
         nat_cost::run(&NatCost::parse_from(["nat-cost", &folder]).args, &mut |_| ()).unwrap().text;
     assert!(table.contains("behind NAT") && table.contains("Internet"), "{table}");
+}
+
+const COLUMNS: &str = "interface-id srcaddr dstaddr protocol bytes start end action log-status pkt-srcaddr pkt-dstaddr az-id flow-direction pkt-src-aws-service pkt-dst-aws-service";
+
+/// A row of `COLUMNS`: interface, addresses, bytes, the packet's addresses, zone and direction, services.
+fn hop(words: &str) -> String {
+    let [eni, src, dst, bytes, pkt_src, pkt_dst, zone, way, of_src, of_dst] =
+        words.split_whitespace().collect::<Vec<_>>()[..]
+    else {
+        panic!("{words}")
+    };
+    format!(
+        "{eni} {src} {dst} 6 {bytes} 1793491200 1793494800 ACCEPT OK {pkt_src} {pkt_dst} use1-{zone} {way} {of_src} {of_dst}\n"
+    )
+}
+
+/// What `nat-cost` says of files, as JSON and as text.
+fn nat_cost_of(files: &[String]) -> (serde_json::Value, String) {
+    let folder = tempfile::tempdir().unwrap();
+    for (n, text) in files.iter().enumerate() {
+        std::fs::write(folder.path().join(format!("{n}.log")), text).unwrap();
+    }
+    let path = folder.path().display().to_string();
+    let [json, text] = ["json", "table"].map(|format| {
+        let args = NatCost::parse_from(["nat-cost", &path, "--format", format]).args;
+        nat_cost::run(&args, &mut |line| panic!("{line}")).unwrap().text
+    });
+    (serde_json::from_str(&json).unwrap(), text)
+}
+
+fn rows_of(rows: &[&str]) -> String {
+    rows.iter().fold(format!("{COLUMNS}\n"), |text, row| text + &hop(row))
+}
+
+#[test]
+fn nat_cost_of_a_hub_behind_a_transit_gateway_counts_once() {
+    let spoke = rows_of(&[
+        "eni-h 10.1.0.5 93.184.216.34 1000 10.1.0.5 93.184.216.34 az1 egress - -",
+        "eni-s 10.1.0.5 10.1.9.9 1000 10.1.0.5 93.184.216.34 az1 ingress - -",
+        "eni-s 10.1.9.9 10.1.0.5 2000 93.184.216.34 10.1.0.5 az1 egress - -",
+    ]);
+    let hub = rows_of(&[
+        "eni-t 10.0.9.9 93.184.216.34 1000 10.1.0.5 93.184.216.34 az1 egress - -",
+        "eni-n 10.1.0.5 10.0.0.10 1000 10.1.0.5 93.184.216.34 az1 ingress - -",
+        "eni-n 10.0.0.10 93.184.216.34 1000 10.0.0.10 93.184.216.34 az1 egress - -",
+        "eni-n 93.184.216.34 10.0.0.10 2000 93.184.216.34 10.0.0.10 az1 ingress - -",
+        "eni-n 10.0.0.10 10.1.0.5 2000 93.184.216.34 10.1.0.5 az1 egress - -",
+        "eni-t 93.184.216.34 10.0.9.9 2000 93.184.216.34 10.1.0.5 az1 ingress - -",
+    ]);
+    let (answer, text) = nat_cost_of(&[spoke.clone(), hub]);
+    let nat = ["bytes", "presumed", "on_the_way"].map(|key| answer["nat"][key].as_u64().unwrap());
+    assert_eq!(nat, [3000, 0, 3000]);
+    assert!(text.contains("2.93 KiB at other interfaces on the way"), "{text}");
+
+    // Without the hub's flow log the attachment stands for its gateway.
+    let (answer, text) = nat_cost_of(&[spoke]);
+    let nat = ["bytes", "presumed", "on_the_way"].map(|key| answer["nat"][key].as_u64().unwrap());
+    assert_eq!(nat, [3000, 3000, 0]);
+    assert!(text.contains("2.93 KiB passed interfaces of which no record shows"), "{text}");
+}
+
+#[test]
+fn nat_cost_tells_both_ways_between_zones_and_what_an_endpoint_changes() {
+    let (answer, text) = nat_cost_of(&[rows_of(&[
+        "eni-h 10.0.1.5 54.239.28.85 100000 10.0.1.5 54.239.28.85 az2 egress - EC2",
+        "eni-n 10.0.1.5 10.0.0.10 100000 10.0.1.5 54.239.28.85 az1 ingress - EC2",
+        "eni-n 10.0.0.10 54.239.28.85 100000 10.0.0.10 54.239.28.85 az1 egress - EC2",
+        "eni-n 54.239.28.85 10.0.0.10 1000 54.239.28.85 10.0.0.10 az1 ingress EC2 -",
+        "eni-n 10.0.0.10 10.0.1.5 1000 54.239.28.85 10.0.1.5 az1 egress EC2 -",
+        "eni-h 54.239.28.85 10.0.1.5 1000 54.239.28.85 10.0.1.5 az2 ingress EC2 -",
+    ])]);
+    assert_eq!(answer["zones"]["bytes"], 101_000);
+    assert_eq!(answer["nat"]["bytes"], 101_000);
+    let endpoint = &answer["endpoints"][0];
+    assert_eq!(endpoint["service"], "EC2");
+    assert_eq!(endpoint["dollars_by_endpoint"], endpoint["dollars_by_nat"]);
+    assert!(text.contains("no endpoint changes this") && !text.contains("note:"), "{text}");
+}
+
+#[test]
+fn nat_cost_says_how_many_records_lack_fields() {
+    let whole = rows_of(&["eni-h 10.0.1.5 8.8.8.8 1 10.0.1.5 8.8.8.8 az1 egress - -"]);
+    let plain = "interface-id srcaddr dstaddr protocol bytes start end action log-status\n\
+                 eni-h 10.0.1.5 8.8.8.8 6 1 1793491200 1793494800 ACCEPT OK\n\
+                 eni-h 8.8.8.8 10.0.1.5 6 1 1793491200 1793494800 ACCEPT OK\n";
+    let (answer, text) = nat_cost_of(&[whole, plain.to_owned()]);
+    assert!(text.contains("note: 2 of 3 records lack pkt-srcaddr or pkt-dstaddr"), "{text}");
+    assert!(text.contains("note: 2 of 3 records lack az-id or flow-direction"), "{text}");
+    assert_eq!(answer["records"]["without_nat"], 2);
+    assert_eq!(answer["records"]["without_zones"], 2);
+    let (_, text) = nat_cost_of(&[plain.to_owned()]);
+    assert!(text.contains("note: the records lack pkt-srcaddr or pkt-dstaddr"), "{text}");
 }
 
 /// The arguments as the command line gives them.

@@ -245,7 +245,8 @@ pub(crate) enum Command {
     /// Who is behind the bill for NAT gateways and traffic between zones, and what endpoints would save.
     ///
     /// Reads every record of the files. NAT gateways show in pkt-srcaddr and pkt-dstaddr, AWS services
-    /// in pkt-dst-aws-service, zones in az-id; what the format lacks is said. Exit status as for analyze.
+    /// in pkt-dst-aws-service, zones in az-id; what records lack is said. What passes a transit gateway
+    /// counts at the NAT gateway only, if that has a flow log. Exit status as for analyze.
     ///
     ///   flowlog nat-cost ./AWSLogs
     ///   flowlog nat-cost day.log.gz --format json | jq .endpoints
@@ -306,8 +307,17 @@ pub(crate) struct CostArgs {
     /// Refused sources a day, beyond ordinary noise.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) attackers: u64,
+    /// How many of a hundred records are refused: they go to CloudWatch Logs, too. 0 for no flow log there.
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0, value_parser = percent)]
+    pub(crate) refused_percent: f64,
     #[command(flatten)]
     pub(crate) output: Output,
+}
+
+/// A part of a hundred.
+fn percent(text: &str) -> Result<f64, String> {
+    let percent = amount(text)?;
+    if percent <= 100.0 { Ok(percent) } else { Err("must be at most 100".to_owned()) }
 }
 
 /// A number of gigabytes: finite and not negative.

@@ -23,6 +23,9 @@ pub struct Load {
     pub flow_logs: u64,
     /// Sources that are refused each day, beyond what ordinary noise brings.
     pub attackers: u64,
+    /// How many of a hundred records are of refused traffic, which goes to CloudWatch Logs, too; 0 for
+    /// no flow log there.
+    pub refused_percent: f64,
 }
 
 /// One line of the bill, in dollars for 30 days.
@@ -85,7 +88,12 @@ const SQS_MILLION: f64 = 0.40;
 /// CloudWatch: an alarm, a metric and a dashboard a month, a GB of logs (CloudWatch pricing).
 const ALARM_MONTH: f64 = 0.10;
 const METRIC_MONTH: f64 = 0.30;
+const DASHBOARD_MONTH: f64 = 3.0;
 const LOGS_GB: f64 = 0.50;
+/// What CloudWatch Logs keeps, a GB-month as it packs it (CloudWatch pricing).
+const LOGS_GB_MONTH: f64 = 0.03;
+/// X-Ray, a million traces recorded (X-Ray pricing).
+const TRACES_MILLION: f64 = 5.0;
 /// A NAT gateway, a GB processed either way (VPC pricing).
 pub(crate) const NAT_GB: f64 = 0.045;
 /// An interface endpoint, a GB and an hour in one zone (`PrivateLink` pricing).
@@ -111,9 +119,10 @@ const COMPRESSED: f64 = 1.0 / 5.0;
 const OBJECT_GB: f64 = 0.075;
 /// Seconds that an object costs beside decoding: requests to S3 and DynamoDB one after another.
 const OBJECT_SECONDS: f64 = 0.3;
-/// GB of the parser and of the alerter, by the template.
+/// GB of the parser, of the alerter and of the subscriber, by the template.
 const PARSER_GB: f64 = 1.0;
 const ALERTER_GB: f64 = 0.25;
+const SUBSCRIBER_GB: f64 = 0.25;
 /// Records of an interface's window come in so many objects: AWS aggregates for up to ten minutes.
 const PARTIALS_A_WINDOW: f64 = 2.0;
 /// Bytes of a partial with its attributes where there is little to say, and for each refused source of
@@ -145,8 +154,26 @@ const COMPACTION_READS: f64 = 6.0;
 /// Sweeps a day, and the bytes of what is known of an interface, which each of them reads.
 const SWEEPS: f64 = 288.0;
 const BASELINE_BYTES: f64 = 500.0;
+/// Bytes of a row in S3, and of a refused one in CloudWatch Logs, where the template's format has the 14
+/// default fields only (`flowlog generate --format v5` and `v2`).
+const ROW_BYTES: f64 = 243.0;
+const REFUSED_ROW_BYTES: f64 = 112.0;
+/// CloudWatch Logs hands over one stream at a time, so a payload is of one interface. It is taken to come
+/// once a window, with what was captured in two of them, and to take as long as a small object.
+const PARTIALS_A_PAYLOAD: f64 = 2.0;
+/// Bytes of a summary of an hour in which little was refused.
+const REFUSED_SUMMARY_BYTES: f64 = 1_500.0;
+/// Months that the template keeps refused records.
+const REFUSED_MONTHS: f64 = 1.0;
+/// Packed bytes a byte of text in CloudWatch Logs (its price list's own estimate).
+const LOGS_COMPRESSED: f64 = 0.15;
+/// Scheduled invocations a day: sweeps, compaction and reconciliation.
+const SCHEDULED: f64 = SWEEPS + 24.0 + 24.0;
+/// Of a function's invocations one a second is traced, and of the rest so many (X-Ray's default rule).
+const TRACED: f64 = 0.05;
+const SECONDS_A_DAY: f64 = 86_400.0;
 /// Alarms, metrics and bytes of log an invocation, by the observability template.
-const ALARMS: f64 = 24.0;
+const ALARMS: f64 = 25.0;
 const METRICS: f64 = 23.0;
 const LOG_BYTES: f64 = 1_000.0;
 /// How often somebody asks Athena about everything of a day.
@@ -175,6 +202,62 @@ fn units(bytes: f64, unit: f64) -> f64 {
     (bytes / unit).ceil().max(1.0)
 }
 
+/// Traces that are recorded of a function's invocations a day, as if they came evenly: at most.
+fn traces(invocations: f64) -> f64 {
+    let always = invocations.min(SECONDS_A_DAY);
+    always + (invocations - always) * TRACED
+}
+
+/// What the flow log of refused traffic brings: CloudWatch Logs hands it to the subscriber, and its
+/// partials go the way of all others.
+struct Refused {
+    /// GB of text a day.
+    gb: f64,
+    /// Payloads a day, each an invocation of the subscriber.
+    payloads: f64,
+    partials: f64,
+    /// Dollars for 30 days, of delivery and keeping, and of what is made of it.
+    logs: f64,
+    path: f64,
+}
+
+impl Refused {
+    fn of(load: &Load) -> Self {
+        let rows = load.gb_per_day * 1e9 / ROW_BYTES * load.refused_percent / 100.0;
+        let gb = rows * REFUSED_ROW_BYTES / 1e9;
+        // Each interface refuses something in each window, if there are rows enough: at most.
+        let interfaces = as_f64(load.interfaces);
+        let payloads = rows.min(interfaces * WINDOWS_A_DAY);
+        let partials = payloads * PARTIALS_A_PAYLOAD;
+        let summaries = payloads.min(interfaces * 24.0);
+        let month = gb * DAYS;
+        let logs =
+            tiered(month, &LOGS_TIERS) + month * LOGS_COMPRESSED * REFUSED_MONTHS * LOGS_GB_MONTH;
+
+        let cpu = gb * CPU_SECONDS_A_GB * GB_A_VCPU;
+        let seconds =
+            cpu + payloads * OBJECT_SECONDS * SUBSCRIBER_GB + partials * ALERT_SECONDS * ALERTER_GB;
+        let invocations = payloads + partials / STREAM_BATCH;
+        let writes = partials * units(PARTIAL_BYTES, 1024.0)
+            + payloads * LEDGER_WRITES
+            + summaries * units(REFUSED_SUMMARY_BYTES, 1024.0);
+        // A log group's records are a source of their own: rules look at its windows, and at its days.
+        let window_bytes = PARTIALS_A_PAYLOAD * PARTIAL_BYTES;
+        let reads = partials * PARTIAL_BYTES / 4096.0 * COMPACTION_READS
+            + payloads * units(LOOK_WINDOWS * window_bytes, 4096.0)
+            + 24.0 * payloads * window_bytes / 4096.0;
+        let stored = partials * PARTIAL_BYTES * PARTIAL_DAYS
+            + summaries * REFUSED_SUMMARY_BYTES * SUMMARY_DAYS;
+        let path = DAYS
+            * (seconds * LAMBDA_GB_SECOND
+                + invocations / 1e6 * LAMBDA_MILLION
+                + writes / 1e6 * WRITE_MILLION
+                + reads / 1e6 * READ_MILLION)
+            + stored / 1e9 * (TABLE_GB_MONTH + BACKUP_GB_MONTH);
+        Self { gb, payloads, partials, logs, path }
+    }
+}
+
 fn added(load: &Load) -> Vec<Line> {
     let interfaces = as_f64(load.interfaces);
     let gz_gb = load.gb_per_day * COMPRESSED;
@@ -191,6 +274,10 @@ fn added(load: &Load) -> Vec<Line> {
     let parser = cpu + objects * OBJECT_SECONDS * PARSER_GB;
     let alerter = partials * ALERT_SECONDS * ALERTER_GB;
     let invocations = objects + partials / STREAM_BATCH;
+    let refused = Refused::of(load);
+    let batches = (partials + refused.partials) / STREAM_BATCH;
+    let traced = traces(objects) + traces(refused.payloads) + traces(batches + SCHEDULED);
+    let logged = objects + refused.payloads + batches + SCHEDULED;
     // What attackers add is an average over all partials, so that it is not rounded up in each.
     let partial_writes =
         partials * (units(PARTIAL_BYTES, 1024.0) + (partial_bytes - PARTIAL_BYTES) / 1024.0);
@@ -246,11 +333,30 @@ fn added(load: &Load) -> Vec<Line> {
             format!("{objects:.0} objects a day"),
         ),
         line(
+            "Refused, to CloudWatch",
+            refused.logs,
+            format!("{:.1} GB a month delivered to CloudWatch Logs, and kept", refused.gb * DAYS),
+        ),
+        line(
+            "Refused, fast path",
+            refused.path,
+            format!(
+                "{:.0} payloads a day at most, one for each interface and window, {:.0} partials",
+                refused.payloads, refused.partials
+            ),
+        ),
+        line(
             "CloudWatch",
             ALARMS * ALARM_MONTH
                 + METRICS * METRIC_MONTH
-                + DAYS * invocations * LOG_BYTES / 1e9 * LOGS_GB,
-            "alarms, metrics, one line of log an invocation".to_owned(),
+                + DASHBOARD_MONTH
+                + DAYS * logged * LOG_BYTES / 1e9 * LOGS_GB,
+            "dashboard, alarms, metrics, one line of log an invocation".to_owned(),
+        ),
+        line(
+            "X-Ray",
+            DAYS * traced / 1e6 * TRACES_MILLION,
+            format!("{traced:.0} traces a day at most"),
         ),
     ]
 }
@@ -340,7 +446,13 @@ mod tests {
     use super::*;
 
     fn of(gb_per_day: f64, interfaces: u64, flow_logs: u64, attackers: u64) -> Estimate {
-        estimate(&Load { gb_per_day, interfaces, flow_logs, attackers })
+        let refused_percent = 5.0;
+        estimate(&Load { gb_per_day, interfaces, flow_logs, attackers, refused_percent })
+    }
+
+    fn file(name: &str) -> String {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+        std::fs::read_to_string(root.join(name)).unwrap()
     }
 
     #[test]
@@ -351,11 +463,79 @@ mod tests {
     }
 
     #[test]
-    fn the_template_has_so_many_alarms() {
-        let template = concat!(env!("CARGO_MANIFEST_DIR"), "/../../infra/observability.yaml");
-        let template = std::fs::read_to_string(template).unwrap();
+    fn the_template_has_so_many_alarms_and_a_dashboard() {
+        let template = file("infra/observability.yaml");
         let alarms = template.matches("Type: AWS::CloudWatch::Alarm\n").count();
         assert!((as_f64(alarms as u64) - ALARMS).abs() < 0.5, "{alarms}");
+        assert_eq!(template.matches("Type: AWS::CloudWatch::Dashboard\n").count(), 1);
+        // An account in which nothing happens pays for them all the same, and for the schedules' traces.
+        let idle = of(0.0, 0, 0, 0);
+        let dollars = |what| idle.flowlog.iter().find(|line| line.what == what).unwrap().dollars;
+        let fixed = ALARMS * ALARM_MONTH + METRICS * METRIC_MONTH + 3.0;
+        assert!((dollars("CloudWatch") - fixed).abs() < 0.02, "{:?}", idle.flowlog);
+        assert!((dollars("X-Ray") - 30.0 * 336.0 * 5e-6).abs() < 1e-9, "{:?}", idle.flowlog);
+    }
+
+    #[test]
+    fn what_the_template_deploys_is_on_the_bill() {
+        let main = file("template.yaml");
+        assert!(main.contains("\n    Tracing: Active\n"), "functions are traced");
+        for (schedule, times) in [("rate(5 minutes)", 1), ("rate(1 hour)", 1), ("cron(40 * ", 1)] {
+            assert_eq!(main.matches(&format!("Schedule: {schedule}")).count(), times, "{schedule}");
+        }
+        assert!(file("infra/flow-logs.yaml").contains("LogDestinationType: cloud-watch-logs"));
+
+        let load = |refused_percent| Load {
+            gb_per_day: 100.0,
+            interfaces: 1_000,
+            flow_logs: 10,
+            attackers: 0,
+            refused_percent,
+        };
+        let lines = |percent| {
+            let found = estimate(&load(percent)).flowlog;
+            let refused = found.iter().filter(|line| line.what.starts_with("Refused"));
+            refused.map(|line| line.dollars).collect::<Vec<_>>()
+        };
+        assert!(lines(0.0).iter().all(|dollars| dollars.abs() < 1e-9));
+        let (few, many) = (lines(5.0), lines(50.0));
+        // 100 GB of rows, a twentieth of them refused, of 112 bytes in place of 243: 69 GB a month.
+        assert!((few[0] - 69.136 * (0.50 + 0.15 * 0.03)).abs() < 0.01, "{few:?}");
+        assert!((many[0] - few[0] * 10.0).abs() < 1e-6, "{many:?}");
+        // Of a payload for each interface and window: partials, ledger and reads.
+        assert!(few[1] > DAYS * 288_000.0 * 4.0 / 1e6 * WRITE_MILLION, "{few:?}");
+        assert!(many[1] < few[1] * 1.1, "payloads do not grow with their rows: {many:?}");
+        assert!((traces(86_400.0 * 3.0) - 86_400.0 * 1.1).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_table_of_the_documentation_is_what_is_printed() {
+        let added = |loads: &[(f64, u64, u64, u64)]| {
+            let dollars = loads.iter().map(|&(gb, interfaces, logs, attackers)| {
+                format!("{:.2}", of(gb, interfaces, logs, attackers).added)
+            });
+            format!("| {} |\n", dollars.collect::<Vec<_>>().join(" · "))
+        };
+        let refused = [0.0, 1.0, 5.0, 20.0].map(|refused_percent| {
+            let load = Load {
+                gb_per_day: 100.0,
+                interfaces: 1_000,
+                flow_logs: 1,
+                attackers: 0,
+                refused_percent,
+            };
+            format!("{:.2}", estimate(&load).added)
+        });
+        let text = file("docs/scale.md");
+        for row in [
+            added(&[100, 1_000, 10_000].map(|n| (100.0, n, 1, 0))),
+            added(&[1, 10, 100, 1_000].map(|n| (100.0, 1_000, n, 0))),
+            added(&[0, 10_000, 1_000_000, 100_000_000].map(|n| (100.0, 1_000, 1, n))),
+            added(&[10.0, 100.0, 1_000.0].map(|gb| (gb, 1_000, 1, 0))),
+            format!("| {} |\n", refused.join(" · ")),
+        ] {
+            assert!(text.contains(&row), "docs/scale.md should have {row}");
+        }
     }
 
     #[test]

@@ -173,6 +173,7 @@ fn run_cost(args: &CostArgs) -> Fallible {
         interfaces: args.interfaces,
         flow_logs: args.flow_logs,
         attackers: args.attackers,
+        refused_percent: args.refused_percent,
     });
     match args.output.format {
         OutputFormat::Table => print(&cost::to_text(&estimate))?,

@@ -6,13 +6,14 @@
     reason = "doc comments are help text here, and back quotes show there"
 )]
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
 use flowlog_core::decode::{Counts, Fallback};
 use flowlog_core::record::Address;
-use flowlog_core::transfer::{Bytes, INTERNET, Transfer, Zones};
+use flowlog_core::transfer::{ADDRESSES, Bytes, INTERNET, Nat, Transfer, Zones};
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
 
@@ -68,7 +69,7 @@ struct Saving {
     /// Dollars for the time of the records.
     now: f64,
     with: f64,
-    how: String,
+    how: &'static str,
 }
 
 /// What was read.
@@ -104,6 +105,7 @@ impl Rests {
 struct Bill<'a> {
     transfer: &'a Transfer,
     rests: Rests,
+    nat: Nat,
     zones: Zones,
     hours: f64,
     savings: Vec<Saving>,
@@ -111,8 +113,19 @@ struct Bill<'a> {
 
 /// Services with a gateway endpoint, which costs nothing.
 const GATEWAY: [&str; 2] = ["S3", "DYNAMODB"];
+/// Services with an interface endpoint for what answers in their range. Many others have one, but for
+/// something else than is reached there: `EC2` for its API, while its range is of anybody's instances.
+const INTERFACE: [&str; 3] = ["AURORA_DSQL", "EBS", "KINESIS_VIDEO_STREAMS"];
 /// Addresses of AWS that belong to no service with a range of its own.
 const SOME_SERVICE: &str = "AMAZON";
+/// Ranges of which something may be said beyond that no endpoint leads there.
+const NO_ENDPOINT: [(&str, &str); 2] = [
+    (
+        "EC2",
+        "anybody's public instances: no endpoint changes this, unless AWS runs a service there",
+    ),
+    ("API_GATEWAY", "public APIs: an endpoint (execute-api) leads to private ones only"),
+];
 
 fn gb(bytes: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "an estimate")]
@@ -125,14 +138,16 @@ impl<'a> Bill<'a> {
         let seconds = transfer.span.map_or(0, |(first, last)| last - first);
         #[expect(clippy::cast_precision_loss, reason = "an estimate")]
         let hours = seconds as f64 / 3600.0;
-        let services = transfer.services().into_iter();
-        let savings = services.filter_map(|(name, bytes)| saving(name, bytes, hours)).collect();
-        Self { transfer, rests, zones: transfer.zones(), hours, savings }
+        let nat = transfer.nat();
+        let savings =
+            services(&nat).into_iter().filter_map(|(name, bytes)| saving(name, bytes, hours));
+        let savings = savings.collect();
+        Self { transfer, rests, nat, zones: transfer.zones(), hours, savings }
     }
 
     fn clients(&self) -> Vec<(Address, Bytes, String)> {
         let mut clients: Vec<(Address, Bytes, String)> = Vec::new();
-        for (client, services) in &self.transfer.clients {
+        for (client, services) in &self.nat.clients {
             let mut sum = Bytes::default();
             let mut most: Vec<(&String, &Bytes)> = services.iter().collect();
             most.sort_by_key(|(_, bytes)| std::cmp::Reverse(bytes.sum()));
@@ -150,28 +165,51 @@ impl<'a> Bill<'a> {
     }
 
     fn through_nat(&self) -> u64 {
-        let known = self.transfer.services().into_values().map(|bytes| bytes.sum());
-        known.fold(self.transfer.other_clients.sum(), u64::saturating_add)
+        let known = services(&self.nat).into_values().map(|bytes| bytes.sum());
+        known.fold(self.nat.other_clients.sum(), u64::saturating_add)
     }
 
     fn crossing(&self) -> u64 {
         self.zones.crossings.iter().fold(0, |sum, c| sum.saturating_add(c.bytes))
     }
 
-    /// What the format cannot tell.
-    fn notes(&self) -> Vec<&'static str> {
+    /// What the records cannot tell, and what was made of it.
+    fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        if self.transfer.span.is_none() {
-            notes.push("there is no record of traffic");
-            return notes;
+        let Transfer { span, records, without_nat, without_zones, .. } = *self.transfer;
+        if span.is_none() {
+            return vec!["there is no record of traffic".to_owned()];
         }
-        if !self.transfer.tells_nat {
-            notes.push("the records lack pkt-srcaddr and pkt-dstaddr: who is behind a NAT gateway cannot be told");
+        let mut lacking = |without: u64, fields: &str, what: &str| {
+            if without == records {
+                notes.push(format!("the records lack {fields}: {what} cannot be told"));
+            } else if without > 0 {
+                let [without, records] = [without, records].map(HumanCount);
+                notes.push(format!(
+                    "{without} of {records} records lack {fields}: {what} cannot be told of them"
+                ));
+            }
+        };
+        lacking(without_nat, "pkt-srcaddr or pkt-dstaddr", "who is behind a NAT gateway");
+        lacking(without_zones, "az-id or flow-direction", "what crosses zones");
+        let Nat { presumed, on_the_way, other_clients, .. } = &self.nat;
+        if *on_the_way > 0 {
+            let bytes = HumanBytes(*on_the_way);
+            notes.push(format!(
+                "{bytes} at other interfaces on the way, such as a transit gateway's, are the same traffic and not counted again"
+            ));
         }
-        if !self.transfer.tells_zones {
-            notes.push(
-                "the records lack az-id or flow-direction: what crosses zones cannot be told",
-            );
+        if *presumed > 0 {
+            let bytes = HumanBytes(*presumed);
+            notes.push(format!(
+                "{bytes} passed interfaces of which no record shows that they are NAT gateways: counted, once for each of them"
+            ));
+        }
+        if other_clients.sum() > 0 {
+            let bytes = HumanBytes(other_clients.sum());
+            notes.push(format!(
+                "{bytes} are of clients beyond the first {}, counted at whatever interfaces they passed", HumanCount(ADDRESSES as u64)
+            ));
         }
         notes
     }
@@ -204,7 +242,7 @@ impl<'a> Bill<'a> {
                 let bytes = HumanBytes(saving.bytes).to_string();
                 let dollars = [saving.now, saving.with].map(|dollars| format!("{dollars:.4}"));
                 let cells = [saving.service.clone(), bytes].into_iter().chain(dollars);
-                cells.chain([saving.how.clone()]).collect()
+                cells.chain([saving.how.to_owned()]).collect()
             });
             let header =
                 ["AWS service", "bytes", "$ by NAT", "$ by endpoint", "what would change it"];
@@ -244,7 +282,7 @@ impl<'a> Bill<'a> {
             .iter()
             .take(top)
             .map(|(client, sum, _)| {
-                let services: serde_json::Map<String, Value> = self.transfer.clients[client]
+                let services: serde_json::Map<String, Value> = self.nat.clients[client]
                     .iter()
                     .map(|(name, bytes)| {
                         (name.clone(), json!({ "sent": bytes.sent, "received": bytes.received }))
@@ -281,7 +319,10 @@ impl<'a> Bill<'a> {
             .collect();
         json!({
             "hours": self.hours,
-            "nat": { "bytes": self.through_nat(), "dollars": gb(self.through_nat()) * NAT_GB },
+            "nat": {
+                "bytes": self.through_nat(), "dollars": gb(self.through_nat()) * NAT_GB,
+                "presumed": self.nat.presumed, "on_the_way": self.nat.on_the_way,
+            },
             "clients": clients,
             "endpoints": savings,
             "zones": {
@@ -296,10 +337,21 @@ impl<'a> Bill<'a> {
                 "read": self.rests.counts.read, "nodata": self.rests.counts.nodata,
                 "skipdata": self.rests.counts.skipdata,
                 "rejected": self.rests.counts.rejected_total(),
+                "without_nat": self.transfer.without_nat,
+                "without_zones": self.transfer.without_zones,
             },
             "prices_of": PRICES_OF,
         })
     }
+}
+
+/// By AWS service or [`INTERNET`]: what all clients exchange through NAT gateways.
+fn services(nat: &Nat) -> BTreeMap<&str, Bytes> {
+    let mut services: BTreeMap<&str, Bytes> = BTreeMap::new();
+    for (service, bytes) in nat.clients.values().flatten() {
+        services.entry(service).or_default().add(*bytes);
+    }
+    services
 }
 
 fn saving(name: &str, bytes: Bytes, hours: f64) -> Option<Saving> {
@@ -308,17 +360,21 @@ fn saving(name: &str, bytes: Bytes, hours: f64) -> Option<Saving> {
     let (with, how) = if name == INTERNET {
         return None;
     } else if GATEWAY.contains(&name) {
-        let how =
-            "a gateway endpoint in the clients' route tables, which is free (same Region only)";
-        (0.0, how.to_owned())
+        (0.0, "a gateway endpoint in the clients' route tables, which is free (same Region only)")
+    } else if INTERFACE.contains(&name) {
+        let with = gb(sum) * INTERFACE_ENDPOINT_GB + hours * INTERFACE_ENDPOINT_HOUR;
+        let how = if with < now {
+            "an interface endpoint, in one zone (same Region only)"
+        } else {
+            "not worth an interface endpoint, in one zone"
+        };
+        (with, how)
     } else if name == SOME_SERVICE {
         let how = "addresses that AWS shares among services: find out which one before you add an endpoint";
-        (now, how.to_owned())
+        (now, how)
     } else {
-        let with = gb(sum) * INTERFACE_ENDPOINT_GB + hours * INTERFACE_ENDPOINT_HOUR;
-        let verdict =
-            if with < now { "an interface endpoint" } else { "not worth an interface endpoint" };
-        (with, format!("{verdict}, in one zone, if the service has one"))
+        let known = NO_ENDPOINT.iter().find(|(service, _)| *service == name);
+        (now, known.map_or("public addresses: no endpoint changes this", |(_, how)| how))
     };
     Some(Saving { service: name.to_owned(), bytes: sum, now, with, how })
 }
@@ -336,8 +392,23 @@ mod tests {
         assert!(much.with < much.now && much.how.starts_with("an interface endpoint"));
         let little = saving("KINESIS_VIDEO_STREAMS", bytes(1), 24.0).unwrap();
         assert!(little.with > little.now && little.how.starts_with("not worth"));
-        let some = saving(SOME_SERVICE, bytes(1), 24.0).unwrap();
-        assert!((some.with - some.now).abs() < 1e-9);
+        // Ranges of what no endpoint leads to, whatever the traffic.
+        for name in [
+            SOME_SERVICE,
+            "API_GATEWAY",
+            "CLOUD9",
+            "CLOUDFRONT",
+            "EC2",
+            "EC2_INSTANCE_CONNECT",
+            "GLOBALACCELERATOR",
+            "ROUTE53",
+            "ROUTE53_HEALTHCHECKS",
+            "SOMETHING_NEW",
+        ] {
+            let none = saving(name, bytes(1000), 24.0).unwrap();
+            assert!((none.with - none.now).abs() < 1e-9, "{none:?}");
+            assert!(!none.how.starts_with("an interface endpoint"), "{none:?}");
+        }
         assert_eq!(saving(INTERNET, bytes(1), 1.0), None);
     }
 }

@@ -284,6 +284,7 @@ fn what_is_wrong_on_the_command_line_ends_with_2() {
         &["analyze", "x.log", "--log-format", "a b"][..],
         &["nat-cost", "x.log", "--log-format", "a b"],
         &["replay", "x.log", "--log-format", "a b"],
+        &["cost", "--gb-per-day", "1", "--interfaces", "1", "--refused-percent", "101"],
         &["top", "--store", "s.db", "--since", "yesterday"],
         &["diff", "--store", "s.db", "--against", "yesterday"],
         &["backfill", "x.log", "--store", "s.db", "--until", "yesterday"],

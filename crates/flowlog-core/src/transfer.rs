@@ -2,18 +2,23 @@
 //!
 //! *NAT gateways.* At a gateway's interface the private leg of a connection shows the gateway's own
 //! address in `dstaddr` (or `srcaddr`, of the answer) and the far end in `pkt-dstaddr` (`pkt-srcaddr`).
-//! Those records are counted, so each byte is once. A pod's address behind its node's differs from it,
-//! too, but is private.
+//! A pod's address behind its node's differs from it, too, but is private. Whatever else hands packets
+//! on, a transit gateway's attachment or a firewall, looks the same on that leg. A gateway gives packets
+//! an address of its own, so only there a record shows the same private address as sender and as the
+//! packet's source, towards a public one ([`Transfer::nat`]). A gateway without a flow log shows neither
+//! leg; what its clients' packets pass meanwhile stands for it.
 //!
 //! *Zones.* The sender's records tell its zone by `az-id`; the receiver's zone is known if its own
-//! interface is in the records, too.
+//! interface is in the records, too. What a client sends through a gateway shows the gateway's address
+//! in the gateway's own records only, so both ways between the two are taken from there.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::decode::{RecordSink, Verdict};
 use crate::record::{Action, Address, Direction, LogStatus, Record, Scope};
 
-/// Private addresses that are kept apart, on either side. What comes beyond is summed up.
+/// Private addresses that are kept apart, on either side, or pairs of a client and what its packets
+/// passed. What comes beyond is summed up.
 pub const ADDRESSES: usize = 65_536;
 /// Pairs of private addresses that are kept apart.
 pub const PAIRS: usize = 262_144;
@@ -55,23 +60,55 @@ pub struct Crossing {
     pub bytes: u64,
 }
 
+/// Bytes by AWS service or [`INTERNET`].
+pub type Services = BTreeMap<String, Bytes>;
+
 /// What the records say of transfer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Transfer {
-    /// Through NAT gateways: by private client, then by AWS service or [`INTERNET`].
-    pub clients: BTreeMap<Address, BTreeMap<String, Bytes>>,
-    /// Of clients beyond [`ADDRESSES`].
-    pub other_clients: Bytes,
     /// First start and last end of all records (epoch seconds).
     pub span: Option<(i64, i64)>,
-    /// Whether any record had the packet's own addresses: without them nothing is known of NAT.
-    pub tells_nat: bool,
-    /// Whether any record had zone and direction.
-    pub tells_zones: bool,
+    /// Records of traffic that was not refused: what all else here rests on.
+    pub records: u64,
+    /// Those without the packet's own addresses, which say nothing of NAT.
+    pub without_nat: u64,
+    /// Those without zone and direction.
+    pub without_zones: u64,
+    /// By private client and by the interface that its packets passed.
+    hops: BTreeMap<(Address, Address), Services>,
+    /// Of hops beyond [`ADDRESSES`].
+    other_hops: Bytes,
+    /// Private addresses that packets to public ones came from: hosts and NAT gateways.
+    ends: BTreeSet<Address>,
+    /// Hops at which packets went on towards a public address as they were.
+    handed_on: BTreeSet<(Address, Address)>,
     zones: BTreeMap<Address, String>,
     pairs: BTreeMap<(Address, Address), u64>,
     /// Between private addresses of pairs beyond [`PAIRS`].
     other_pairs: u64,
+}
+
+/// What went through NAT gateways.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Nat {
+    /// By private client.
+    pub clients: BTreeMap<Address, Services>,
+    /// Beyond [`ADDRESSES`] clients (of each gateway), at whatever they passed.
+    pub other_clients: Bytes,
+    /// Of `clients`, those of whom no record shows a gateway's public side: their bytes at every
+    /// interface that they passed.
+    pub presumed: u64,
+    /// Not in `clients`: what those with a gateway had at other interfaces on the way.
+    pub on_the_way: u64,
+}
+
+/// What an interface is that a client's packets passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Passed {
+    Gateway,
+    /// It may be one, since nothing else on that client's way is known for one.
+    Presumed,
+    OnTheWay,
 }
 
 /// Bytes between private addresses, by zones.
@@ -88,12 +125,18 @@ pub struct Zones {
 impl Transfer {
     /// Adds what other records said.
     pub fn merge(&mut self, other: Self) {
-        for (client, services) in other.clients {
+        for (hop, services) in other.hops {
             for (service, bytes) in services {
-                self.client(client, &service, bytes);
+                self.hop(hop, &service, bytes);
             }
         }
-        self.other_clients.add(other.other_clients);
+        self.other_hops.add(other.other_hops);
+        for end in other.ends {
+            keep(&mut self.ends, end);
+        }
+        for hop in other.handed_on {
+            keep(&mut self.handed_on, hop);
+        }
         for (address, zone) in other.zones {
             self.zone(address, &zone);
         }
@@ -105,43 +148,101 @@ impl Transfer {
             (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
             (a, b) => a.or(b),
         };
-        self.tells_nat |= other.tells_nat;
-        self.tells_zones |= other.tells_zones;
+        self.records += other.records;
+        self.without_nat += other.without_nat;
+        self.without_zones += other.without_zones;
     }
 
-    /// By AWS service or [`INTERNET`]: what all clients exchange through NAT gateways.
-    pub fn services(&self) -> BTreeMap<&str, Bytes> {
-        let mut services: BTreeMap<&str, Bytes> = BTreeMap::new();
-        for (service, bytes) in self.clients.values().flatten() {
-            services.entry(service).or_default().add(*bytes);
+    /// What went through NAT gateways, each byte once: where a client's packets also passed other
+    /// interfaces, only at the gateway.
+    pub fn nat(&self) -> Nat {
+        let mut nat = Nat { other_clients: self.other_hops, ..Nat::default() };
+        for ((client, _), services, passed) in self.passed() {
+            let sum = services.values().map(Bytes::sum).fold(0, u64::saturating_add);
+            match passed {
+                Passed::OnTheWay => {
+                    nat.on_the_way = nat.on_the_way.saturating_add(sum);
+                    continue;
+                }
+                Passed::Presumed => nat.presumed = nat.presumed.saturating_add(sum),
+                Passed::Gateway => {}
+            }
+            let known = nat.clients.entry(client).or_default();
+            for (service, bytes) in services {
+                known.entry(service.clone()).or_default().add(*bytes);
+            }
         }
-        services
+        nat
     }
 
     /// What crosses zones.
     pub fn zones(&self) -> Zones {
         let mut zones = Zones { unknown: self.other_pairs, ..Zones::default() };
-        for ((from, to), bytes) in &self.pairs {
-            match (self.zones.get(from), self.zones.get(to)) {
-                (Some(a), Some(b)) if a == b => zones.within = zones.within.saturating_add(*bytes),
-                (Some(a), Some(b)) => zones.crossings.push(Crossing {
-                    from: (*from, a.clone()),
-                    to: (*to, b.clone()),
-                    bytes: *bytes,
-                }),
-                _ => zones.unknown = zones.unknown.saturating_add(*bytes),
+        let mut legs: BTreeMap<(Address, Address), u64> = BTreeMap::new();
+        if self.records > self.without_zones {
+            zones.unknown = zones.unknown.saturating_add(self.other_hops.sum());
+            for ((client, via), services, passed) in self.passed() {
+                if passed == Passed::OnTheWay {
+                    continue;
+                }
+                let mut sum = Bytes::default();
+                for bytes in services.values() {
+                    sum.add(*bytes);
+                }
+                for (ends, bytes) in [((client, via), sum.sent), ((via, client), sum.received)] {
+                    if bytes > 0 {
+                        legs.insert(ends, bytes);
+                    }
+                }
             }
+        }
+        for (ends, bytes) in &self.pairs {
+            let leg = legs.remove(ends).unwrap_or_default();
+            self.cross(&mut zones, *ends, bytes.saturating_add(leg));
+        }
+        for (ends, bytes) in legs {
+            self.cross(&mut zones, ends, bytes);
         }
         zones.crossings.sort_by_key(|crossing| std::cmp::Reverse(crossing.bytes));
         zones
     }
 
-    fn client(&mut self, client: Address, service: &str, bytes: Bytes) {
-        if self.clients.len() >= ADDRESSES && !self.clients.contains_key(&client) {
-            self.other_clients.add(bytes);
+    fn cross(&self, zones: &mut Zones, (from, to): (Address, Address), bytes: u64) {
+        match (self.zones.get(&from), self.zones.get(&to)) {
+            (Some(a), Some(b)) if a == b => zones.within = zones.within.saturating_add(bytes),
+            (Some(a), Some(b)) => {
+                zones.crossings.push(Crossing {
+                    from: (from, a.clone()),
+                    to: (to, b.clone()),
+                    bytes,
+                });
+            }
+            _ => zones.unknown = zones.unknown.saturating_add(bytes),
+        }
+    }
+
+    /// Every hop, and what it is.
+    fn passed(&self) -> impl Iterator<Item = ((Address, Address), &Services, Passed)> {
+        let is_gateway =
+            |hop: &(Address, Address)| self.ends.contains(&hop.1) && !self.handed_on.contains(hop);
+        let behind: BTreeSet<Address> =
+            self.hops.keys().filter(|hop| is_gateway(hop)).map(|(client, _)| *client).collect();
+        self.hops.iter().map(move |(hop, services)| {
+            let passed = match (is_gateway(hop), behind.contains(&hop.0)) {
+                (true, _) => Passed::Gateway,
+                (false, true) => Passed::OnTheWay,
+                (false, false) => Passed::Presumed,
+            };
+            (*hop, services, passed)
+        })
+    }
+
+    fn hop(&mut self, hop: (Address, Address), service: &str, bytes: Bytes) {
+        if self.hops.len() >= ADDRESSES && !self.hops.contains_key(&hop) {
+            self.other_hops.add(bytes);
             return;
         }
-        let services = self.clients.entry(client).or_default();
+        let services = self.hops.entry(hop).or_default();
         let full = services.len() >= SERVICES && !services.contains_key(service);
         services.entry(if full { "other" } else { service }.to_owned()).or_default().add(bytes);
     }
@@ -161,39 +262,66 @@ impl Transfer {
         *sum = sum.saturating_add(bytes);
     }
 
-    fn through_nat(&mut self, record: &Record<'_>) {
-        let (Some(pkt_src), Some(pkt_dst)) = (record.pkt_srcaddr, record.pkt_dstaddr) else {
-            return;
+    /// Whether the record is of a leg between a private client and what hands on its packets.
+    fn through_nat(&mut self, record: &Record<'_>) -> bool {
+        let (Some(src), Some(dst), Some(pkt_src), Some(pkt_dst)) =
+            (record.srcaddr, record.dstaddr, record.pkt_srcaddr, record.pkt_dstaddr)
+        else {
+            self.without_nat += 1;
+            return false;
         };
-        let (Some(src), Some(dst)) = (record.srcaddr, record.dstaddr) else { return };
-        self.tells_nat = true;
-        let name = |service: Option<&str>| service.unwrap_or(INTERNET).to_owned();
-        let is = |address: Address, scope: Scope| address.scope() == scope;
-        if pkt_dst != dst && is(pkt_dst, Scope::Public) && is(src, Scope::Private) {
+        let private = |address: Address| address.scope() == Scope::Private;
+        let public = |address: Address| address.scope() == Scope::Public;
+        let (via, hop, service, bytes) = if pkt_dst != dst && public(pkt_dst) && private(src) {
             let bytes = Bytes { sent: record.bytes, received: 0 };
-            self.client(src, &name(record.pkt_dst_aws_service), bytes);
-        } else if pkt_src != src && is(pkt_src, Scope::Public) && is(dst, Scope::Private) {
+            (dst, (src, dst), record.pkt_dst_aws_service, bytes)
+        } else if pkt_src != src && public(pkt_src) && private(dst) {
             let bytes = Bytes { sent: 0, received: record.bytes };
-            self.client(dst, &name(record.pkt_src_aws_service), bytes);
+            (src, (dst, src), record.pkt_src_aws_service, bytes)
+        } else {
+            if pkt_dst == dst && public(dst) && private(src) {
+                if pkt_src == src {
+                    keep(&mut self.ends, src);
+                } else {
+                    keep(&mut self.handed_on, (pkt_src, src));
+                }
+            }
+            return false;
+        };
+        // A regional NAT gateway has no interface, and its id stands in the record.
+        if record.resource_id.is_some_and(|id| id.starts_with("nat-")) {
+            keep(&mut self.ends, via);
         }
+        self.hop(hop, service.unwrap_or(INTERNET), bytes);
+        true
     }
 
-    fn between_zones(&mut self, record: &Record<'_>) {
-        let (Some(zone), Some(direction)) = (record.az_id, record.flow_direction) else { return };
-        let (Some(src), Some(dst)) = (record.srcaddr, record.dstaddr) else { return };
-        self.tells_zones = true;
+    fn between_zones(&mut self, record: &Record<'_>, is_leg: bool) {
+        let (Some(zone), Some(direction), Some(src), Some(dst)) =
+            (record.az_id, record.flow_direction, record.srcaddr, record.dstaddr)
+        else {
+            self.without_zones += 1;
+            return;
+        };
         match direction {
             Direction::Ingress => self.zone(dst, zone),
             Direction::Egress => {
                 self.zone(src, zone);
                 let inside = src.scope() == Scope::Private && dst.scope() == Scope::Private;
                 // The paths within a Region: not said, the own VPC, a peering.
-                if inside && matches!(record.traffic_path, None | Some(1 | 4)) {
+                if inside && !is_leg && matches!(record.traffic_path, None | Some(1 | 4)) {
                     self.pair(src, dst, record.bytes);
                 }
             }
             Direction::Unknown => {}
         }
+    }
+}
+
+/// Adds a value to a set that is not full.
+fn keep<T: Ord>(set: &mut BTreeSet<T>, value: T) {
+    if set.len() < ADDRESSES {
+        set.insert(value);
     }
 }
 
@@ -204,8 +332,9 @@ impl RecordSink for Transfer {
             self.span = Some((first.min(start), last.max(end)));
         }
         if record.log_status == LogStatus::Ok && record.action != Action::Reject {
-            self.through_nat(record);
-            self.between_zones(record);
+            self.records += 1;
+            let is_leg = self.through_nat(record);
+            self.between_zones(record, is_leg);
         }
         Verdict::Counted
     }
@@ -258,15 +387,119 @@ mod tests {
             transfer.record(&record);
         }
         let of = |sent, received| Bytes { sent, received };
-        let services = BTreeMap::from([("S3", of(10, 700)), (INTERNET, of(3, 0))]);
-        assert_eq!(transfer.services(), services);
-        assert_eq!(transfer.clients.len(), 1);
+        let services =
+            BTreeMap::from([("S3".to_owned(), of(10, 700)), (INTERNET.to_owned(), of(3, 0))]);
+        let nat = transfer.nat();
+        assert_eq!(nat.clients, BTreeMap::from([(at(HOST), services)]));
+        assert_eq!((nat.presumed, nat.on_the_way), (0, 0));
         assert_eq!(transfer.span, Some((100, 160)));
-        assert!(transfer.tells_nat && !transfer.tells_zones);
+        assert_eq!((transfer.records, transfer.without_nat, transfer.without_zones), (8, 0, 8));
 
         let mut twice = transfer.clone();
         twice.merge(transfer);
-        assert_eq!(twice.services()["S3"], of(20, 1400));
+        assert_eq!(twice.nat().clients[&at(HOST)]["S3"], of(20, 1400));
+        assert_eq!((twice.records, twice.without_zones), (16, 16));
+    }
+
+    /// A host's packets pass a transit gateway and a firewall, then the hub's NAT gateway.
+    fn by_transit_gateway() -> [Record<'static>; 12] {
+        const SPOKE: &str = "10.0.9.9";
+        const HUB: &str = "10.5.9.9";
+        const FIREWALL: &str = "10.5.8.8";
+        [
+            record([HOST, FAR, HOST, FAR], 10),
+            record([HOST, SPOKE, HOST, FAR], 10),
+            record([HUB, FAR, HOST, FAR], 10),
+            record([HOST, FIREWALL, HOST, FAR], 10),
+            record([FIREWALL, FAR, HOST, FAR], 10),
+            // The firewall looks for updates.
+            record([FIREWALL, FAR, FIREWALL, FAR], 1),
+            record([HOST, GATEWAY, HOST, FAR], 10),
+            record([GATEWAY, FAR, GATEWAY, FAR], 10),
+            record([FAR, GATEWAY, FAR, GATEWAY], 20),
+            record([GATEWAY, HOST, FAR, HOST], 20),
+            record([FAR, HUB, FAR, HOST], 20),
+            record([SPOKE, HOST, FAR, HOST], 20),
+        ]
+    }
+
+    #[test]
+    fn what_else_hands_packets_on_is_no_nat_gateway() {
+        let all = by_transit_gateway();
+        let summed = |records: &mut dyn Iterator<Item = &Record<'static>>| {
+            let mut transfer = Transfer::default();
+            for record in records {
+                transfer.record(record);
+            }
+            transfer
+        };
+        // In whatever order.
+        for transfer in [summed(&mut all.iter()), summed(&mut all.iter().rev())] {
+            let nat = transfer.nat();
+            assert_eq!(nat.clients[&at(HOST)][INTERNET], Bytes { sent: 10, received: 20 });
+            assert_eq!((nat.clients.len(), nat.presumed, nat.on_the_way), (1, 0, 40));
+        }
+        // The hub has no flow log: the attachment in the spoke stands for its gateway.
+        let mut spoke = [0, 1, 11].map(|n| &all[n]).into_iter();
+        let nat = summed(&mut spoke).nat();
+        assert_eq!(nat.clients[&at(HOST)][INTERNET], Bytes { sent: 10, received: 20 });
+        assert_eq!((nat.presumed, nat.on_the_way), (30, 0));
+    }
+
+    #[test]
+    fn a_regional_gateway_tells_what_it_is() {
+        let mut transfer = Transfer::default();
+        let regional = Some("nat-0a1b2c3d4e5f60718");
+        let leg = Record { resource_id: regional, ..record([HOST, GATEWAY, HOST, FAR], 10) };
+        transfer.record(&leg);
+        transfer.record(&record([HOST, "10.0.9.9", HOST, FAR], 10));
+        let nat = transfer.nat();
+        assert_eq!(nat.clients[&at(HOST)][INTERNET].sent, 10);
+        assert_eq!((nat.presumed, nat.on_the_way), (0, 10));
+    }
+
+    #[test]
+    fn both_ways_to_a_gateway_in_another_zone_are_counted() {
+        let of = |ends, bytes, zone, direction| Record {
+            az_id: Some(zone),
+            flow_direction: Some(direction),
+            ..record(ends, bytes)
+        };
+        let (host, gateway) = ("use1-az2", "use1-az1");
+        let mut transfer = Transfer::default();
+        for record in [
+            of([HOST, FAR, HOST, FAR], 100, host, Direction::Egress),
+            of([HOST, GATEWAY, HOST, FAR], 100, gateway, Direction::Ingress),
+            of([GATEWAY, FAR, GATEWAY, FAR], 100, gateway, Direction::Egress),
+            of([FAR, GATEWAY, FAR, GATEWAY], 7, gateway, Direction::Ingress),
+            of([GATEWAY, HOST, FAR, HOST], 7, gateway, Direction::Egress),
+            of([FAR, HOST, FAR, HOST], 7, host, Direction::Ingress),
+            // Something of the gateway's network is asked by the host itself.
+            of([HOST, GATEWAY, HOST, GATEWAY], 1, host, Direction::Egress),
+        ] {
+            transfer.record(&record);
+        }
+        let zones = transfer.zones();
+        let found: Vec<_> =
+            zones.crossings.iter().map(|c| (c.from.1.as_str(), c.to.0, c.bytes)).collect();
+        assert_eq!(found, [(host, at(GATEWAY), 101), (gateway, at(HOST), 7)]);
+        assert_eq!((zones.within, zones.unknown), (0, 0));
+    }
+
+    #[test]
+    fn records_that_cannot_tell_are_counted() {
+        let mut transfer = Transfer::default();
+        let whole = Record {
+            az_id: Some("use1-az1"),
+            flow_direction: Some(Direction::Egress),
+            ..record([HOST, FAR, HOST, FAR], 1)
+        };
+        transfer.record(&whole);
+        transfer.record(&Record { pkt_srcaddr: None, ..whole });
+        transfer.record(&Record { az_id: None, ..whole });
+        transfer.record(&Record { flow_direction: None, pkt_dstaddr: None, ..whole });
+        transfer.record(&Record { action: Action::Reject, pkt_dstaddr: None, ..whole });
+        assert_eq!((transfer.records, transfer.without_nat, transfer.without_zones), (4, 2, 2));
     }
 
     #[test]
@@ -308,7 +541,7 @@ mod tests {
             let record = Record { srcaddr: Some(host), ..record([HOST, GATEWAY, HOST, FAR], 1) };
             transfer.record(&record);
         }
-        assert_eq!(transfer.clients.len(), ADDRESSES);
-        assert_eq!(transfer.other_clients.sent, 10);
+        let nat = transfer.nat();
+        assert_eq!((nat.clients.len(), nat.other_clients.sent), (ADDRESSES, 10));
     }
 }
