@@ -552,6 +552,7 @@ fn shells_and_manuals_know_every_command() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stack_is_known_by_its_tables() {
     use flowlog_aws::{DynamoDbStore, Tables, schema};
+    use flowlog_core::store::AlertStore as _;
     let folder = day();
     let location = Location::File(folder.path().join("s.db"));
     let database = EmbeddedDb::open(location).await.unwrap();

@@ -81,6 +81,7 @@ fn finding(rule: Rule, text: &str) -> Finding {
 fn identity(text: &str) -> Identity {
     Identity {
         interface_id: text.to_owned(),
+        account_id: String::new(),
         instance_id: text.to_owned(),
         name: text.to_owned(),
         owner: text.to_owned(),
