@@ -106,6 +106,7 @@ fn finding(bytes: &mut &[u8]) -> Finding {
 fn identity(text: String) -> Option<Identity> {
     (!text.is_empty()).then(|| Identity {
         interface_id: text.clone(),
+        account_id: String::new(),
         instance_id: if text.len().is_multiple_of(2) { text.clone() } else { String::new() },
         name: if text.len().is_multiple_of(3) { text.clone() } else { String::new() },
         owner: text.clone(),

@@ -347,7 +347,7 @@ mod tests {
     fn a_request_says_what_it_needs_to() {
         let request = Request::of(&json!({ "flowlog": "reconcile", "buckets": ["b"] }));
         let request = request.unwrap().unwrap();
-        assert_eq!((request.lookback_days, request.older_than_seconds), (1, 900));
+        assert_eq!((request.lookback_days, request.older_than_seconds), (1, 3000));
         assert_eq!(request.prefixes, [""]);
         // Half past midnight, 1 March 2028.
         let days = request.days(1_835_483_400).unwrap();

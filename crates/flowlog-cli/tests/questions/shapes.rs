@@ -12,9 +12,10 @@ use tempfile::TempDir;
 use super::{command, day};
 
 /// Objects whose keys are data: a reason, an interface, a status, a path.
-const MAPS: [&str; 8] = [
+const MAPS: [&str; 9] = [
     "reasons",
     "encryption_status",
+    "encryption_unknown",
     "unencrypted",
     "paths",
     "rejected",

@@ -286,7 +286,6 @@ fn a_storm_of_faults_is_no_more_messages_and_counts_what_it_holds_back() {
     }
     let inbox = desk.inbox.0.borrow();
     let ids: BTreeSet<&str> = inbox.iter().map(|n| n.dedupe_id.as_str()).collect();
-    assert!(inbox.len() > ids.len(), "something was sent twice");
     assert_eq!(ids.len(), 16, "five are kept for high severity; and a digest");
     let digests: BTreeSet<&str> = inbox
         .iter()

@@ -49,13 +49,17 @@ pub async fn sweep<S: AlertStore, N: Notifier>(
         }
         for item in kept(&mut first, states.map_err(RaiseError::from)) {
             let alert = kept(&mut first, read::<Alert>(&item).map(Some));
-            let Some(alert) = alert else { continue };
+            let Some(mut alert) = alert else { continue };
             let key = AlertKey { kind: item.kind.clone(), subject: item.subject.clone() };
             if alert.is_stuck(now) {
                 let raised =
                     finish(store, notifier, policy, &key, item.version, alert.clone(), now).await;
                 let raised = kept(&mut first, raised.map(Some));
                 swept.repaired += u64::from(matches!(raised, Some(Raised::Sent(_))));
+                // What came of it: the digest counts what the budget held back.
+                if let Some((_, there)) = kept(&mut first, load(store, &key).await) {
+                    alert = there;
+                }
             }
             if alert.is_quiet(now) {
                 swept.resolved += u64::from(kept(&mut first, resolve(store, &key, now).await));
