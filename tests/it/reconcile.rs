@@ -179,9 +179,11 @@ async fn what_cannot_be_listed_holds_nothing_else_up_and_fails_the_run_at_its_en
         [("closed/", vec!["closed", bucket]), ("2026/10/31/", vec![bucket.as_str()])]
     {
         for now in [|| NOW, || NOW + 3600] {
-            let refuse = |place: &str| match place.contains(closed) {
-                true => Err(ObjectError::Retryable("access denied".into())),
-                false => Ok(()),
+            let refuse = |place: &str| {
+                if place.contains(closed) {
+                    return Err(ObjectError::Retryable("access denied".into()));
+                }
+                Ok(())
             };
             let folder = Listed(day.objects(), refuse);
             let app = App { now, ..parser(folder, MemoryStore::default()) };

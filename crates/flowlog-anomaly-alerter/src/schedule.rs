@@ -41,7 +41,7 @@ pub async fn schedule<S: AggregateReader + AlertStore, N: Notifier>(
 ) -> Result<Value, HandlerError> {
     let mut first = None;
     let work = deadline.sooner(FOR_ALERTS / 2);
-    let work = work.within(app.clock.now(), look(app, now, deadline, &mut first));
+    let work = work.within(app.clock.now(), Box::pin(look(app, now, deadline, &mut first)));
     let looked = work.await.unwrap_or(Err(HandlerError::Deadline));
     let (found, left) = kept(&mut first, looked);
     let mut answer: Value = kept(&mut first, tidy(app, now).await);

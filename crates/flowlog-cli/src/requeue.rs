@@ -83,7 +83,7 @@ pub struct RequeueArgs {
     /// brought back are those of the next `flowlog local` on it.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
-    /// The tables of this stack, found by their names, instead of those that AGGREGATES_TABLE and CONTROL_TABLE name.
+    /// The tables of this stack, found by their names, instead of those that the variables name.
     #[arg(long, value_name = "NAME", conflicts_with = "store")]
     stack: Option<String>,
     /// Where the objects of a local store are, as they were given to `flowlog local`; may be given
