@@ -129,17 +129,16 @@ pub async fn raise<S: AlertStore, N: Notifier>(
         if let Some((item, alert)) = &old
             && let Some(at) = alert.claimed_at
         {
-            let same = alert.told == Some(finding.window);
-            let louder = finding.severity > alert.severity;
-            if now - at > Policy::REPAIR_AFTER || (same && louder) {
-                // Claimed before and not published: a crash came between, or this comes too soon. First that,
-                // then this.
+            let (same, age) = (alert.told == Some(finding.window), now - at);
+            if same && age < policy.claim_is_young && finding.severity <= alert.severity {
+                // Somebody else judges the same window, and is about to tell it. Should they die first, the
+                // sweeper does.
+                return Ok(Raised::Held);
+            }
+            if same || age > Policy::REPAIR_AFTER {
+                // Claimed before and never published: a crash came between. First that, then this.
                 finish(store, notifier, policy, &key, item.version, alert.clone(), now).await?;
                 continue;
-            }
-            if same {
-                // Somebody is about to tell it; should they die first, the sweeper does.
-                return Ok(Raised::Held);
             }
         }
         let decision = decide(old.as_ref().map(|(_, alert)| alert), finding, policy, now);
