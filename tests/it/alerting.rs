@@ -473,3 +473,18 @@ async fn stored_rules_are_in_force_in_five_minutes_wherever_the_stream_rings() {
     app.clock.at(START + 300);
     assert_eq!(stream().await, 40);
 }
+
+/// Just after midnight nothing has been summed up of the new day: the account is still the one that is looked at.
+#[tokio::test]
+async fn a_sweep_just_after_midnight_looks_at_the_account() {
+    let at = START - 300;
+    let row = |n: u32| {
+        format!("2 123456789012 eni-{n} 10.9.9.9 10.0.0.{n} 50000 445 6 1 40 {at} {at} REJECT OK\n")
+    };
+    let app = alerter(delivered(&[(1..9).map(row).collect()]).await);
+    app.clock.at(START + 300);
+    handle(&app, event("anomaly-alerter/sweep.json")).await.unwrap();
+    let sent = app.notifier.sent();
+    assert_eq!(sent.len(), 1, "{sent:?}");
+    assert!(sent[0].subject.contains("host-sweep on 123456789012"), "{}", sent[0].subject);
+}

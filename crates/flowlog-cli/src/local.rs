@@ -217,7 +217,7 @@ impl Pipeline {
                 rules: RefCell::new(RuleSet::default()),
                 rules_read: Cell::default(),
                 rules_text: None,
-                policy: Policy { stale_after: None, claim_is_young: 0, ..Policy::default() },
+                policy: Policy { stale_after: None, ..Policy::default() },
                 clock: alerter::Clock::event(),
                 metrics: no_metrics,
             },

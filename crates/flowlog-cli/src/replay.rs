@@ -188,7 +188,7 @@ pub async fn replay(recording: &Recording, rules: &RuleSet) -> Result<Outcome, R
     (outcome.interfaces, outcome.interface_windows) = recording.builder.interface_windows();
     outcome.starved = recording.starved();
     let (store, inbox) = (MemoryStore::new(), Inbox::default());
-    let policy = Policy { stale_after: None, claim_is_young: 0, ..Policy::default() };
+    let policy = Policy { stale_after: None, ..Policy::default() };
     let mut days: BTreeMap<i64, u64> = BTreeMap::new();
     let mut subjects: BTreeMap<String, u64> = BTreeMap::new();
     let mut queue = findings.into_iter().peekable();

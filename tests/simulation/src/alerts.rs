@@ -76,13 +76,8 @@ pub fn run(settings: Settings) -> Result<u64, String> {
     });
     let tight = random.chance(300);
     let budget_per_hour = if tight { 2 } else { 2 * SCANS };
-    let policy = Policy {
-        cooldown: COOLDOWN,
-        budget_per_hour,
-        reserved_for_high: 0,
-        stale_after: None,
-        ..Policy::default()
-    };
+    let policy =
+        Policy { cooldown: COOLDOWN, budget_per_hour, reserved_for_high: 0, stale_after: None };
     // Every window's findings once, by one process that nothing happens to.
     let mut told: Vec<BTreeSet<String>> = Vec::new();
     for plan in [Plan::None, plan] {

@@ -128,18 +128,11 @@ pub async fn raise<S: AlertStore, N: Notifier>(
         let old = load(store, &key).await?;
         if let Some((item, alert)) = &old
             && let Some(at) = alert.claimed_at
+            && (alert.told == Some(finding.window) || now - at > Policy::REPAIR_AFTER)
         {
-            let (same, age) = (alert.told == Some(finding.window), now - at);
-            if same && age < policy.claim_is_young && finding.severity <= alert.severity {
-                // Somebody else judges the same window, and is about to tell it. Should they die first, the
-                // sweeper does.
-                return Ok(Raised::Held);
-            }
-            if same || age > Policy::REPAIR_AFTER {
-                // Claimed before and never published: a crash came between. First that, then this.
-                finish(store, notifier, policy, &key, item.version, alert.clone(), now).await?;
-                continue;
-            }
+            // Claimed before and never published: a crash came between. First that, then this.
+            finish(store, notifier, policy, &key, item.version, alert.clone(), now).await?;
+            continue;
         }
         let decision = decide(old.as_ref().map(|(_, alert)| alert), finding, policy, now);
         let (alert, claimed) = match decision {

@@ -12,9 +12,6 @@ pub struct Policy {
     pub reserved_for_high: u32,
     /// Findings whose window ended more than this many seconds ago go to the digest at most.
     pub stale_after: Option<i64>,
-    /// For so many seconds a claim is left to whoever made it, who is about to publish it; 0 where nobody else
-    /// raises. Whoever finds an older one publishes it.
-    pub claim_is_young: i64,
 }
 
 impl Policy {
@@ -65,7 +62,6 @@ impl Default for Policy {
             budget_per_hour: 20,
             reserved_for_high: 5,
             stale_after: Some(3_600),
-            claim_is_young: 2,
         }
     }
 }

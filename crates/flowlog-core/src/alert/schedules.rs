@@ -266,9 +266,7 @@ fn persist<'a>(dice: &Dice, attempt: impl Fn() -> Work<'a>) {
 #[test]
 fn a_storm_of_faults_is_no_more_messages_and_counts_what_it_holds_back() {
     const STORM: usize = 100_000;
-    let (mut desk, dice) = (Desk::new(), Dice(Cell::new(7)));
-    // One worker, which tries again in the same second.
-    desk.policy.claim_is_young = 0;
+    let (desk, dice) = (Desk::new(), Dice(Cell::new(7)));
     let line = Shaky { desk: &desk, dice: &dice };
     let at = finding(Rule::RejectBurst, Severity::Notify, "eni-0", 0).window.end();
     for n in 0..STORM {
