@@ -175,7 +175,7 @@ async fn answers_equal_a_count_of_the_lines() {
         }
 
         let found = hours(&material);
-        let found = found.iter().map(|(start, hour)| {
+        let found = found.by_hour.iter().map(|(start, hour)| {
             let t = &hour.totals;
             let counts = [t.totals.accept.records, t.totals.reject.records, t.nodata, t.skipdata];
             (start.start().unsigned_abs(), (hour.windows, counts))

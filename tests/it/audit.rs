@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use flowlog_cli::ask::{
     By, Compliance, Hour, Material, Period, Subject, compliance, coverage_text,
 };
-use flowlog_cli::ask::{gaps, hours, read, top, whole_period};
+use flowlog_cli::ask::{hours, read, top, whole_period};
 use flowlog_core::record::Window;
 use flowlog_core::store::memory::MemoryStore;
 
@@ -156,8 +156,8 @@ async fn hours_of_which_nothing_is_on_record_are_told() {
     let hour = |n: i64| START + n * 3600;
     let ahead = hour(24 * 365 * 100);
     assert_eq!(START % 3600, 0);
-    assert_eq!(gaps(&hours), [(hour(1), hour(5)), (hour(7), ahead)]);
+    assert_eq!(hours.gaps, [(hour(1), hour(5)), (hour(7), ahead)]);
     let text = coverage_text(&hours, &material);
     assert_eq!(text.matches("nothing is on record from").count(), 2, "{text}");
-    assert_eq!(hours.values().map(|hour: &Hour| hour.windows).sum::<u64>(), 5);
+    assert_eq!(hours.by_hour.values().map(|hour: &Hour| hour.windows).sum::<u64>(), 5);
 }

@@ -11,7 +11,7 @@ use flowlog_cli::ask::{By, Subject, hours, read, rejected, top, who, whole_perio
 use flowlog_cli::generate::Attack;
 use flowlog_core::record::Address;
 
-use crate::questions::ingested;
+use crate::support::ingested;
 use crate::support::{Day, generate};
 
 /// Records, packets, bytes.
@@ -114,6 +114,7 @@ async fn check(seed: u64, day: &Day, least: usize) -> u64 {
         by_hour.get_mut(hour).unwrap()[4] = seen.len() as u64;
     }
     let found: BTreeMap<i64, [u64; 5]> = hours(&material)
+        .by_hour
         .into_iter()
         .map(|(start, hour)| {
             let sums = hour.totals.totals;

@@ -16,16 +16,8 @@ use flowlog_core::store::reader::Coverage;
 use flowlog_core::store::{
     AggregateWriter as _, Claim, Completion, DirectoryEntry, Ledger as _, PartialItem, Series,
 };
-use flowlog_s3_parser::handle;
 
-use crate::support::{Day, START, generate, parser, sqs};
-
-pub(crate) async fn ingested(day: &Day) -> MemoryStore {
-    let app = parser(day.objects(), MemoryStore::default());
-    let objects: Vec<_> = day.objects().objects().map(|(object, _)| object.clone()).collect();
-    handle(&app, sqs(&objects)).await.unwrap();
-    app.store
-}
+use crate::support::{START, generate, ingested};
 
 #[tokio::test]
 async fn answers_equal_the_truth() {
@@ -40,7 +32,7 @@ async fn answers_equal_the_truth() {
         assert_eq!(coverage.done, day.truth.objects.len() as u64);
         assert!(coverage.is_complete());
         assert_eq!((coverage.counts.read, coverage.counts.parsed), (truth.read, truth.parsed));
-        let by_hour = hours(&everything);
+        let by_hour = hours(&everything).by_hour;
         let sum = |f: fn(&flowlog_core::store::summary::WindowTotals) -> u64| -> u64 {
             by_hour.values().map(|hour| f(&hour.totals)).sum()
         };

@@ -40,13 +40,14 @@ struct Known {
     told: BTreeSet<Rule>,
 }
 
-/// What is known.
-async fn feeds<S: AlertStore>(store: &S) -> Result<Feeds, StoreError> {
-    let Some(item) = store.state(KIND, SUBJECT).await? else { return Ok(Feeds::default()) };
-    serde_json::from_str(&item.body).map_err(|error| {
+/// What is known, and the version of the item that it is in, if there is one.
+async fn feeds<S: AlertStore>(store: &S) -> Result<(Feeds, Option<i64>), StoreError> {
+    let Some(item) = store.state(KIND, SUBJECT).await? else { return Ok(Default::default()) };
+    let feeds = serde_json::from_str(&item.body).map_err(|error| {
         let key = format!("A#{KIND}/{SUBJECT}");
         StoreError::Corrupt { key, reason: error.to_string() }
-    })
+    })?;
+    Ok((feeds, Some(item.version)))
 }
 
 /// Whether a source was ever heard to have an accepted record.
@@ -54,7 +55,7 @@ pub(crate) async fn has_accepts<S: AlertStore>(
     store: &S,
     source: &Source,
 ) -> Result<bool, StoreError> {
-    let feeds = feeds(store).await?;
+    let (feeds, _) = feeds(store).await?;
     Ok(feeds.sources.get(&source.to_string()).is_some_and(|known| known.feed.accepted))
 }
 
@@ -62,7 +63,7 @@ pub(crate) async fn has_accepts<S: AlertStore>(
 pub async fn starved<S: AlertStore>(
     store: &S,
 ) -> Result<BTreeMap<String, BTreeSet<Rule>>, StoreError> {
-    let feeds = feeds(store).await?;
+    let (feeds, _) = feeds(store).await?;
     let told = feeds.sources.into_iter().map(|(source, known)| (source, known.told));
     Ok(told.filter(|(_, told)| !told.is_empty()).collect())
 }
@@ -96,11 +97,7 @@ impl<S: AlertStore, N: Notifier> App<S, N> {
         heard: &[(Source, History)],
         now: i64,
     ) -> Result<(), HandlerError> {
-        let item = self.store.state(KIND, SUBJECT).await?;
-        let before: Feeds = match &item {
-            Some(item) => serde_json::from_str(&item.body)?,
-            None => Feeds::default(),
-        };
+        let (before, version) = feeds(&self.store).await?;
         let mut feeds = before.clone();
         for (source, history) in heard {
             feeds.hear(source, history, now);
@@ -132,7 +129,6 @@ impl<S: AlertStore, N: Notifier> App<S, N> {
         if feeds == before {
             return Ok(());
         }
-        let version = item.map(|item| item.version);
         let item = StateItem {
             kind: KIND.to_owned(),
             subject: SUBJECT.to_owned(),

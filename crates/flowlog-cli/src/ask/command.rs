@@ -25,7 +25,7 @@ use super::diff::{before, diff};
 use super::source::{AnswerFormat, AskArgs, moment};
 use super::{
     A_DAY, Asked, By, Material, Period, Subject, Who, a_time, coverage_text, end_of_data, footer,
-    gaps, hours, last_window, read_in_pieces, read_who, rejected, rejected_text, top, top_text,
+    hours, last_window, read_in_pieces, read_who, rejected, rejected_text, top, top_text,
     who as who_of, who_text, whole_period, yesterday,
 };
 use crate::alerting::Said;
@@ -268,6 +268,16 @@ pub async fn ask(question: Question, complain: &mut dyn FnMut(String)) -> Result
     answer(&opened.store, &question).await.map(Said::well)
 }
 
+/// What a question comes to.
+struct Answer {
+    /// For scripts.
+    value: Value,
+    /// For people.
+    text: String,
+    /// Whether it found nothing missing itself; what it rests on is another matter.
+    is_whole: bool,
+}
+
 async fn answer<S: Asked + AlertStore>(store: &S, question: &Question) -> Result<String, AskError> {
     let args = question.args();
     if let (Question::Top(TopArgs { by: By::Peers, .. }), Subject::Scope(_)) =
@@ -299,9 +309,10 @@ async fn answer<S: Asked + AlertStore>(store: &S, question: &Question) -> Result
         let detail = question.detail(store, &subject, period).await?;
         (read_in_pieces(store, &subject, period, detail).await?, None)
     };
-    let (value, text) = question.answer(store, &material, who, (period, whole)).await?;
+    let Answer { value, text, is_whole } =
+        question.answer(store, &material, who, (period, whole)).await?;
     let mut rests_on = material.to_json();
-    if value["gaps"].as_array().is_some_and(|gaps| !gaps.is_empty()) {
+    if !is_whole {
         rests_on["complete"] = json!(false);
     }
     Ok(match args.format {
@@ -375,9 +386,9 @@ impl Question {
         material: &Material,
         who: Option<Who>,
         (period, whole): (Period, Period),
-    ) -> Result<(Value, String), AskError> {
+    ) -> Result<Answer, AskError> {
         let subject = self.args().subject();
-        Ok(match self {
+        let (value, text) = match self {
             Self::Diff(args) => {
                 let earlier = args.earlier(period, whole)?;
                 let one = Detail::of(Pieces::One);
@@ -429,15 +440,11 @@ impl Question {
             }
             Self::Coverage(_) => {
                 let hours = hours(material);
-                let values: Vec<Value> =
-                    hours.iter().map(|(start, hour)| hour.to_json(*start)).collect();
-                let gaps: Vec<Value> = gaps(&hours)
-                    .into_iter()
-                    .map(|(from, to)| json!({ "from": from, "to": to }))
-                    .collect();
-                let value = json!({ "hours": values, "gaps": gaps });
-                (value, coverage_text(&hours, material))
+                let text = coverage_text(&hours, material);
+                let is_whole = hours.gaps.is_empty();
+                return Ok(Answer { value: hours.to_json(), text, is_whole });
             }
-        })
+        };
+        Ok(Answer { value, text, is_whole: true })
     }
 }

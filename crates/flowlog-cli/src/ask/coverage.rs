@@ -21,8 +21,18 @@ pub struct Hour {
     pub totals: WindowTotals,
 }
 
-/// The hours that have anything, sorted.
-pub fn hours(material: &Material) -> BTreeMap<Window, Hour> {
+/// The hours that have anything, and what is missing between them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Hours {
+    /// By their first window.
+    pub by_hour: BTreeMap<Window, Hour>,
+    /// The times between those hours of which nothing is on record, not even NODATA: first second, and the one
+    /// after the last.
+    pub gaps: Vec<(i64, i64)>,
+}
+
+/// What is on record by hour, and when nothing is.
+pub fn hours(material: &Material) -> Hours {
     let mut hours: BTreeMap<Window, Hour> = BTreeMap::new();
     for (_, answer) in &material.answers {
         for (window, totals) in &answer.windows {
@@ -35,19 +45,25 @@ pub fn hours(material: &Material) -> BTreeMap<Window, Hour> {
             hour.totals.add(totals);
         }
     }
-    hours
-}
-
-/// The times between those hours of which nothing is on record, not even NODATA: first and last second.
-pub fn gaps(hours: &BTreeMap<Window, Hour>) -> Vec<(i64, i64)> {
     let starts = || hours.keys().map(|hour| hour.start());
     let ends = starts().map(|start| start + WINDOW_SECONDS * WINDOWS_PER_HOUR);
-    ends.zip(starts().skip(1)).filter(|(end, next)| end < next).collect()
+    let gaps = ends.zip(starts().skip(1)).filter(|(end, next)| end < next).collect();
+    Hours { by_hour: hours, gaps }
+}
+
+impl Hours {
+    /// For scripts.
+    pub fn to_json(&self) -> Value {
+        let hours: Vec<Value> =
+            self.by_hour.iter().map(|(start, hour)| hour.to_json(*start)).collect();
+        let gaps: Vec<Value> =
+            self.gaps.iter().map(|(from, to)| json!({ "from": from, "to": to })).collect();
+        json!({ "hours": hours, "gaps": gaps })
+    }
 }
 
 impl Hour {
-    /// For scripts.
-    pub fn to_json(&self, start: Window) -> Value {
+    fn to_json(self, start: Window) -> Value {
         let totals = &self.totals;
         json!({
             "hour": start.start(),

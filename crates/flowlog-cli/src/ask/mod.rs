@@ -26,7 +26,7 @@ pub use command::{
     WhyArgs, ask,
 };
 pub use compliance::{Compliance, Exposure, Recorded, compliance};
-pub use coverage::{Hour, gaps, hours};
+pub use coverage::{Hour, Hours, hours};
 pub use diff::{Diff, before, diff};
 pub use rejected::{New, Rejected, rejected, yesterday};
 pub use report::{ReportArgs, report};

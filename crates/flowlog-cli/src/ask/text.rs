@@ -1,17 +1,15 @@
 //! Answers as text for a terminal. Everything in them that strangers chose is an address, a number
 //! or an id of letters, digits, hyphens and underscores.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use flowlog_core::alert::Alert;
-use flowlog_core::record::Window;
 use flowlog_core::rollup::Sums;
 use flowlog_core::store::StateItem;
 use indicatif::{HumanBytes, HumanCount};
 
 use super::alerts::{evidence, key};
-use super::{Hour, Material, Rejected, Top, Who, gaps};
+use super::{Hours, Material, Rejected, Top, Who};
 use crate::colour;
 use crate::report::{protocol_name, table, time};
 
@@ -173,8 +171,8 @@ pub fn who_text(who: &Who, alerts: &[(StateItem, Alert)], material: &Material) -
 }
 
 /// How complete the data is.
-pub fn coverage_text(hours: &BTreeMap<Window, Hour>, material: &Material) -> String {
-    let rows = hours.iter().map(|(start, hour)| {
+pub fn coverage_text(hours: &Hours, material: &Material) -> String {
+    let rows = hours.by_hour.iter().map(|(start, hour)| {
         vec![
             start.to_string(),
             count(hour.windows),
@@ -186,8 +184,7 @@ pub fn coverage_text(hours: &BTreeMap<Window, Hour>, material: &Material) -> Str
     });
     let header = ["hour", "interface-windows", "accepted", "rejected", "silent", "with SKIPDATA"];
     let mut out = table(&header, &[1, 2, 3, 4, 5], rows.collect());
-    let gaps = gaps(hours);
-    for (from, to) in gaps.iter().take(GAPS) {
+    for (from, to) in hours.gaps.iter().take(GAPS) {
         let _ = writeln!(
             out,
             "{}: nothing is on record from {} to {}, not even NODATA.",
@@ -196,8 +193,8 @@ pub fn coverage_text(hours: &BTreeMap<Window, Hour>, material: &Material) -> Str
             time(*to)
         );
     }
-    if gaps.len() > GAPS {
-        let _ = writeln!(out, "And {} more such times.", gaps.len() - GAPS);
+    if hours.gaps.len() > GAPS {
+        let _ = writeln!(out, "And {} more such times.", hours.gaps.len() - GAPS);
     }
     out + &footer(material)
 }
