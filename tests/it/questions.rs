@@ -7,10 +7,11 @@ use flowlog_cli::ask::{By, Period, Subject, hours, read, rejected, top, who, who
 use flowlog_cli::generate::Attack;
 use flowlog_cli::replay::{read_store, replay};
 use flowlog_core::compact::{self, compact_hour};
+use flowlog_core::decode::RecordSink as _;
 use flowlog_core::decode::{Counts, Fallback, Limits};
 use flowlog_core::detect::RuleSet;
-use flowlog_core::record::{Address, BatchId, Source, Window};
-use flowlog_core::rollup::Rollup;
+use flowlog_core::record::{Action, Address, BatchId, Record, Source, Window};
+use flowlog_core::rollup::{Accumulator, Budget, Rollup};
 use flowlog_core::store::memory::MemoryStore;
 use flowlog_core::store::reader::Coverage;
 use flowlog_core::store::{
@@ -141,11 +142,18 @@ fn claim(batch: BatchId, origin: String) -> Claim {
 }
 
 /// A store in which sources saw one interface: NODATA records in windows, a delivery for each.
-async fn seen_by(sources: &[(&str, std::ops::Range<i64>, u64)]) -> MemoryStore {
+async fn seen_by(sources: &[(&'static str, std::ops::Range<i64>, u64)]) -> MemoryStore {
+    let of = |(source, windows, nodata): &(&'static str, std::ops::Range<i64>, u64)| {
+        (*source, windows.clone(), Rollup { nodata: *nodata, ..Rollup::default() })
+    };
+    stored(&sources.iter().map(of).collect::<Vec<_>>()).await
+}
+
+/// The same with whatever was recorded in each window.
+async fn stored(sources: &[(&str, std::ops::Range<i64>, Rollup)]) -> MemoryStore {
     let store = MemoryStore::default();
     let start = Window::of(START).unwrap();
-    for (source, windows, nodata) in sources {
-        let rollup = Rollup { nodata: *nodata, ..Rollup::default() };
+    for (source, windows, rollup) in sources {
         let series = Series::interface(Source::parse(source).unwrap(), "eni-1");
         for n in windows.clone() {
             let window = start.forward(n);
@@ -161,7 +169,8 @@ async fn seen_by(sources: &[(&str, std::ops::Range<i64>, u64)]) -> MemoryStore {
                 blob: rollup.encode(),
             };
             store.put_partials(&[partial]).await.unwrap();
-            let counts = Counts { read: *nodata, nodata: *nodata, ..Counts::default() };
+            let nodata = rollup.nodata;
+            let counts = Counts { read: nodata, nodata, ..Counts::default() };
             let done = Completion { counts, partials: 1, digest: String::new() };
             store.complete(batch, "e", &done).await.unwrap();
             let day = window.day();
@@ -171,6 +180,38 @@ async fn seen_by(sources: &[(&str, std::ops::Range<i64>, u64)]) -> MemoryStore {
         }
     }
     store
+}
+
+/// A flow log with many windows in which it has nothing must not hide one with few in which there is something.
+#[tokio::test]
+async fn a_window_without_records_hides_none_that_has_some() {
+    let mut refused = Accumulator::new(Budget::default(), None);
+    refused.record(&Record {
+        interface_id: Some("eni-1"),
+        srcaddr: Address::parse("203.0.113.9"),
+        dstaddr: Address::parse("10.0.0.5"),
+        action: Action::Reject,
+        packets: 1,
+        bytes: 40,
+        start: Some(START),
+        end: Some(START),
+        ..Record::empty()
+    });
+    let refused = refused.finish().pop().unwrap().pop().unwrap().2;
+    let silent = Rollup { nodata: 1, ..Rollup::default() };
+    let empty = ("fl-9", 0..20, silent.clone());
+    for real in [
+        vec![("fl-1", 5..15, refused.clone())],
+        vec![("fl-1", 5..6, refused), ("fl-1", 6..15, silent)],
+    ] {
+        let records = u64::try_from(real[0].1.clone().count()).unwrap();
+        let store = stored(&[vec![empty.clone()], real].concat()).await;
+        let material = read(&store, &Subject::Everything, first_days(1)).await.unwrap();
+        let (_, answer) = &material.answers[0];
+        assert_eq!(answer.windows.len(), 20);
+        assert_eq!(answer.totals().totals.reject.records, records);
+        assert_eq!(answer.fold().rejected_sources.len(), 1);
+    }
 }
 
 /// A row may be of any second that can be written.

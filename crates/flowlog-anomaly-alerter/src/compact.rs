@@ -225,7 +225,7 @@ where
 
 async fn word<S: AlertStore>(store: &S) -> Result<(Option<i64>, Word), HandlerError> {
     let Some(item) = store.state(KIND, SUBJECT).await? else { return Ok((None, Word::default())) };
-    Ok((Some(item.version), serde_json::from_str(&item.body)?))
+    Ok((Some(item.version), item.read()?))
 }
 
 #[cfg(test)]

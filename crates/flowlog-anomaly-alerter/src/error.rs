@@ -7,8 +7,8 @@ use lambda_runtime::Diagnostic;
 /// Why a stream batch could not be dealt with whole.
 #[derive(Debug, thiserror::Error)]
 pub enum HandlerError {
-    /// The payload is no event of ours, or a state that is no JSON.
-    #[error("unusable event or state: {0}")]
+    /// The payload is no event of ours.
+    #[error("unusable event: {0}")]
     Event(#[from] serde_json::Error),
     /// An event of ours that asks for what this function does not do.
     #[error("the alerter has no task {0}")]
@@ -37,10 +37,11 @@ impl From<HandlerError> for Diagnostic {
                 "Permanent.Event"
             }
             HandlerError::Store(error) if error.is_retryable() => "Retryable.Store",
-            HandlerError::Store(_) => "Permanent.Store",
             HandlerError::Deadline => "Retryable.Deadline",
             HandlerError::RulesRace => "Retryable.Rules",
-            HandlerError::Raise(_) => "Retryable.Notify",
+            HandlerError::Raise(error) if error.is_retryable() => "Retryable.Notify",
+            HandlerError::Store(_) | HandlerError::Raise(RaiseError::Store(_)) => "Permanent.Store",
+            HandlerError::Raise(_) => "Permanent.Notify",
         };
         Self { error_type: error_type.to_owned(), error_message: error.to_string() }
     }

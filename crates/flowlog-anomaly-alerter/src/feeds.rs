@@ -43,11 +43,7 @@ struct Known {
 /// What is known, and the version of the item that it is in, if there is one.
 async fn feeds<S: AlertStore>(store: &S) -> Result<(Feeds, Option<i64>), StoreError> {
     let Some(item) = store.state(KIND, SUBJECT).await? else { return Ok(Default::default()) };
-    let feeds = serde_json::from_str(&item.body).map_err(|error| {
-        let key = format!("A#{KIND}/{SUBJECT}");
-        StoreError::Corrupt { key, reason: error.to_string() }
-    })?;
-    Ok((feeds, Some(item.version)))
+    Ok((item.read()?, Some(item.version)))
 }
 
 /// Whether a source was ever heard to have an accepted record.
@@ -68,21 +64,31 @@ pub async fn starved<S: AlertStore>(
     Ok(told.filter(|(_, told)| !told.is_empty()).collect())
 }
 
+/// What sources recorded in the last hour.
+#[derive(Debug, Default)]
+pub(crate) struct Heard(BTreeMap<Source, Feed>);
+
+impl Heard {
+    /// Takes in the hour of one series of a source.
+    pub(crate) fn hear(&mut self, source: &Source, hour: &History) {
+        for rollup in hour.windows.values() {
+            self.0.entry(source.clone()).or_default().hear(rollup);
+        }
+    }
+}
+
 impl Feeds {
     /// Takes in what a source recorded in the last hour.
-    fn hear(&mut self, source: &Source, history: &History, now: i64) {
+    fn hear(&mut self, source: &Source, heard: &Feed, now: i64) {
         let name = source.to_string();
-        let room = self.sources.len() < SOURCES || self.sources.contains_key(&name);
-        if history.windows.is_empty() || !room {
+        if self.sources.len() >= SOURCES && !self.sources.contains_key(&name) {
             return;
         }
         let known = self.sources.entry(name).or_insert_with(|| Known {
             feed: Feed { since: now, ..Feed::default() },
             ..Known::default()
         });
-        for rollup in history.windows.values() {
-            known.feed.hear(rollup);
-        }
+        known.feed.absorb(heard);
         if now - known.last >= REFRESH {
             known.last = now;
         }
@@ -92,15 +98,11 @@ impl Feeds {
 impl<S: AlertStore, N: Notifier> App<S, N> {
     /// Takes in the last hour of the sources that speak for something, and says which rules they cannot
     /// feed, as far as people do not know. It waits for the next run where the hour's budget is spent.
-    pub(crate) async fn hear(
-        &self,
-        heard: &[(Source, History)],
-        now: i64,
-    ) -> Result<(), HandlerError> {
+    pub(crate) async fn hear(&self, heard: &Heard, now: i64) -> Result<(), HandlerError> {
         let (before, version) = feeds(&self.store).await?;
         let mut feeds = before.clone();
-        for (source, history) in heard {
-            feeds.hear(source, history, now);
+        for (source, heard) in &heard.0 {
+            feeds.hear(source, heard, now);
         }
         feeds.sources.retain(|_, known| now - known.last < STATE_TTL);
         let mut news: BTreeMap<String, BTreeMap<Rule, String>> = BTreeMap::new();

@@ -10,8 +10,7 @@ use flowlog_core::detect::{Baseline, Finding, History, Known, OPEN, Rules, Sever
 use flowlog_core::record::{Source, Window};
 use flowlog_core::store::reader::history;
 use flowlog_core::store::{
-    AggregateReader, AlertStore, LedgerReader, PartialItem, Series, StateItem, StoreError,
-    SummaryWriter, View,
+    AggregateReader, AlertStore, LedgerReader, PartialItem, Series, StateItem, SummaryWriter, View,
 };
 use lambda_runtime::LambdaEvent;
 use serde::Deserialize as _;
@@ -211,15 +210,7 @@ async fn baseline<S: AlertStore>(
     interface_id: &str,
 ) -> Result<(Option<i64>, Option<Known>), HandlerError> {
     let Some(item) = store.state(BASELINE, interface_id).await? else { return Ok((None, None)) };
-    Ok((Some(item.version), Some(known(&item)?)))
-}
-
-/// Reads a stored baseline.
-pub(crate) fn known(item: &StateItem) -> Result<Known, HandlerError> {
-    serde_json::from_str(&item.body).map_err(|error| {
-        let key = format!("A#{}/{}", item.kind, item.subject);
-        StoreError::Corrupt { key, reason: error.to_string() }.into()
-    })
+    Ok((Some(item.version), Some(item.read()?)))
 }
 
 /// Stores what was learned, if nobody else learned meanwhile: a version is the last window that was

@@ -18,7 +18,7 @@ pub use error::HandlerError;
 pub use feeds::starved;
 pub use handler::{Bell, Sent, handle, ring};
 pub use rules::{Refused, put_rules};
-pub use schedule::{schedule, tidy};
+pub use schedule::{schedule, settle, tidy};
 
 use std::cell::{Cell, RefCell};
 

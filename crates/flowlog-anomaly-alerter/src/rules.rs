@@ -97,8 +97,7 @@ impl<S: AlertStore, N: Notifier> App<S, N> {
 
     async fn stored(&self, subject: &str) -> Result<Option<(i64, Stored)>, HandlerError> {
         let Some(item) = self.store.state(KIND, subject).await? else { return Ok(None) };
-        let stored = serde_json::from_str(&item.body)?;
-        Ok(Some((item.version, stored)))
+        Ok(Some((item.version, item.read()?)))
     }
 
     /// Stores a text, if it is not there; whether this is who did.

@@ -2,7 +2,7 @@
 //!
 //! 1. The rules in force.
 //! 2. Silence, and sweeps over many hosts; which rules a source cannot feed.
-//! 3. Once an hour for each interface, what takes a day to show.
+//! 3. Once an hour for each interface, what takes a day to show, up to the latest window that is closed.
 //! 4. Alerts that were left unpublished or are over, and the digest.
 //!
 //! What cannot be read or raised keeps nothing else from being looked at, and the run fails at its end.
@@ -14,19 +14,21 @@ use std::time::Duration;
 use flowlog_aws::deadline::Deadline;
 use flowlog_aws::telemetry::Metric;
 use flowlog_core::alert::{Notifier, sweep};
-use flowlog_core::detect::{Baseline, History, Known, Rules};
+use flowlog_core::detect::review::Scope;
+use flowlog_core::detect::{Baseline, History, Known, OPEN, Rules};
 use flowlog_core::record::{Source, WINDOW_SECONDS, Window};
 use flowlog_core::store::reader::history;
 use flowlog_core::store::{AggregateReader, AlertStore, Series, StoreError, View};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::handler::{BASELINE, kept, known, raise_all};
+use crate::feeds::Heard;
+use crate::handler::{BASELINE, kept, raise_all};
 use crate::{App, HandlerError};
 
 /// Windows in an hour: in each run one interface in so many has its day looked at.
 const TURNS: i64 = 12;
-/// Days that are read at once: up to 576 partials of at most 8 KiB each.
+/// Days, or hours of an account's interfaces, that are read at once: up to 600 partials of at most 8 KiB each.
 const AT_ONCE: usize = 4;
 /// What is left to alerts, at the end of a run that has more days to look at than time.
 const FOR_ALERTS: Duration = Duration::from_mins(1);
@@ -39,9 +41,28 @@ pub async fn schedule<S: AggregateReader + AlertStore, N: Notifier>(
     now: i64,
     deadline: Deadline,
 ) -> Result<Value, HandlerError> {
+    run(app, now, deadline, false).await
+}
+
+/// What is left to do at `now` when nothing comes any more, as at the end of a recording: the schedule, but for what
+/// goes by what did not come, which is everything then.
+pub async fn settle<S: AggregateReader + AlertStore, N: Notifier>(
+    app: &App<S, N>,
+    now: i64,
+) -> Result<Value, HandlerError> {
+    run(app, now, Deadline::NONE, true).await
+}
+
+async fn run<S: AggregateReader + AlertStore, N: Notifier>(
+    app: &App<S, N>,
+    now: i64,
+    deadline: Deadline,
+    is_over: bool,
+) -> Result<Value, HandlerError> {
     let mut first = None;
     let work = deadline.sooner(FOR_ALERTS / 2);
-    let work = work.within(app.clock.now(), Box::pin(look(app, now, deadline, &mut first)));
+    let work =
+        work.within(app.clock.now(), Box::pin(look(app, now, deadline, is_over, &mut first)));
     let looked = work.await.unwrap_or(Err(HandlerError::Deadline));
     let (found, left) = kept(&mut first, looked);
     let mut answer: Value = kept(&mut first, tidy(app, now).await);
@@ -56,37 +77,45 @@ async fn look<S: AggregateReader + AlertStore, N: Notifier>(
     app: &App<S, N>,
     now: i64,
     deadline: Deadline,
+    is_over: bool,
     first: &mut Option<HandlerError>,
 ) -> Result<(usize, usize), HandlerError> {
     app.load_rules().await?;
     let at = Window::of(now).unwrap_or_default().back(1);
     let mut everyone: BTreeMap<String, Known> = BTreeMap::new();
     for item in app.store.states(BASELINE).await? {
-        if let Some(known) = kept(first, known(&item).map(Some)) {
+        if let Some(known) = kept(first, item.read::<Known>().map(Some)) {
             everyone.insert(item.subject.clone(), known);
         }
     }
-    let silence: Vec<Known> = everyone.values().cloned().collect();
-    let findings = app.rules.borrow().evaluate_silence(&silence, now);
-    // Raised as they are found: should the time be over, they are not lost.
-    let mut found = findings.len();
-    kept(first, raise_all(app, findings, Some(now)).await);
+    let mut found = 0;
+    if !is_over {
+        let silence: Vec<Known> = everyone.values().cloned().collect();
+        let findings = app.rules.borrow().evaluate_silence(&silence, now);
+        // Raised as they are found: should the time be over, they are not lost.
+        found += findings.len();
+        kept(first, raise_all(app, findings, Some(now)).await);
+    }
     let seen = kept(first, seen(&app.store, at).await);
-    let mut heard: Vec<(Source, History)> = Vec::new();
+    let mut heard = Heard::default();
     for (account, series) in kept(first, scopes(&app.store, &seen, at).await) {
-        let mut scope = Vec::with_capacity(series.len());
-        for one in series {
-            let last = history(&app.store, &one, at.back(Rules::LOOKBACK - 1), at).await;
-            if let Some((last, _)) = kept(first, last.map(Some)) {
-                heard.push((one.source, last.clone()));
-                scope.push(last);
+        let mut scope = Scope::default();
+        for some in series.chunks(AT_ONCE) {
+            let from = at.back(Rules::LOOKBACK - 1);
+            let reads = some.iter().map(|one| history(&app.store, one, from, at));
+            for (one, last) in some.iter().zip(join_all(reads).await) {
+                let Some((last, _)) = kept(first, last.map(Some)) else { continue };
+                heard.hear(&one.source, &last);
+                scope.add(last);
             }
         }
-        let findings = app.rules.borrow().evaluate_scope(&scope, &account, at);
+        let findings = app.rules.borrow().evaluate_scope(&scope.histories(), &account, at);
         found += findings.len();
         kept(first, raise_all(app, findings, Some(now)).await);
     }
     kept(first, app.hear(&heard, now).await);
+    // An hour is judged when all of it has arrived, and the next one where it ended.
+    let closed = at.back(OPEN);
     let mut days: Vec<(&String, &Source)> = seen
         .iter()
         .filter(|(id, _)| turn(id) == (at.start() / WINDOW_SECONDS).rem_euclid(TURNS))
@@ -97,13 +126,13 @@ async fn look<S: AggregateReader + AlertStore, N: Notifier>(
     let mut rest = days.as_slice();
     while !rest.is_empty() {
         let (some, later) = rest.split_at(AT_ONCE.min(rest.len()));
-        let reads = some.iter().map(|(id, source)| day(&app.store, id, source, at));
+        let reads = some.iter().map(|(id, source)| day(&app.store, id, source, closed));
         let work = deadline.sooner(FOR_ALERTS).within(app.clock.now(), join_all(reads));
         let Some(read) = work.await else { break };
         for ((interface_id, _), day) in some.iter().zip(read) {
             let Some(day) = kept(first, day.map(Some)) else { continue };
             let usual = everyone.get(*interface_id).map_or_else(Baseline::default, |k| k.baseline);
-            let findings = app.rules.borrow().evaluate_day(&day, &usual, at);
+            let findings = app.rules.borrow().evaluate_day(&day, &usual, closed);
             found += findings.len();
             kept(first, raise_all(app, findings, Some(now)).await);
         }
@@ -116,7 +145,7 @@ async fn look<S: AggregateReader + AlertStore, N: Notifier>(
     Ok((found, left))
 }
 
-/// The last day of an interface.
+/// What the rules look at that judge a day of an interface.
 async fn day<S: AggregateReader>(
     store: &S,
     interface_id: &str,
@@ -124,7 +153,7 @@ async fn day<S: AggregateReader>(
     at: Window,
 ) -> Result<History, StoreError> {
     let series = Series::interface(source.clone(), interface_id);
-    Ok(history(store, &series, at.back(Rules::DAY - 1), at).await?.0)
+    Ok(history(store, &series, at.back(Rules::DAY_OF_HOUR - 1), at).await?.0)
 }
 
 /// The part of the schedule that looks at alerts only: what was left unpublished, what is over, and
@@ -151,7 +180,7 @@ pub async fn tidy<S: AlertStore, N: Notifier>(
     }))
 }
 
-/// The interfaces that had records in the last hour's days, each with the source that speaks for it:
+/// The interfaces that had records in the days of the last closed hour and of what came since, each with the source that speaks for it:
 /// the highest [authority](Source::authority), and of equals the one that was heard in more of the
 /// last hour's windows, so that a flow log that replaces another is followed.
 async fn seen<S: AggregateReader>(
@@ -159,7 +188,7 @@ async fn seen<S: AggregateReader>(
     at: Window,
 ) -> Result<BTreeMap<String, Source>, StoreError> {
     let mut by_interface: BTreeMap<String, BTreeSet<(u8, Source)>> = BTreeMap::new();
-    let from = at.back(Rules::LOOKBACK - 1);
+    let from = at.back(Rules::LOOKBACK + OPEN - 1);
     for (day, source) in store.sources(&from.day(), &at.day()).await? {
         for interface_id in store.subjects(&source, View::Interface, &day).await? {
             by_interface
@@ -188,7 +217,7 @@ async fn seen<S: AggregateReader>(
     Ok(seen)
 }
 
-/// In how many windows a source was heard, going by its views of accounts and VPCs (log groups have
+/// In how many windows a source had records, going by its views of accounts and VPCs (log groups have
 /// none).
 async fn windows<S: AggregateReader>(
     store: &S,
@@ -199,7 +228,9 @@ async fn windows<S: AggregateReader>(
     let mut heard = BTreeSet::new();
     for scope in scopes_of(store, source, from, to).await? {
         let (scope, _) = history(store, &Series::scope(source.clone(), &scope), from, to).await?;
-        heard.extend(scope.windows.into_keys());
+        let with_records =
+            scope.windows.into_iter().filter(|(_, rollup)| !rollup.totals().is_zero());
+        heard.extend(with_records.map(|(window, _)| window));
     }
     Ok(heard.len())
 }

@@ -15,10 +15,16 @@ fn most(first: Duration, longest: Duration, attempt: u32) -> Duration {
     first.saturating_mul(1 << doublings).min(longest)
 }
 
-/// Anything from nothing to `most`. Randomness without a generator: a hash under a fresh key.
+/// Anything from nothing to `most`.
 fn jittered(most: Duration) -> Duration {
     let micros = u64::try_from(most.as_micros()).unwrap_or(u64::MAX).max(1);
-    Duration::from_micros(RandomState::new().hash_one(0) % micros)
+    Duration::from_micros(random() % micros)
+}
+
+/// Any number. Randomness without a generator: a hash under a fresh key.
+pub(crate) fn random() -> u64 {
+    // The keys of one thread follow one another.
+    RandomState::new().hash_one(std::process::id())
 }
 
 #[cfg(test)]

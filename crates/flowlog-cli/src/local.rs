@@ -45,7 +45,7 @@ const OBJECTS_PER_POLL: usize = 32;
 /// Seconds between two runs of the alerter's schedule.
 const EVERY: i64 = 300;
 /// Runs of the schedule after the last record: an hour and a bit.
-const SETTLING: i64 = 13;
+const SETTLING: i64 = 16;
 /// How many stream records an invocation of the alerter gets.
 const STREAM_BATCH: usize = 100;
 
@@ -287,8 +287,7 @@ impl Pipeline {
         }
         for run in 1..=SETTLING {
             let now = self.alerter.clock.at(last + run * EVERY);
-            // Not the whole schedule: after the last record of a recording everything is silent.
-            alerter::tidy(&self.alerter, now).await?;
+            alerter::settle(&self.alerter, now).await?;
         }
         Ok(())
     }

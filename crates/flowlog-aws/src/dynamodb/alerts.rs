@@ -8,8 +8,17 @@ use flowlog_core::store::{AlertStore, StateItem, StoreError};
 
 use super::patience::patiently;
 use super::{DynamoDbStore, Outcome, Update};
+use crate::backoff;
 use crate::error;
 use crate::items::{self, n, s};
+
+/// The attribute that says by which call a state was written.
+const WRITER: &str = "w";
+
+/// An item of a list, if it can be read: the others must not be lost for it.
+fn readable(item: items::Item) -> Option<StateItem> {
+    items::to_state(item).map_err(|error| tracing::error!(error = %error, "left out")).ok()
+}
 
 impl AlertStore for DynamoDbStore {
     async fn state(&self, kind: &str, subject: &str) -> Result<Option<StateItem>, StoreError> {
@@ -27,7 +36,7 @@ impl AlertStore for DynamoDbStore {
 
     async fn states(&self, kind: &str) -> Result<Vec<StateItem>, StoreError> {
         let found = self.query(&self.tables.control, item::state_pk(kind), " ", "~").await?;
-        found.into_iter().map(items::to_state).collect()
+        Ok(found.into_iter().filter_map(readable).collect())
     }
 
     async fn swap_state(
@@ -35,7 +44,8 @@ impl AlertStore for DynamoDbStore {
         item: &StateItem,
         expected: Option<i64>,
     ) -> Result<bool, StoreError> {
-        patiently("PutItem", async || self.swap_once(item, expected).await).await
+        let writer = backoff::random().to_string();
+        patiently("PutItem", async || self.swap_once(item, expected, &writer).await).await
     }
 
     async fn spend_budget(
@@ -82,13 +92,20 @@ impl AlertStore for DynamoDbStore {
 }
 
 impl DynamoDbStore {
-    /// One attempt at a swap.
-    async fn swap_once(&self, item: &StateItem, expected: Option<i64>) -> Result<bool, StoreError> {
+    /// One attempt at a swap. `writer` tells the attempts of this call from those of anybody else, who may write the
+    /// same in the same second.
+    async fn swap_once(
+        &self,
+        item: &StateItem,
+        expected: Option<i64>,
+        writer: &str,
+    ) -> Result<bool, StoreError> {
         let put = self
             .client
             .put_item()
             .table_name(&self.tables.control)
             .set_item(Some(items::of_state(item)))
+            .item(WRITER, s(writer))
             .return_values_on_condition_check_failure(OnRefusal::AllOld);
         let put = match expected {
             None => put.condition_expression("attribute_not_exists(pk)"),
@@ -103,8 +120,8 @@ impl DynamoDbStore {
                     PutItemError::ConditionalCheckFailedException(e) => e.item,
                     _ => None,
                 };
-                // A second attempt finds what the first one wrote: the same item is ours.
-                Ok(there.map(items::to_state).transpose()?.as_ref() == Some(item))
+                // A second attempt finds what the first one wrote.
+                Ok(there.is_some_and(|there| there.get(WRITER) == Some(&s(writer))))
             }
             Err(e) => Err(error::store("PutItem", &e)),
         }

@@ -60,7 +60,7 @@ pub(super) async fn alerts_of<S: AlertStore>(
     let mut found = Vec::new();
     for rule in Rule::ALL {
         for item in store.states(rule.name()).await? {
-            let alert: Alert = serde_json::from_str(&item.body)?;
+            let alert: Alert = item.read()?;
             found.push((item, alert));
         }
     }
@@ -86,7 +86,8 @@ fn is_about(alert: &Alert, subject: &Subject) -> bool {
     }
 }
 
-/// The alerts of a time that name an address: as who did it, or in the records that show it.
+/// The alerts of a time that name an address: as who did it, alone or among others, as the one that it was done to, or
+/// in the records that show it.
 pub(super) async fn about<S: AlertStore>(
     store: &S,
     address: Address,
@@ -98,6 +99,8 @@ pub(super) async fn about<S: AlertStore>(
         let finding = &alert.finding;
         let mut rows = finding.evidence.records.iter();
         let named = finding.source == Some(address)
+            || finding.target.and_then(|target| target.host) == Some(address)
+            || finding.evidence.named.contains(&address)
             || rows.any(|row| [row.srcaddr, row.dstaddr].contains(&Some(address)));
         named && goes_on(alert, from, to)
     });

@@ -37,8 +37,7 @@ pub fn hours(material: &Material) -> Hours {
     for (_, answer) in &material.answers {
         for (window, totals) in &answer.windows {
             let hour = hours.entry(window.hour()).or_default();
-            let sums = &totals.totals;
-            let silent = [sums.accept, sums.reject, sums.other].iter().all(|s| s.is_zero());
+            let silent = totals.totals.is_zero();
             hour.windows += 1;
             hour.with_skipdata += u64::from(totals.skipdata > 0);
             hour.silent += u64::from(silent && totals.skipdata == 0);

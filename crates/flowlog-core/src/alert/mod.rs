@@ -100,14 +100,17 @@ pub enum RaiseError {
     /// Others changed the same alert again and again.
     #[error("the alert {0} changed at every attempt")]
     Contended(String),
-    /// The stored state cannot be read.
-    #[error("the state of alert {key} cannot be read: {reason}")]
-    Corrupt {
-        /// The alert's key.
-        key: String,
-        /// What is wrong.
-        reason: String,
-    },
+}
+
+impl RaiseError {
+    /// Whether the same call can succeed later.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_retryable(),
+            Self::Notify(error) => matches!(error, NotifyError::Retryable(_)),
+            Self::Contended(_) => true,
+        }
+    }
 }
 
 /// Attempts at one compare-and-swap before the batch is left to come again.
@@ -128,9 +131,9 @@ pub async fn raise<S: AlertStore, N: Notifier>(
         let old = load(store, &key).await?;
         if let Some((item, alert)) = &old
             && let Some(at) = alert.claimed_at
-            && (alert.told == Some(finding.window) || now - at > Policy::REPAIR_AFTER)
+            && alert.is_left(finding.window, at, now)
         {
-            // Claimed before and never published: a crash came between. First that, then this.
+            // Claimed before and never published: an error or a crash came between. First that, then this.
             finish(store, notifier, policy, &key, item.version, alert.clone(), now).await?;
             continue;
         }
@@ -172,10 +175,21 @@ async fn finish<S: AlertStore, N: Notifier>(
     let limit = policy.limit(alert.severity == Severity::High);
     let hour = now.div_euclid(3600);
     let expires = now + 2 * 86_400;
-    let granted = store.spend_budget(hour, limit, &notification.dedupe_id, expires).await?;
-    if granted {
-        notifier.publish(&notification).await?;
-    }
+    let published = async {
+        let granted = store.spend_budget(hour, limit, &notification.dedupe_id, expires).await?;
+        if granted {
+            notifier.publish(&notification).await?;
+        }
+        Ok::<_, RaiseError>(granted)
+    };
+    let granted = match published.await {
+        Ok(granted) => granted,
+        Err(error) => {
+            // Whoever comes next need not wait. Should this fail, too, the sweeper will see to it.
+            let _released = swap(store, key, Some(version), &alert.released(), now).await;
+            return Err(error);
+        }
+    };
     let done = |alert: Alert| {
         if granted { alert.marked(seq) } else { alert.held_back(seq, now) }
     };
@@ -200,16 +214,8 @@ async fn load<S: AlertStore>(
     key: &AlertKey,
 ) -> Result<Option<(StateItem, Alert)>, RaiseError> {
     let Some(item) = store.state(&key.kind, &key.subject).await? else { return Ok(None) };
-    let alert = read(&item)?;
+    let alert = item.read()?;
     Ok(Some((item, alert)))
-}
-
-/// Reads what a state item holds.
-pub(crate) fn read<T: serde::de::DeserializeOwned>(item: &StateItem) -> Result<T, RaiseError> {
-    serde_json::from_str(&item.body).map_err(|error| RaiseError::Corrupt {
-        key: format!("{}#{}", item.kind, item.subject),
-        reason: error.to_string(),
-    })
 }
 
 async fn swap<S: AlertStore>(

@@ -10,7 +10,8 @@ pub struct Policy {
     pub budget_per_hour: u32,
     /// Of these, so many are kept for high severity, so that cheap noise cannot mute the real event.
     pub reserved_for_high: u32,
-    /// Findings whose window ended more than this many seconds ago go to the digest at most.
+    /// Findings whose window ended more than this many seconds ago go to the digest at most. A day's rules look at
+    /// windows that ended up to 75 minutes ago.
     pub stale_after: Option<i64>,
 }
 
@@ -19,6 +20,8 @@ impl Policy {
     pub const LONGEST: i64 = 86_400;
     /// An alert is over when it has been quiet for so many windows, after those that may still come.
     pub const QUIET: i64 = 3;
+    /// Whoever claims publishes in so many seconds, and others who find the same leave it alone for so long.
+    pub(super) const PUBLISHES_IN: i64 = 2;
     /// What was claimed so many seconds ago and not published is published by the sweeper.
     pub const REPAIR_AFTER: i64 = 30;
     /// Seconds between two digests, at least.
@@ -61,7 +64,7 @@ impl Default for Policy {
             cooldown: 3_600,
             budget_per_hour: 20,
             reserved_for_high: 5,
-            stale_after: Some(3_600),
+            stale_after: Some(5_400),
         }
     }
 }

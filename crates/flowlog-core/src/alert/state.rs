@@ -167,6 +167,7 @@ fn episode(
         alert.windows = 1;
         alert.told_times = 0;
         alert.severity = severity;
+        alert.held = false;
     } else {
         return None;
     }
@@ -257,12 +258,25 @@ impl Alert {
     }
 
     /// Whether it has been quiet long enough to be over at `now`.
-    pub fn is_quiet(&self, now: i64) -> bool {
+    pub(super) fn is_quiet(&self, now: i64) -> bool {
         self.open && now >= self.last.forward(OPEN + Policy::QUIET).end()
     }
 
+    /// The claim could not be published: it is anybody's.
+    #[must_use]
+    pub(super) fn released(mut self) -> Self {
+        self.claimed_at = self.claimed_at.map(|_| 0);
+        self
+    }
+
     /// Whether a claim was left unpublished by somebody who died.
-    pub fn is_stuck(&self, now: i64) -> bool {
+    pub(super) fn is_stuck(&self, now: i64) -> bool {
         self.claimed_at.is_some_and(|at| now - at > Policy::REPAIR_AFTER)
+    }
+
+    /// Whether whoever finds this `window` must publish the claim of `at`, which nobody has published yet: if it is
+    /// stuck, or told of the same window by somebody who has had the time to publish it.
+    pub(super) fn is_left(&self, window: Window, at: i64, now: i64) -> bool {
+        self.is_stuck(now) || (self.told == Some(window) && now - at >= Policy::PUBLISHES_IN)
     }
 }

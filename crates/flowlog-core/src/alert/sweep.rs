@@ -3,8 +3,8 @@
 
 use super::digest::{Digest, SETTLED};
 use super::{
-    ATTEMPTS, Alert, AlertKey, Notifier, Policy, RaiseError, Raised, finish, load, read,
-    render_digest, swap,
+    ATTEMPTS, Alert, AlertKey, Notifier, Policy, RaiseError, Raised, finish, load, render_digest,
+    swap,
 };
 use crate::detect::Rule;
 use crate::store::{AlertStore, StateItem, StoreError};
@@ -48,7 +48,7 @@ pub async fn sweep<S: AlertStore, N: Notifier>(
             digest = None;
         }
         for item in kept(&mut first, states.map_err(RaiseError::from)) {
-            let alert = kept(&mut first, read::<Alert>(&item).map(Some));
+            let alert = kept(&mut first, item.read::<Alert>().map(Some).map_err(RaiseError::from));
             let Some(mut alert) = alert else { continue };
             let key = AlertKey { kind: item.kind.clone(), subject: item.subject.clone() };
             if alert.is_stuck(now) {
@@ -116,7 +116,7 @@ async fn next_digest<S: AlertStore>(
     let Some(item) = store.state(KIND, SUBJECT).await? else {
         return Ok((None, Some(Digest::default().next(now))));
     };
-    let last: Digest = read(&item)?;
+    let last: Digest = item.read()?;
     let due = last.claimed_at.is_none() && now - last.to >= Policy::DIGEST_EVERY + SETTLED;
     Ok((Some(item.version), due.then(|| last.next(now))))
 }
@@ -128,7 +128,7 @@ async fn repair_digest<S: AlertStore, N: Notifier>(
     now: i64,
 ) -> Result<bool, RaiseError> {
     let Some(item) = store.state(KIND, SUBJECT).await? else { return Ok(false) };
-    let digest: Digest = read(&item)?;
+    let digest: Digest = item.read()?;
     if digest.claimed_at.is_none_or(|at| now - at <= Policy::REPAIR_AFTER) {
         return Ok(false);
     }

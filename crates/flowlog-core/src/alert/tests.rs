@@ -179,7 +179,7 @@ fn state_without_the_later_fields_is_read() {
         assert!(why.remove("since").is_some());
         let older = StateItem { body: older.to_string(), version: item.version + 1, ..item };
         assert!(now(desk.store.swap_state(&older, Some(item.version))).unwrap());
-        let mut next = read::<Alert>(&older).unwrap().finding;
+        let mut next = older.read::<Alert>().unwrap().finding;
         assert_eq!(desk.raise(&next), Raised::Held, "the same once more");
         next.severity = louder;
         assert!(matches!(desk.raise(&next), Raised::Sent(_)), "{rule}");
@@ -194,7 +194,7 @@ fn an_alert_is_of_the_time_when_it_showed() {
     scan.evidence.since = Some(window(6));
     assert_eq!(desk.raise_at(&scan, window(15).end()), Raised::Noted);
     let stored = || {
-        let alert: Alert = read(&now(desk.store.states("slow-scan")).unwrap()[0]).unwrap();
+        let alert: Alert = now(desk.store.states("slow-scan")).unwrap()[0].read().unwrap();
         (alert.since, alert.last, alert.windows)
     };
     assert_eq!(stored(), (window(6), window(7), 1));
@@ -224,8 +224,57 @@ fn over_after_three_quiet_windows_and_then_a_new_episode() {
 fn late_windows_wake_nobody() {
     let desk = Desk::new();
     let old = burst(Severity::High, 0);
-    assert_eq!(desk.raise_at(&old, old.window.end() + 3_601), Raised::Noted);
-    assert_eq!(desk.raise_at(&burst(Severity::High, 1), window(1).end() + 3_600), Raised::Sent(1));
+    assert_eq!(desk.raise_at(&old, old.window.end() + 5_401), Raised::Noted);
+    assert_eq!(desk.raise_at(&burst(Severity::High, 1), window(1).end() + 5_400), Raised::Sent(1));
+}
+
+/// Somebody else finds the same while the first one publishes, which may fail.
+struct Meanwhile<'a> {
+    desk: &'a Desk,
+    finding: &'a Finding,
+    raised: RefCell<Vec<Raised>>,
+    fails: bool,
+}
+
+impl Notifier for Meanwhile<'_> {
+    async fn publish(&self, notification: &Notification) -> Result<(), NotifyError> {
+        let raised = self.desk.raise(self.finding);
+        self.raised.borrow_mut().push(raised);
+        if self.fails {
+            return Err(NotifyError::Retryable("throttled".into()));
+        }
+        self.desk.inbox.publish(notification).await
+    }
+}
+
+#[test]
+fn two_who_find_the_same_at_once_send_it_once() {
+    let (desk, finding) = (Desk::new(), burst(Severity::Notify, 0));
+    let at = finding.window.end();
+    let raised = RefCell::default();
+    let first = Meanwhile { desk: &desk, finding: &finding, raised, fails: false };
+    assert_eq!(
+        now(raise(&desk.store, &first, &desk.policy, &finding, at)).unwrap(),
+        Raised::Sent(1)
+    );
+    assert_eq!(*first.raised.borrow(), [Raised::Held]);
+    assert_eq!(desk.inbox.subjects().len(), 1);
+}
+
+#[test]
+fn what_could_not_be_published_is_by_whoever_comes_next() {
+    let (desk, finding) = (Desk::new(), burst(Severity::Notify, 0));
+    let at = finding.window.end();
+    let raised = RefCell::default();
+    let first = Meanwhile { desk: &desk, finding: &finding, raised, fails: true };
+    assert!(now(raise(&desk.store, &first, &desk.policy, &finding, at)).is_err());
+    assert_eq!(*first.raised.borrow(), [Raised::Held]);
+    assert_eq!(
+        desk.raise(&finding),
+        Raised::Held,
+        "in the same second: the claim is published, and this is no news"
+    );
+    assert_eq!(desk.inbox.subjects().len(), 1);
 }
 
 #[test]
@@ -604,7 +653,7 @@ fn what_cannot_be_read_or_sent_keeps_nothing_else_from_being_seen_to() {
     let at = window(0).end() + 61;
     let refusing = Refusing(&desk.inbox, "eni-1");
     let error = now(sweep(&desk.store, &refusing, &desk.policy, at)).unwrap_err();
-    assert!(matches!(error, RaiseError::Corrupt { .. }), "the first: {error}");
+    assert!(matches!(error, RaiseError::Store(StoreError::Corrupt { .. })), "the first: {error}");
     let subjects = desk.inbox.subjects();
     for told in ["reject-burst on eni-2", "reject-burst on eni-3", "flowlog digest: 1 alert"] {
         assert!(subjects.iter().any(|s| s.contains(told)), "{told}: {subjects:?}");
@@ -616,7 +665,7 @@ fn what_cannot_be_read_or_sent_keeps_nothing_else_from_being_seen_to() {
     // What is over is resolved all the same.
     now(sweep(&desk.store, &desk.inbox, &desk.policy, window(40).end())).unwrap_err();
     let states = now(desk.store.states("reject-burst")).unwrap();
-    let alerts: Vec<Alert> = states.iter().filter_map(|item| read(item).ok()).collect();
+    let alerts: Vec<Alert> = states.iter().filter_map(|item| item.read().ok()).collect();
     assert!(alerts.len() == 3 && alerts.iter().all(|alert| !alert.open), "{alerts:?}");
 }
 

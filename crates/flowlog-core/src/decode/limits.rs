@@ -17,7 +17,7 @@ pub struct Limits {
     pub line: usize,
     /// Most columns in a format.
     pub columns: usize,
-    /// Most bytes that a compressed object may inflate to.
+    /// Most bytes that a compressed object may inflate to, each line taken for 64 or more.
     pub output: u64,
     /// Most output bytes per input byte …
     pub ratio: u64,
@@ -27,6 +27,10 @@ pub struct Limits {
     /// and their pages as they are decoded. AWS's files are 75 MB at most.
     pub row_group: u64,
 }
+
+/// A line of a compressed object, or a row of Parquet, counts as so many bytes of output at least: the shortest line of
+/// text with a place and a time. What is refused line by line takes time as well.
+pub(super) const LEAST_LINE: u64 = 64;
 
 impl Limits {
     /// The limits as they are set. `number` gives the setting of a name, or the default beside it, or

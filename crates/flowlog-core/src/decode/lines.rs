@@ -53,6 +53,11 @@ impl LineDecoder {
         self.format.as_ref()
     }
 
+    /// How many lines have ended, blank ones and comments too.
+    pub(super) fn lines(&self) -> u64 {
+        self.line - 1
+    }
+
     /// What has been counted so far.
     pub fn counts(&self) -> &Counts {
         &self.counts

@@ -140,7 +140,9 @@ pub enum DecodeError {
         offset: u64,
     },
     /// More output than the limits allow for this input.
-    #[error("byte {offset}: inflates to more than {limit} bytes: taken for a decompression bomb")]
+    #[error(
+        "byte {offset}: inflates to more than {limit} bytes (a line is taken for 64): taken for a decompression bomb"
+    )]
     Bomb {
         /// Bytes of compressed input taken in.
         offset: u64,

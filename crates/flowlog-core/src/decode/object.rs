@@ -1,5 +1,6 @@
 //! One object: told apart by its first bytes, inflated with bounds, cut into lines.
 
+use super::limits::LEAST_LINE;
 use super::parquet::{MAGIC, ParquetDecoder};
 use super::{Counts, DecodeError, Fallback, GzipError, Inflater, Limits, LineDecoder, RecordSink};
 use crate::format::Format;
@@ -282,9 +283,13 @@ impl<S: RecordSink> Lines<S> {
         match bytes.get(..room) {
             Some(text) if room < bytes.len() => {
                 self.text(text)?;
-                Err(DecodeError::Bomb { offset: self.input, limit })
+                return Err(DecodeError::Bomb { offset: self.input, limit });
             }
-            _ => self.text(bytes),
+            _ => self.text(bytes)?,
         }
+        if self.decoder.lines().saturating_mul(LEAST_LINE) > limit {
+            return Err(DecodeError::Bomb { offset: self.input, limit });
+        }
+        Ok(())
     }
 }

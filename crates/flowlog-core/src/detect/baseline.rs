@@ -19,10 +19,14 @@ use crate::rollup::Rollup;
 pub const KNOWN: u32 = 72;
 /// Windows that stay open: records of a window arrive in several deliveries, up to 15 minutes late.
 pub const OPEN: i64 = 3;
-/// As many alarming windows (a day) teach nothing; what lasts longer is learned, quickly.
+/// As many alarming windows, or hours, (a day) teach nothing; what lasts longer is learned, quickly.
 const FROZEN: u16 = 288;
+const FROZEN_HOURS: u16 = 24;
 /// Windows in an hour.
 const HOUR: i64 = 12;
+/// A flow log that aggregates over ten minutes, as they do unless told otherwise, has a record in every second window:
+/// windows that are so far apart are in a row.
+pub(super) const GAP: i64 = 2;
 
 /// A running negative binomial of counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -38,6 +42,20 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// The smallest value from `least` on that alarms: P(X ≥ x) below `alarm`.
+    pub fn alarms_from(&self, least: u64, alarm: f64) -> u64 {
+        let alarms = |x: u64| self.tail(x) < alarm;
+        let (mut below, mut from) = (least, least.max(1));
+        while !alarms(from) && from < u64::MAX / 2 {
+            (below, from) = (from, from * 2);
+        }
+        while from - below > 1 {
+            let middle = below + (from - below) / 2;
+            if alarms(middle) { from = middle } else { below = middle }
+        }
+        if alarms(below) { below } else { from }
+    }
+
     /// P(X ≥ `x`) for the next value: 1 for 0, and 1 while nothing is known.
     pub fn tail(&self, x: u64) -> f64 {
         if x == 0 || self.n == 0 {
@@ -53,12 +71,12 @@ impl Counts {
         }
     }
 
-    /// Learns `x`, unless it is alarming (`p` below `alarm`) and has not been so for a day.
-    pub fn learn(&mut self, x: u64, known: u32, alarm: f64) {
+    /// Learns `x`, unless it is alarming (`p` below `alarm`) and has not been so for `frozen` values.
+    pub fn learn(&mut self, x: u64, known: u32, alarm: f64, frozen: u16) {
         let mut step = (1.0 / (f64::from(self.n) + 1.0)).max(0.01);
         let mut value = as_f64(x);
         if self.n >= known && self.tail(x) < alarm {
-            if self.frozen < FROZEN {
+            if self.frozen < frozen {
                 self.frozen += 1;
                 return;
             }
@@ -121,9 +139,10 @@ pub struct Baseline {
     pub rejects: Counts,
     /// Rejected records per hour.
     pub hourly: Counts,
-    /// Bytes to public addresses per hour.
+    /// Bytes to public addresses per hour that has any.
     pub egress: Volume,
-    /// How many of the last windows in a row had records, for the rule about silence.
+    /// How many of the last windows in a row had records, at most one [missing](GAP) between two; for the rule about
+    /// silence.
     pub streak: u16,
 }
 
@@ -143,16 +162,20 @@ impl Baseline {
             return;
         }
         for (window, rollup) in history.windows.range(from..=to) {
-            self.rejects.learn(rejected(rollup), KNOWN, ALARM);
-            let follows = self.last.is_none_or(|last| last.forward(1) == *window);
+            self.rejects.learn(rejected(rollup), KNOWN, ALARM, FROZEN);
+            let follows = self.last.is_none_or(|last| last.forward(GAP) >= *window);
             self.streak = if follows { self.streak.saturating_add(1) } else { 1 };
             // The hour that ends with this window, if most of it was seen.
             if window.end() % (HOUR * WINDOW_SECONDS) == 0 {
                 let hour: Vec<&Rollup> = history.last(*window, HOUR).map(|(_, r)| r).collect();
                 if hour.len() >= 6 {
                     let rejects = total(hour.iter().map(|r| rejected(r)));
-                    self.hourly.learn(rejects, KNOWN_HOURS, ALARM_HOUR);
-                    self.egress.learn(total(hour.iter().map(|r| to_public(r))), KNOWN_HOURS);
+                    self.hourly.learn(rejects, KNOWN_HOURS, ALARM_HOUR, FROZEN_HOURS);
+                    // What is usual where something is sent: beside hours of nothing no volume would stand out.
+                    let sent = total(hour.iter().map(|r| to_public(r)));
+                    if sent > 0 {
+                        self.egress.learn(sent, KNOWN_HOURS);
+                    }
                 }
             }
             self.last = Some(*window);
@@ -196,7 +219,7 @@ mod tests {
     fn learned(values: impl IntoIterator<Item = u64>) -> Counts {
         let mut counts = Counts::default();
         for x in values {
-            counts.learn(x, KNOWN, ALARM);
+            counts.learn(x, KNOWN, ALARM, FROZEN);
         }
         counts
     }
@@ -215,16 +238,38 @@ mod tests {
     }
 
     #[test]
+    fn what_alarms_is_found_where_it_begins() {
+        for (mean, variance) in [(0.0, 0.0), (4.0, 8.0), (40.0, 4_000.0)] {
+            let counts = Counts { n: 300, mean, variance, frozen: 0 };
+            let from = counts.alarms_from(1, ALARM);
+            assert!(counts.tail(from) < ALARM && counts.tail(from - 1) >= ALARM, "{mean} {from}");
+            assert_eq!(counts.alarms_from(from + 7, ALARM), from + 7);
+        }
+    }
+
+    #[test]
+    fn a_lasting_change_of_the_hourly_figures_is_learned_after_a_day() {
+        let mut hourly = Counts::default();
+        (0..72).for_each(|_| hourly.learn(2, KNOWN_HOURS, ALARM_HOUR, FROZEN_HOURS));
+        let alarming = (0..72).filter(|_| {
+            let alarms = hourly.tail(48) < ALARM_HOUR;
+            hourly.learn(48, KNOWN_HOURS, ALARM_HOUR, FROZEN_HOURS);
+            alarms
+        });
+        assert!((24..36).contains(&alarming.count()));
+    }
+
+    #[test]
     fn a_flood_teaches_nothing_for_a_day_and_is_learned_afterwards() {
         let calm = learned((0..200).map(|n| n % 4));
         let mut flooded = calm;
         for _ in 0..288 {
-            flooded.learn(5_000, KNOWN, ALARM);
+            flooded.learn(5_000, KNOWN, ALARM, FROZEN);
         }
         assert_eq!((flooded.mean, flooded.n, flooded.frozen), (calm.mean, calm.n, 288));
         assert!(flooded.tail(25) < ALARM, "a burst after a flood is seen");
         for _ in 0..60 {
-            flooded.learn(5_000, KNOWN, ALARM);
+            flooded.learn(5_000, KNOWN, ALARM, FROZEN);
         }
         assert!(flooded.tail(5_000) > 1e-3, "{flooded:?}");
     }

@@ -1,8 +1,8 @@
 //! D4 `brute-force`: many short accepted connections from one source to a login port.
 //!
 //! Records of at most 30 packets to SSH, Telnet, RDP, VNC, `WinRM` (and to databases, if the source is
-//! public) in half an hour. A record of a longer flow means that somebody got in to work, and starts
-//! the count anew. An idle session makes a short record in each capture window, at most five in a
+//! public) in half an hour. A window with more records of longer flows than of short ones means that somebody got in
+//! to work, and starts the count anew; fewer of them are somebody else's behind the same address, or a cover. An idle session makes a short record in each capture window, at most five in a
 //! window of ours; so windows with so few do not count. A range of approved bastions belongs on the
 //! allow-list. ATT&CK T1110; modelled on Zeek's ssh/detect-bruteforcing.
 
@@ -67,12 +67,12 @@ impl BruteForce {
     }
 }
 
-/// Short records since the last longer one, in windows that have more than idling explains.
+/// Short records since the last window of longer ones, in windows that have more than idling explains.
 fn short_flows(history: &History, at: Window, key: &TalkerKey) -> u64 {
     let mut sum: u64 = 0;
     for (_, rollup) in history.last(at, HALF_HOUR) {
         let Some(service) = rollup.services.get(key) else { continue };
-        if service.flows > service.short_flows {
+        if service.flows - service.short_flows.min(service.flows) >= service.short_flows {
             sum = 0;
         } else if service.short_flows > IDLE {
             sum = sum.saturating_add(service.short_flows);
@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn a_session_starts_the_count_anew_and_idling_is_no_attempt() {
-        assert_eq!(find("203.0.113.9", 22, &[(20, 20), (9, 8), (20, 20)]), [Severity::Recorded]);
+        assert_eq!(find("203.0.113.9", 22, &[(20, 20), (9, 1), (20, 20)]), [Severity::Recorded]);
+        assert_eq!(find("203.0.113.9", 22, &[(21, 20), (21, 20)]), [Severity::Notify], "a cover");
         assert_eq!(find("203.0.113.9", 22, &[(5, 5); 6]), []);
         assert_eq!(find("203.0.113.9", 22, &[(6, 6); 6]), []);
     }

@@ -6,6 +6,8 @@
 //! flow log or its delivery has stopped, and that notifies. ATT&CK T1562.008; modelled on Panther's
 //! log-source health.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::baseline::OPEN;
@@ -74,31 +76,33 @@ impl DataGap {
         ))
     }
 
-    /// Silence, at `now` (epoch seconds), of the interfaces that are known.
-    pub(super) fn evaluate_silence(&self, known: &[Known], now: i64) -> Vec<Finding> {
-        if !self.enabled {
-            return Vec::new();
+    /// Silence, at `now` (epoch seconds), of the interfaces that are known, each by the thresholds of its place.
+    pub(super) fn evaluate_silence(
+        of: impl Fn(&Known) -> Self,
+        known: &[Known],
+        now: i64,
+    ) -> Vec<Finding> {
+        let mut vpcs: BTreeMap<&str, Vec<(&Known, Self)>> = BTreeMap::new();
+        for one in known {
+            let rule = of(one);
+            if rule.waits_for(one, now) {
+                vpcs.entry(&one.vpc_id).or_default().push((one, rule));
+            }
         }
-        let regular: Vec<&Known> =
-            known.iter().filter(|k| k.baseline.streak >= self.active).collect();
         let mut findings = Vec::new();
-        let mut vpcs: Vec<&str> = regular.iter().map(|k| k.vpc_id.as_str()).collect();
-        vpcs.sort_unstable();
-        vpcs.dedup();
-        for vpc in vpcs {
-            let here: Vec<&&Known> =
-                regular.iter().filter(|k| k.vpc_id == vpc && is_news(k, now)).collect();
-            let silent: Vec<&&&Known> =
-                here.iter().filter(|k| silence(k, now).is_some_and(|s| s >= self.silent)).collect();
-            let all = silent.len() == here.len() && here.len() > 1;
+        for regular in vpcs.into_values() {
+            let is_silent =
+                |(k, rule): &&(&Known, Self)| silence(k, now).is_some_and(|s| s >= rule.silent);
+            let silent: Vec<&(&Known, Self)> = regular.iter().filter(is_silent).collect();
+            let all = silent.len() == regular.len() && regular.len() > 1;
             // All at once: one finding, about the one that was heard last.
             let told = if all {
-                silent.iter().max_by_key(|k| k.baseline.last).into_iter().collect()
+                silent.iter().max_by_key(|(k, _)| k.baseline.last).into_iter().collect()
             } else {
                 silent.iter().collect::<Vec<_>>()
             };
-            for one in told {
-                findings.extend(self.silent(one, all.then_some(silent.len()), now));
+            for (one, rule) in told {
+                findings.extend(rule.silent(one, all.then_some(silent.len()), now));
             }
         }
         findings
@@ -142,12 +146,12 @@ impl DataGap {
     }
 }
 
-/// For how long nothing has been heard. The baseline lags behind the stream by the open windows.
 /// Whether silence of this interface would be news at `now` (epoch seconds).
 pub(super) fn is_news(known: &Known, now: i64) -> bool {
     silence(known, now).is_some_and(|seconds| seconds < NEWS)
 }
 
+/// For how long nothing has been heard. The baseline lags behind the stream by the open windows.
 fn silence(known: &Known, now: i64) -> Option<i64> {
     Some(now - known.baseline.last?.forward(OPEN).end())
 }
@@ -180,7 +184,7 @@ mod tests {
 
     fn silent(known: &[Known], minutes: i64) -> Vec<(String, Severity)> {
         let now = window(20).end() + minutes * 60;
-        let found = DataGap::default().evaluate_silence(known, now);
+        let found = DataGap::evaluate_silence(|_| DataGap::default(), known, now);
         found.into_iter().map(|f| (f.interface_id, f.severity)).collect()
     }
 

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::baseline::GAP;
 use super::port_scan::Seen;
 use super::{
     Cause, EastWestReject, Finding, History, PORTS_SHOWN, Rule, Rules, Severity, Target, Why,
@@ -54,10 +55,16 @@ impl EastWestReject {
         use crate::rollup::Weigh as _;
         let windows = i64::try_from(self.windows).ok()?;
         let mut all: Option<Verdicts> = None;
-        let mut refused = 0;
-        for (_, rollup) in history.last(at, windows) {
+        let (mut refused, mut next) = (0, at);
+        // The latest ones first, as far as they are in a row.
+        for (window, rollup) in history.windows.range(at.back(windows * GAP - 1)..=at).rev() {
+            if refused == self.windows || window.forward(GAP) < next {
+                break;
+            }
             let verdicts = rollup.verdicts(tuple)?;
-            refused += u64::from(verdicts.rejected_forward > 0);
+            if verdicts.rejected_forward > 0 {
+                (refused, next) = (refused + 1, *window);
+            }
             match &mut all {
                 None => all = Some(verdicts),
                 Some(all) => all.absorb(&verdicts),

@@ -1,7 +1,7 @@
 //! D6 `egress-volume`: in one hour an interface sends far more to the Internet than usual, most of it
-//! to addresses that it had not sent to in the 23 hours before.
+//! to addresses that got hardly anything in the 23 hours before.
 //!
-//! Six deviations on a log scale *and* an absolute floor *and* new destinations: each alone fires on
+//! Of the hours that end in the last hour the one with most is looked at. Six deviations on a log scale *and* an absolute floor *and* new destinations: each alone fires on
 //! backups, releases and new customers. Ranges that may receive much (AWS services, partners) belong
 //! on the allow-list. Judged on the schedule, over a day. ATT&CK T1048.
 
@@ -16,18 +16,30 @@ use crate::record::{Address, WINDOW_SECONDS, Window};
 const HOUR: i64 = 12;
 /// Windows in a day.
 const DAY: i64 = 288;
-/// Hours of which something must be known before a destination can be new.
+/// A destination that gets so many times what it got in the 23 hours before is new.
+const MORE: u64 = 10;
+/// Windows of which something must be known before a destination can be new.
 const MEMORY: i64 = 72;
 
 impl EgressVolume {
+    /// The hours that end with a window of the hour that ends with `at`.
     pub(super) fn evaluate(
         &self,
         history: &History,
         baseline: &Baseline,
         at: Window,
     ) -> Option<Finding> {
+        if !self.enabled {
+            return None;
+        }
+        let ends = history.last(at, HOUR).map(|(end, _)| *end);
+        let hours = ends.filter_map(|end| self.evaluate_hour(history, baseline, end));
+        hours.max_by_key(|found| found.evidence.value)
+    }
+
+    fn evaluate_hour(&self, history: &History, baseline: &Baseline, at: Window) -> Option<Finding> {
         let sent = total(history.last(at, HOUR).map(|(_, rollup)| to_public(rollup)));
-        if !self.enabled || sent < self.bytes {
+        if sent < self.bytes {
             return None;
         }
         // While the volume is not known, a day's windows must be there to tell what is new.
@@ -43,7 +55,10 @@ impl EgressVolume {
         let before = destinations(history, at.back(DAY - 1), at.back(HOUR));
         let mut fresh: Vec<(Address, u64)> = destinations(history, at.back(HOUR - 1), at)
             .into_iter()
-            .filter(|(address, _)| !before.contains_key(address))
+            .filter(|(address, bytes)| {
+                // Whoever only called home before is as new as who never did.
+                before.get(address).is_none_or(|before| before.saturating_mul(MORE) < *bytes)
+            })
             .collect();
         let new = total(fresh.iter().map(|(_, bytes)| *bytes));
         if new.saturating_mul(100) < sent.saturating_mul(self.new_percent) {
@@ -57,7 +72,7 @@ impl EgressVolume {
             source: fresh.first().map(|(address, _)| *address),
             evidence: Why {
                 measure:
-                    "bytes to public addresses, most of them to new ones (the largest is named)"
+                    "bytes to public addresses, most of them to ones that got hardly any before (the largest is named)"
                         .into(),
                 value: sent,
                 baseline: known.then(|| super::rounded(baseline.egress.usual())),
@@ -128,6 +143,55 @@ mod tests {
         }
         assert_eq!(day("203.0.113.7", 600_000_000, &busy), None, "usual here");
         assert!(day("203.0.113.7", 600_000_000, &Baseline::default()).is_some());
+    }
+
+    /// The hour is looked at when it is over: its last windows may have no record, and the most may lie across it.
+    #[test]
+    fn the_busiest_hour_that_ends_in_the_last_one_is_judged() {
+        let mut history = History::default();
+        for n in 0..200 {
+            history.add(window(n), &sent("198.51.100.1", 1_000_000));
+        }
+        for n in 194..201 {
+            history.add(window(n), &sent("203.0.113.7", 90_000_000));
+        }
+        let found = |at| {
+            let found = EgressVolume::default().evaluate(&history, &known(), window(at));
+            found.map(|found| (found.window, found.evidence.value))
+        };
+        assert_eq!(found(198), None, "450 MB by then");
+        for at in 200..212 {
+            assert_eq!(found(at), Some((window(200), 641_000_000)), "{at}");
+        }
+        assert_eq!(found(212), None);
+    }
+
+    #[test]
+    fn who_only_called_home_is_new() {
+        let mut history = History::default();
+        for n in 0..200 {
+            history.add(window(n), &sent("198.51.100.1", 1_000_000));
+        }
+        let to = "203.0.113.7";
+        history.add(window(170), &sent(to, 40));
+        history.add(window(200), &sent(to, 600_000_000));
+        assert!(EgressVolume::default().evaluate(&history, &known(), window(200)).is_some());
+        history.add(window(171), &sent(to, 70_000_000));
+        assert_eq!(EgressVolume::default().evaluate(&history, &known(), window(200)), None);
+    }
+
+    #[test]
+    fn idle_hours_are_no_excuse() {
+        let mut history = History::default();
+        let mut usual = Baseline::default();
+        for n in 0..600 {
+            let idle = n / 12 % 2 == 0;
+            history.add(window(n), &sent("198.51.100.1", if idle { 0 } else { 1_000_000 }));
+        }
+        history.add(window(600), &sent("203.0.113.7", 600_000_000));
+        usual.advance(&history, window(599));
+        let found = EgressVolume::default().evaluate(&history, &usual, window(600));
+        assert_eq!(found.map(|found| found.severity), Some(Severity::Notify));
     }
 
     #[test]

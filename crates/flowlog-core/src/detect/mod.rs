@@ -7,7 +7,7 @@
 //! - one interface and the hour before a window, whenever that window changes ([`Rules::evaluate`]),
 //! - one interface and the day before a window, on the schedule ([`Rules::evaluate_day`]),
 //! - all interfaces of a VPC and the hour before a window, on the schedule ([`Rules::evaluate_scope`]),
-//! - what is known of every interface, on the schedule ([`Rules::evaluate_silence`]).
+//! - what is known of every interface, on the schedule ([`RuleSet::evaluate_silence`]).
 
 mod asymmetric_path;
 mod baseline;
@@ -63,6 +63,8 @@ impl Rules {
     pub const LOOKBACK: i64 = 12;
     /// How many windows the rules look at that judge a day.
     pub const DAY: i64 = slow_scan::DAY;
+    /// How many windows [`Rules::evaluate_day`] looks at: a day, from each window of the last hour.
+    pub const DAY_OF_HOUR: i64 = Self::DAY + Self::LOOKBACK - 1;
 
     /// What is found in one window of an interface, loudest first. `baseline` is what was usual
     /// before it ([`Baseline::before`]).
@@ -103,7 +105,8 @@ impl Rules {
         settle(findings, history, at, allowed)
     }
 
-    /// What is found on one interface over the day that ends with `at`.
+    /// What is found on one interface over the day that ends with `at`, which may have no record. Meant to be looked
+    /// at once an hour, when all of it has [arrived](OPEN).
     pub fn evaluate_day(&self, history: &History, baseline: &Baseline, at: Window) -> Vec<Finding> {
         self.evaluate_day_but(history, baseline, at, &|_, _, _| false)
     }
@@ -140,11 +143,6 @@ impl Rules {
         sort(&mut findings);
         findings
     }
-
-    /// Which of the known interfaces are silent at `now` (epoch seconds) that never were.
-    pub fn evaluate_silence(&self, known: &[Known], now: i64) -> Vec<Finding> {
-        self.data_gap.evaluate_silence(known, now)
-    }
 }
 
 /// Leaves out what is allowed, names owner and VPC, and sorts.
@@ -161,7 +159,8 @@ fn settle(
             ports.iter().all(|port| allowed(finding.rule, &source, *port))
         })
     });
-    if let Some(now) = history.windows.get(&at) {
+    // The last window may have no record.
+    if let Some((_, now)) = history.windows.range(..=at).next_back() {
         for finding in &mut findings {
             name(finding, now);
             finding.about.clone_from(&now.about);
@@ -210,13 +209,20 @@ fn sort(findings: &mut [Finding]) {
 
 /// Whether a service is the interface's own. Below 1024 none of our connections begins. Above, the
 /// port may be the one that ours was given (of a NAT gateway any); but then the talker's port, the
-/// lower one, is the remote's. `None` if the list of talkers has no room for the talker that would tell.
+/// lower one, is the remote's: of a service of theirs if it is below 1024, and otherwise perhaps what their client was
+/// given. `None` if that cannot be told, or if the list of talkers has no room for the talker that would tell.
 pub fn is_own_service(rollup: &Rollup, key: &TalkerKey, service: &Service) -> Option<bool> {
     let cut = rollup.talkers.error() > 0;
     match rollup.talkers.get(key) {
         Some(talker) => Some(cut || !is_copied(service, talker)),
         None if key.port < 1024 => Some(true),
-        None => (!cut).then_some(false),
+        None if cut => None,
+        None => {
+            let theirs = |of: &TalkerKey| {
+                (of.remote, of.protocol) == (key.remote, key.protocol) && of.port < 1024
+            };
+            rollup.talkers.iter().any(|(of, _)| theirs(of)).then_some(false)
+        }
     }
 }
 
@@ -409,7 +415,7 @@ mod tests {
     pub(super) fn known(windows: &[u64]) -> Baseline {
         let mut baseline = Baseline::default();
         for x in windows.iter().cycle().take(300) {
-            baseline.rejects.learn(*x, KNOWN, baseline::ALARM);
+            baseline.rejects.learn(*x, KNOWN, baseline::ALARM, 288);
         }
         baseline
     }

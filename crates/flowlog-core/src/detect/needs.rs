@@ -103,6 +103,13 @@ impl Feed {
         self.rejected |= totals.reject.records > 0;
     }
 
+    /// Takes in what was heard of the same source later.
+    pub fn absorb(&mut self, later: &Self) {
+        self.lacking = later.lacking;
+        self.accepted |= later.accepted;
+        self.rejected |= later.rejected;
+    }
+
     /// The rules in force that it cannot feed, and why, as far as that can be told at `now` (epoch seconds):
     /// what a format lacks at once, traffic of one kind after a day of the other.
     pub fn starved(&self, rules: &RuleSet, now: i64) -> BTreeMap<Rule, String> {

@@ -34,11 +34,11 @@ impl RejectAnomaly {
         let hour = total(history.last(at, HOUR).map(|(_, r)| unexplained(r, explained)));
         let known = baseline.rejects.n >= KNOWN;
         let known_hours = baseline.hourly.n >= KNOWN_HOURS;
-        let (value, counts, windows) =
+        let (value, counts, alarm, windows) =
             if known && here >= self.least && baseline.rejects.tail(here) < ALARM {
-                (here, &baseline.rejects, 1)
+                (here, &baseline.rejects, ALARM, 1)
             } else if known_hours && hour >= self.least && baseline.hourly.tail(hour) < ALARM_HOUR {
-                (hour, &baseline.hourly, HOUR)
+                (hour, &baseline.hourly, ALARM_HOUR, HOUR)
             } else {
                 return None;
             };
@@ -47,14 +47,12 @@ impl RejectAnomaly {
         let inside = total(inside.map(|(_, records)| *records));
         let severity = self.loudness(inside > here / 2, windows);
         let cause = Cause::FloodOrChangedRule;
-        let deviation = counts.variance.max(1.05 * counts.mean).max(1.0).sqrt();
         Some(Finding {
             evidence: Why {
                 measure: "rejected records".into(),
                 value,
                 baseline: Some(super::rounded(counts.mean)),
-                // What six deviations would be: a figure that people can compare with.
-                threshold: super::rounded(counts.mean + 6.0 * deviation).max(self.least),
+                threshold: counts.alarms_from(self.least, alarm),
                 seconds: windows * WINDOW_SECONDS,
                 since: None,
                 sources: now.rejected_sources_seen().estimate().map_or(0, |d| d.estimate),
@@ -120,7 +118,7 @@ mod tests {
         }
         let mut baseline = known(&[0, 1]);
         for _ in 0..KNOWN_HOURS {
-            baseline.hourly.learn(2, KNOWN_HOURS, ALARM_HOUR);
+            baseline.hourly.learn(2, KNOWN_HOURS, ALARM_HOUR, 24);
         }
         let found = RejectAnomaly::default()
             .evaluate(&history, &baseline, window(11), &Explained::default())

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::baseline::GAP;
 use super::data_gap::is_news;
 use super::{Baseline, Finding, History, Known, OPEN, RuleSet, Rules};
 use crate::record::Window;
@@ -19,7 +20,7 @@ const HOUR: i64 = 3_600;
 /// hour that a day's rules look at, and those that the baseline has yet to learn.
 const KEPT: i64 = Rules::DAY + 2 * Rules::LOOKBACK + OPEN;
 
-/// About how many bytes of the last hour are looked at across interfaces.
+/// About how many bytes of the last hour are looked at across interfaces, each by itself.
 pub const ACROSS: usize = 32 << 20;
 
 /// Everything that is found on one interface, whose windows come in order; its day is looked at at
@@ -140,7 +141,7 @@ impl AcrossInterfaces {
             authority: u8::MAX,
         });
         let last = at.back(OPEN);
-        let follows = known.baseline.last.is_some_and(|before| before.forward(1) == last);
+        let follows = known.baseline.last.is_some_and(|before| before.forward(GAP) >= last);
         known.baseline.streak = if follows { known.baseline.streak.saturating_add(1) } else { 1 };
         known.baseline.last = Some(last);
     }
@@ -172,6 +173,41 @@ impl AcrossInterfaces {
             });
         }
         self.used = used;
+    }
+}
+
+/// The last hour of the interfaces of one scope, for [`RuleSet::evaluate_scope`]: each by itself as long as they
+/// take [`ACROSS`] bytes or fewer, those beyond folded into one, whose lists are bounded.
+#[derive(Debug, Default)]
+pub struct Scope {
+    histories: Vec<History>,
+    others: History,
+    used: usize,
+}
+
+impl Scope {
+    /// Takes in the hour of an interface.
+    pub fn add(&mut self, hour: History) {
+        let of = |rollup| Arc::new(across(Arc::unwrap_or_clone(rollup)));
+        let windows: BTreeMap<Window, Arc<Rollup>> =
+            hour.windows.into_iter().map(|(window, rollup)| (window, of(rollup))).collect();
+        let cost: usize = windows.values().map(|rollup| cost(rollup)).sum();
+        if self.used + cost > ACROSS {
+            for (window, rollup) in &windows {
+                self.others.add(*window, rollup);
+            }
+        } else {
+            self.used += cost;
+            self.histories.push(History { interface_id: hour.interface_id, windows });
+        }
+    }
+
+    /// All of them.
+    pub fn histories(mut self) -> Vec<History> {
+        if !self.others.windows.is_empty() {
+            self.histories.push(self.others);
+        }
+        self.histories
     }
 }
 

@@ -20,17 +20,19 @@
 //! reason = "the migration, ticket 4711"
 //! ```
 //!
-//! A mistake is refused with its line and column; the file is then no use as a whole.
+//! A mistake is refused with its line and column; the file is then no use as a whole. `host-sweep` looks at a whole
+//! account: of the places only an account, named as `vpc`, is one for it.
 
 use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::Deserialize;
+use toml::Spanned;
 use toml::value::Datetime;
 
 use super::thresholds::RulesPatch;
-use super::{Baseline, Finding, History, Known, Rule, Rules, Severity};
+use super::{Baseline, DataGap, Finding, History, Known, Rule, Rules, Severity};
 use crate::record::{Address, Window};
 
 /// The defaults and everything that a rules file says.
@@ -60,11 +62,11 @@ struct File {
     #[serde(default)]
     rules: RulesPatch,
     #[serde(default, rename = "override")]
-    overrides: Vec<Override>,
+    overrides: Vec<Spanned<Override>>,
     #[serde(default)]
-    allow: Vec<Allow>,
+    allow: Vec<Spanned<Allow>>,
     #[serde(default)]
-    suppress: Vec<Suppress>,
+    suppress: Vec<Spanned<Suppress>>,
 }
 
 /// Thresholds for one place.
@@ -203,8 +205,27 @@ impl RuleSet {
         let file: File = toml::from_str(text).map_err(|error| at(text, &error))?;
         let mut rules = Rules::default();
         file.rules.apply(&mut rules);
-        let File { overrides, allow, suppress, .. } = file;
-        Ok(Self { rules, overrides, allow, suppress })
+        let sweep = Rule::HostSweep;
+        Ok(Self {
+            rules,
+            overrides: placed(text, file.overrides, |o| {
+                (o.rules.names(sweep), o.vpc.as_deref(), o.interface.as_deref())
+            })?,
+            allow: placed(text, file.allow, |a| {
+                (
+                    a.rule.is_some_and(|named| named.0 == sweep),
+                    a.vpc.as_deref(),
+                    a.interface.as_deref(),
+                )
+            })?,
+            suppress: placed(text, file.suppress, |s| {
+                (
+                    s.rule.is_some_and(|named| named.0 == sweep),
+                    s.vpc.as_deref(),
+                    s.interface.as_deref(),
+                )
+            })?,
+        })
     }
 
     /// The thresholds at an interface of a VPC.
@@ -261,14 +282,18 @@ impl RuleSet {
         self.hush(found)
     }
 
-    /// [`Rules::evaluate_silence`], the same way.
+    /// Which of the known interfaces are silent at `now` (epoch seconds) that never were, the same way.
     pub fn evaluate_silence(&self, known: &[Known], now: i64) -> Vec<Finding> {
-        self.hush(self.rules.evaluate_silence(known, now))
+        self.hush(DataGap::evaluate_silence(|one| self.data_gap_at(one), known, now))
     }
 
     /// Whether silence of this interface can be found at `now` or later, if it lasts.
     pub(super) fn waits_for(&self, known: &Known, now: i64) -> bool {
-        self.rules.data_gap.waits_for(known, now)
+        self.data_gap_at(known).waits_for(known, now)
+    }
+
+    fn data_gap_at(&self, known: &Known) -> DataGap {
+        self.rules_at(&known.vpc_id, &known.interface_id).data_gap
     }
 
     fn allows(&self, place: Place<'_>, rule: Rule, source: &Address, port: u16) -> bool {
@@ -311,13 +336,36 @@ impl Suppress {
     }
 }
 
+/// The entries of a list, unless one names a place for a rule that looks at a whole account, where it would be of no
+/// effect. `of`: whether an entry names that rule, and its VPC and interface.
+fn placed<T>(
+    text: &str,
+    entries: Vec<Spanned<T>>,
+    of: impl Fn(&T) -> (bool, Option<&str>, Option<&str>),
+) -> Result<Vec<T>, RulesError> {
+    let is_account = |place: &str| place.bytes().all(|byte| byte.is_ascii_digit());
+    let one = |entry: Spanned<T>| {
+        let (names, vpc, interface) = of(entry.get_ref());
+        if names && vpc.into_iter().chain(interface).any(|place| !is_account(place)) {
+            let what = "host-sweep looks at a whole account: vpc and interface cannot narrow it";
+            return Err(position(text, entry.span().start, what));
+        }
+        Ok(entry.into_inner())
+    };
+    entries.into_iter().map(one).collect()
+}
+
 /// Where a TOML error is.
 fn at(text: &str, error: &toml::de::Error) -> RulesError {
-    let offset = error.span().map_or(0, |span| span.start).min(text.len());
+    position(text, error.span().map_or(0, |span| span.start), error.message())
+}
+
+fn position(text: &str, offset: usize, message: &str) -> RulesError {
+    let offset = offset.min(text.len());
     let before = text.get(..offset).unwrap_or("");
     let line = before.matches('\n').count() + 1;
     let column = before.rsplit('\n').next().map_or(0, |last| last.chars().count()) + 1;
-    let message: Vec<&str> = error.message().lines().map(str::trim).collect();
+    let message: Vec<&str> = message.lines().map(str::trim).collect();
     RulesError { line, column, message: message.join("; ") }
 }
 
@@ -391,6 +439,33 @@ reason = "ticket 4711"
     }
 
     #[test]
+    fn silence_is_judged_by_the_rules_of_its_place() {
+        let known = |interface: &str, vpc: &str| Known {
+            interface_id: interface.to_owned(),
+            vpc_id: vpc.to_owned(),
+            account_id: String::new(),
+            baseline: Baseline { last: Some(window(0)), streak: 40, ..Baseline::default() },
+            authority: 0,
+        };
+        let everyone = [
+            known("eni-1", "vpc-1"),
+            known("eni-2", "vpc-1"),
+            known("eni-3", "vpc-2"),
+            known("eni-4", "vpc-2"),
+        ];
+        let silent = |text: &str| -> Vec<(String, Severity)> {
+            let found = RuleSet::parse(text).unwrap().evaluate_silence(&everyone, window(20).end());
+            found.into_iter().map(|f| (f.interface_id, f.severity)).collect()
+        };
+        let vpc = |n: u8| (format!("vpc-{n}"), Severity::Notify);
+        assert_eq!(silent(""), [vpc(1), vpc(2)]);
+        let off = "[[override]]\nvpc = \"vpc-1\"\nrules.data-gap.enabled = false\n";
+        assert_eq!(silent(off), [vpc(2)]);
+        let patient = "[[override]]\ninterface = \"eni-1\"\nrules.data-gap.silent = 86000\n";
+        assert_eq!(silent(patient), [("eni-2".to_owned(), Severity::Digest), vpc(2)]);
+    }
+
+    #[test]
     fn mistakes_have_a_place() {
         let cases = [
             ("[rules.port-scan]\ncontacts = -1\n", "line 2, column 12: "),
@@ -412,6 +487,14 @@ reason = "ticket 4711"
             ("[[suppress]]\nreason = \"x\"\n", "line 1, column 1: missing field `until`"),
             ("a = \n", "line 1, column 5: "),
             (
+                "\n[[suppress]]\nrule = \"host-sweep\"\nvpc = \"vpc-1\"\nuntil = 2026-12-01\nreason = \"\"\n",
+                "line 2, column 1: host-sweep looks at a whole account",
+            ),
+            (
+                "[[override]]\ninterface = \"eni-1\"\nrules.host-sweep.enabled = false\n",
+                "line 1, column 1: host-sweep looks at a whole account",
+            ),
+            (
                 "[rules.reject-burst]\nseverity = \"loud\"\n",
                 "line 2, column 12: unknown variant `loud`",
             ),
@@ -422,5 +505,8 @@ reason = "ticket 4711"
             assert!(!error.contains('\n'));
         }
         assert_eq!(RuleSet::parse("").unwrap(), RuleSet::default());
+        let of_account = "[[override]]\nvpc = \"123456789012\"\nrules.host-sweep.enabled = false\n";
+        let rules = RuleSet::parse(of_account).unwrap();
+        assert!(!rules.rules_at("123456789012", "123456789012").host_sweep.enabled);
     }
 }

@@ -70,6 +70,14 @@ macro_rules! thresholds {
             pub(super) fn apply(&self, to: &mut Rules) {
                 $( if let Some(patch) = &self.$rule { patch.apply(&mut to.$rule); } )*
             }
+
+            /// Whether this changes a rule.
+            pub(super) fn names(&self, rule: Rule) -> bool {
+                match rule.name() {
+                    $( $name => self.$rule.is_some(), )*
+                    _ => false,
+                }
+            }
         }
     };
 }

@@ -41,6 +41,13 @@ pub struct ActionTotals {
 }
 
 impl ActionTotals {
+    /// Whether there was no record, of whatever action.
+    pub fn is_zero(&self) -> bool {
+        [self.accept, self.reject, self.other].iter().all(Sums::is_zero)
+    }
+}
+
+impl ActionTotals {
     /// The sums of one action.
     pub fn of(&mut self, action: Action) -> &mut Sums {
         match action {

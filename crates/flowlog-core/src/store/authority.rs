@@ -3,12 +3,14 @@
 //! Two sources that see the same traffic are never added together. On each day those with the
 //! highest [authority](Source::authority) speak; each window is read from one of them, so a flow log
 //! that replaces another takes over where that one ends. Of sources that are equal, the one with
-//! more windows in the period comes first.
+//! more windows that have records (NODATA is none) in the period comes first, and no window that has none
+//! hides one that has.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::reader::{Answer, Deliveries, Detail, answer_in_pieces};
+use super::summary::WindowTotals;
 use super::{AggregateReader, LedgerReader, Series, StoreError, View};
 use crate::record::{Source, WINDOW_SECONDS, Window};
 
@@ -124,7 +126,10 @@ pub async fn read<R: AggregateReader + LedgerReader>(
             answers.push((source, whole));
         }
     }
-    answers.sort_by_key(|(source, answer)| (source.authority(), Reverse(answer.windows.len())));
+    answers.sort_by_cached_key(|(source, answer)| {
+        let with_records = answer.windows.values().filter(|window| has_records(window)).count();
+        (source.authority(), Reverse((with_records, answer.windows.len())))
+    });
     let mut spoken = Spoken::default();
     for (source, answer) in answers {
         if add(&mut spoken.answer, answer) {
@@ -137,11 +142,24 @@ pub async fn read<R: AggregateReader + LedgerReader>(
     Ok(spoken)
 }
 
-/// Adds the windows of `other` that `answer` does not have; whether there are any.
+/// Whether a window has more than NODATA and SKIPDATA.
+fn has_records(window: &WindowTotals) -> bool {
+    !window.totals.is_zero()
+}
+
+/// Adds the windows of `other` that `answer` does not have, or has no records in; whether there are any.
 fn add(answer: &mut Answer, other: Answer) -> bool {
     if answer.windows.is_empty() {
         *answer = other;
         return true;
+    }
+    for (window, totals) in &other.windows {
+        if has_records(totals)
+            && answer.windows.get(window).is_some_and(|there| !has_records(there))
+        {
+            answer.windows.remove(window);
+            answer.detailed.remove(window);
+        }
     }
     let (both, new): (BTreeMap<_, _>, BTreeMap<_, _>) =
         other.windows.into_iter().partition(|(window, _)| answer.windows.contains_key(window));

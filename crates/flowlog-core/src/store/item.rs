@@ -1,7 +1,9 @@
 //! The items of the two tables as values, and their keys. This is the only place that spells a key.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::StoreError;
 use super::summary::Part;
 use crate::decode::Counts;
 use crate::record::{BatchId, Source, Window};
@@ -321,6 +323,7 @@ pub enum Completed {
 /// | `sk` | S | the subject: an interface or VPC, and what tells one alert there from another |
 /// | `v` | N | version: what the next writer must have read |
 /// | `b` | S | the state as JSON |
+/// | `w` | S | by which call it was written, so that a repeated one knows its own |
 /// | `ttl` | N | expiry |
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StateItem {
@@ -334,4 +337,14 @@ pub struct StateItem {
     pub body: String,
     /// Expiry (epoch seconds).
     pub ttl: i64,
+}
+
+impl StateItem {
+    /// The state. An error names the item.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, StoreError> {
+        serde_json::from_str(&self.body).map_err(|error| StoreError::Corrupt {
+            key: format!("{}/{}", state_pk(&self.kind), self.subject),
+            reason: error.to_string(),
+        })
+    }
 }

@@ -138,7 +138,7 @@ pub(super) fn explain(evidence: &Evidence) -> Vec<Explanation> {
 
 fn weight(legs: &Legs) -> u64 {
     let legs = [&legs.sent, &legs.arrived, &legs.answered, &legs.returned];
-    legs.iter().map(|leg| leg.accepted.records + leg.refused.records).sum()
+    legs.into_iter().map(|leg| leg.records()).fold(0, u64::saturating_add)
 }
 
 fn one(evidence: &Evidence, service: Option<Service>, legs: Legs) -> Explanation {

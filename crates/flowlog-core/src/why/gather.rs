@@ -318,7 +318,7 @@ impl Interface {
 
     fn records(&self) -> u64 {
         let legs = self.pair.values().flatten();
-        legs.map(|leg| leg.accepted.records + leg.refused.records).sum()
+        legs.map(Leg::records).fold(0, u64::saturating_add)
     }
 
     /// Becomes a part of one end of the path.

@@ -89,6 +89,13 @@ pub struct Leg {
     pub refused: Seen,
 }
 
+impl Leg {
+    /// Records of both kinds; of roll-ups, packets.
+    fn records(&self) -> u64 {
+        self.accepted.records.saturating_add(self.refused.records)
+    }
+}
+
 /// The four legs of one service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Legs {

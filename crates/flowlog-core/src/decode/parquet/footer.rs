@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use super::thrift::{Broken, Kind as Thrift, Reader};
 use super::{MAGIC, bomb, corrupt};
+use crate::decode::limits::LEAST_LINE;
 use crate::decode::values::{self, kind};
 use crate::decode::{DecodeError, Limits};
 use crate::format::Format;
@@ -16,8 +17,6 @@ const MAX_FOOTER: u64 = 4 << 20;
 /// Most row groups, and leaves of the schema.
 const MAX_ROW_GROUPS: usize = 10_000;
 const MAX_LEAVES: usize = 4_096;
-/// A row counts as so many bytes of output: the shortest line of text with a place and a time.
-const ROW_BYTES: u64 = 64;
 
 /// What a file holds and where.
 #[derive(Debug)]
@@ -319,7 +318,7 @@ impl Claims {
             return Err(corrupt("columns that lie over each other"));
         }
         let limit = limits.output_of(size);
-        if total.saturating_mul(ROW_BYTES) > limit {
+        if total.saturating_mul(LEAST_LINE) > limit {
             return Err(bomb(size, limit));
         }
         Ok(groups)
