@@ -139,6 +139,11 @@ async fn an_interface_that_stops_is_without_records() {
     assert_eq!(recorded, [("eni-begins-later", 66, 0), ("eni-stops", 12, 60)]);
 }
 
+fn around(from: i64, to: i64) -> Period {
+    let start = Window::of(START).unwrap();
+    Period { from: start.back(-from.min(0)).forward(from.max(0)), to: start.forward(to) }
+}
+
 #[tokio::test]
 async fn hours_of_which_nothing_is_on_record_are_told() {
     let mut text = HEADER.to_owned();
@@ -147,17 +152,44 @@ async fn hours_of_which_nothing_is_on_record_are_told() {
         silent(&mut text, "eni-1", window);
     }
     let store = delivered(&[text]).await;
-    let day = Period {
-        from: Window::of(START).unwrap(),
-        to: Window::of(START).unwrap().forward(12 * 24 * 365 * 200),
-    };
+    let day = around(0, 12 * 24 * 365 * 200);
     let material = read(&store, &Subject::Everything, day).await.unwrap();
     let hours = hours(&material);
-    let hour = |n: i64| START + n * 3600;
-    let ahead = hour(24 * 365 * 100);
-    assert_eq!(START % 3600, 0);
-    assert_eq!(hours.gaps, [(hour(1), hour(5)), (hour(7), ahead)]);
+    let at = |window: i64| START + window * 300;
+    // From window 61 to 72 it is five minutes less than an hour.
+    assert_eq!(hours.gaps, [(at(6), at(60)), (at(73), at(12 * 24 * 365 * 100))]);
+    assert_eq!(material.gaps, hours.gaps);
     let text = coverage_text(&hours, &material);
     assert_eq!(text.matches("nothing is on record from").count(), 2, "{text}");
     assert_eq!(hours.by_hour.values().map(|hour: &Hour| hour.windows).sum::<u64>(), 5);
+}
+
+/// A flow log that aggregates for ten minutes fills every other window.
+#[tokio::test]
+async fn a_time_without_any_record_makes_every_answer_incomplete() {
+    let mut text = HEADER.to_owned();
+    (0..24).step_by(2).for_each(|window| silent(&mut text, "eni-1", window));
+    (0..48).for_each(|window| silent(&mut text, "eni-2", window));
+    let store = delivered(&[text]).await;
+    let of = async |subject: Subject, (from, to): (i64, i64), asked: bool| {
+        let period = around(from, to);
+        let mut material = read(&store, &subject, period).await.unwrap();
+        material.bound(asked.then(|| period.from.start()), period.to.end());
+        let whole = material.gaps.is_empty() && !material.answers.is_empty();
+        assert_eq!(
+            (material.is_complete(), &material.to_json()["complete"]),
+            (whole, &whole.into())
+        );
+        let gaps = material.gaps.iter();
+        gaps.map(|(from, to)| [(from - START) / 300, (to - START) / 300]).collect::<Vec<_>>()
+    };
+    let one = || Subject::Interface("eni-1".to_owned());
+    let none: [[i64; 2]; 0] = [];
+    assert_eq!(of(Subject::Everything, (0, 47), true).await, none, "one of two is there");
+    assert_eq!(of(one(), (0, 23), true).await, none);
+    assert_eq!(of(one(), (0, 33), true).await, none, "less than an hour");
+    assert_eq!(of(one(), (0, 34), true).await, [[23, 35]], "an hour at the end");
+    assert_eq!(of(Subject::Everything, (-12, 47), true).await, [[-12, 0]], "at the beginning");
+    assert_eq!(of(Subject::Everything, (-12, 47), false).await, none, "where nobody asked");
+    assert_eq!(of(one(), (30, 47), true).await, none, "nothing at all is said by itself");
 }

@@ -242,6 +242,18 @@ async fn what_another_source_saw_is_named_and_not_added() {
     assert_eq!(material.coverage().done, 1);
 }
 
+/// Of two flow logs neither has anything of the evening.
+#[tokio::test]
+async fn no_source_is_added_to_where_nobody_speaks() {
+    let store = seen_by(&[("fl-1", 0..1, 3), ("fl-2", 0..1, 3)]).await;
+    let from = Window::of(START).unwrap().forward(200);
+    let evening = Period { from, to: from.forward(12) };
+    let material = read(&store, &Subject::Everything, evening).await.unwrap();
+    let notes = material.all_notes();
+    assert!(material.notes.is_empty() && notes[0].starts_with("nothing is on record"), "{notes:?}");
+    assert_eq!(notes.len(), 1);
+}
+
 /// A flow log's format cannot be changed: who wants another one replaces it, in the middle of an hour.
 #[tokio::test]
 async fn a_flow_log_that_replaces_another_is_followed() {

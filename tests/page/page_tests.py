@@ -82,6 +82,14 @@ def expected_talkers(data, keep):
     return sorted(rows, key=lambda r: -(r[2] + r[3]))
 
 
+def expected_refused(data, kept):
+    """As in the table: source, host, port, protocol, records, interface, question."""
+    names = {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
+    return [[r["client"], r["server"], r["port"], names[r["protocol"]], records, data["interfaces"][at]["id"],
+             f"flowlog why {r['client']} {r['server']}" + (f":{r['port']}" if r["port"] else "")]
+            for r in data["refused"] for at, records in r["by"] if at in kept]
+
+
 def check_numbers(checks, page, data, keep, where):
     checks.equal(f"{where}: totals", cards(page), expected_cards(data, keep))
     talkers = [[row[0], *row[2:]] for row in read_table(page, "talkers")]
@@ -96,6 +104,9 @@ def check_numbers(checks, page, data, keep, where):
     checks.equal(f"{where}: every point in time", [row[1:] for row in read_table(page, "time")], [points[at] for at in sorted(points)])
     sources = {s["address"]: sum(b[1] for b in s["by"] if b[0] in kept) for s in data["sources"]}
     checks.equal(f"{where}: sources", {row[0]: row[2] for row in read_table(page, "sources")}, {a: n for a, n in sources.items() if n})
+    refused = read_table(page, "refused")
+    checks.equal(f"{where}: refused connections", sorted(map(str, refused)), sorted(map(str, expected_refused(data, kept))))
+    checks.equal(f"{where}: or that there is none", page.is_visible("#refused-none"), not refused)
     ports = sorted(sum(b[2] for b in p["by"] if b[0] in kept) for p in data["ports"])
     checks.equal(f"{where}: ports", sorted(row[1] for row in read_table(page, "ports")), [n for n in ports if n])
 
@@ -112,7 +123,33 @@ def open_page(context, path, errors, requests):
     return page, time.monotonic() - started
 
 
-def check_day(checks, browser, path, data, shots):
+def check_words(checks, page, flowlog, path, data):
+    """What an alert is called, what is missing, and what the page was made of."""
+    store = path.parent / "flowlog.db"
+    alerts = read_table(page, "alerts")
+    checks.equal("alerts say their keys and states", sorted((row[7], row[3]) for row in alerts),
+                 sorted((a["key"], "open" if a["open"] else "over") for a in data["alerts"]))
+    done = subprocess.run([flowlog, "silence", alerts[0][7], "--store", store], capture_output=True, text=True, timeout=60)
+    checks.that("a key is what silence takes", done.returncode == 0 and "[[suppress]]" in done.stdout, done.stderr)
+    checks.that("there are refused connections", len(read_table(page, "refused")) > 0)
+    words = read_table(page, "refused")[0][6].split(" ")[1:]
+    done = subprocess.run([flowlog, *words, "--store", store], capture_output=True, text=True, timeout=60)
+    checks.that("what a refused connection is asked with is understood", done.returncode == 0 and "refused" in done.stdout, done.stderr)
+    checks.equal("what is missing is said", page.locator("#incomplete li").all_inner_texts(),
+                 [f"Incomplete: {why}" for why in data["rests_on"]["incomplete"]])
+    made = page.inner_text("#made")
+    checks.that("the page says when it was made, by what and from what",
+                re.fullmatch(rf"Made \d{{4}}-\d\d-\d\d \d\d:\d\d UTC by flowlog {re.escape(data['version'])} from {re.escape(str(store))}\.", made), made)
+    checks.equal("interfaces have their accounts", {row[3] for row in read_table(page, "interfaces")},
+                 {int(i["account"]) for i in data["interfaces"]})
+    page.fill("#address", "nobody")
+    shown = [page.is_visible(q) for q in ("#alerts-none", "#refused-none", "#alerts-table", "#refused-table")]
+    checks.equal("where there is none it says so", shown, [True, True, False, False])
+    checks.equal("in words", page.inner_text("#alerts-none"), "No alert in this time.")
+    page.click("#clear")
+
+
+def check_day(checks, browser, flowlog, path, data, shots):
     errors, requests = [], []
     for name, size, scheme in [("desktop", (1360, 900), "light"), ("desktop-dark", (1360, 900), "dark"), ("phone", (390, 844), "light")]:
         context = browser.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme, offline=True)
@@ -136,6 +173,7 @@ def check_day(checks, browser, path, data, shots):
     context = browser.new_context(viewport={"width": 1360, "height": 900}, offline=True)
     page, _ = open_page(context, path, errors, requests)
     everything = lambda n, i: True
+    check_words(checks, page, flowlog, path, data)
     check_numbers(checks, page, data, everything, "all")
     vpc = data["interfaces"][0]["vpc"]
     page.select_option("#vpc", vpc)
@@ -276,11 +314,25 @@ def check_alike(checks, browser, flowlog, folder):
     axis = page.evaluate("echarts.getInstanceByDom(document.getElementById('coverage-chart')).getOption().yAxis[0].data")
     checks.equal("in the chart, too", axis, ["eni-0a1…0001 web server", "eni-0a1…0002 web server"])
 
+    # The time chart: each point for as long as it is of, and nothing where nothing is on record.
+    series, axes, places = page.evaluate("""() => {
+        const chart = echarts.getInstanceByDom(document.getElementById('time-chart'));
+        return [chart.getOption().series.map(s => [s.step, s.data]), [0, 1].map(n => chart.getModel().getComponent('xAxis', n).axis.scale.getExtent()),
+            [0, 1].map(n => [page.from, page.to].map(at => chart.convertToPixel({ xAxisIndex: n }, at * 1000)))]; }""")
+    ms = lambda n: (at + n) * 1000
+    checks.equal("both axes of time are one", axes, [[data["from"] * 1000, data["to"] * 1000]] * 2)
+    checks.equal("in the same place", places[0], places[1])
+    for name, (step, drawn), values in (("bytes", series[0], [240, 0, 0, 0, 60, 60]), ("refusals", series[1], [0, 2, 0, 0, 0, 0])):
+        times = [0, 300, 600, 900, 1500, 1800]
+        expected = [[ms(n), value] for n, value in zip(times, values)]
+        expected += [[ms(1200) - 1, values[3]], [ms(1200), None], [ms(2100) - 1, values[5]], [ms(2100), None]]
+        checks.equal(f"{name}: steps, and no line where nothing is on record", (step, drawn), ("end", sorted(expected)))
+
     page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     addresses = lambda: sorted(row[0] for row in read_table(page, "talkers"))
     sources = lambda: sorted(row[0] for row in read_table(page, "sources"))
     page.click("#talkers-table button:text-is('10.0.0.1')")
-    said = "Talkers, sources and alerts are those of the address 10.0.0.1; all other numbers are of all traffic."
+    said = "Talkers, sources, refused connections and alerts are those of the address 10.0.0.1; all other numbers are of all traffic."
     checks.equal("an address that is picked is meant as it stands", (addresses(), sources(), page.inner_text("#chosen")), (["10.0.0.1"], ["10.0.0.1"], said))
     checks.equal("and the totals are those of all", cards(page)["accepted bytes"], data["totals"]["accepted"]["bytes"])
     page.reload()
@@ -333,7 +385,7 @@ def main():
         attacks = [word for attack in ("port-scan", "reject-burst", "misconfiguration", "data-gap") for word in ("--attack", attack)]
         subprocess.run([args.flowlog, "generate", "--seed", "7", "--minutes", "360", *attacks, "-o", day], check=True, capture_output=True, timeout=300)
         path, data = report(args.flowlog, folder, day / "AWSLogs")
-        check_day(checks, browser, path, data, args.shots)
+        check_day(checks, browser, args.flowlog, path, data, args.shots)
         (folder / "hostile").mkdir()
         check_hostile(checks, browser, args.flowlog, folder / "hostile")
         (folder / "alike").mkdir()

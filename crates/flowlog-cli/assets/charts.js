@@ -44,6 +44,12 @@ const charts = (() => {
   /** The distance of marks on an axis of bytes, so that there are a few, at round numbers: 64, 128, 256 KiB. */
   const step = (most, marks) => 2 ** Math.max(0, Math.ceil(Math.log2(Math.max(1, most) / marks)));
 
+  /** Each value from the beginning of its point to the end, and nothing where nothing is on record. */
+  const steps = (points, key, long) => points.flatMap((p, n) => {
+    const end = p.at + long;
+    return points[n + 1]?.at === end ? [[p.at, p[key]]] : [[p.at, p[key]], [end - 1, p[key]], [end, null]];
+  });
+
   /** Time series: accepted bytes above, refusals below, with lines where alerts were. */
   function time(id, points, marks, format) {
     const t = tones();
@@ -56,7 +62,8 @@ const charts = (() => {
     draw(id, {
       color: [t.accepted, t.rejected],
       legend: { textStyle: { color: t.ink }, top: 0, left: 'center', data: [{ name: 'accepted bytes', icon: 'rect' }, { name: 'refused records', icon: 'rect' }] },
-      grid: [{ left: 72, right: 16, top: 34, height: '42%' }, { left: 72, right: 16, top: '64%', bottom: 54 }],
+      // The same width for both, whatever stands below the second one.
+      grid: [{ top: 34, height: '42%' }, { top: '64%', bottom: 54 }].map(grid => ({ ...grid, left: 72, right: 28, outerBoundsMode: 'none' })),
       axisPointer: { link: [{ xAxisIndex: 'all' }] },
       tooltip: { trigger: 'axis' },
       dataZoom: [{ type: 'inside', xAxisIndex: [0, 1], zoomOnMouseWheel: 'ctrl' },
@@ -67,9 +74,11 @@ const charts = (() => {
         { type: 'value', gridIndex: 1, axisLabel: { formatter: format.short, color: t.soft }, splitNumber: 2, minInterval: 1 },
       ],
       series: [
-        { name: 'accepted bytes', type: 'line', showSymbol: false, step: 'middle', areaStyle: { opacity: .2 }, data: points.map(p => [p.at, p.bytes]),
+        { name: 'accepted bytes', type: 'line', showSymbol: false, step: 'end', areaStyle: { opacity: .2 }, data: steps(points, 'bytes', format.step),
           tooltip: { valueFormatter: format.bytes }, markLine: marked },
-        { name: 'refused records', type: 'bar', xAxisIndex: 1, yAxisIndex: 1, data: points.map(p => [p.at, p.rejected]), barMaxWidth: 14,
+        // No bars: they stand beside their points' beginnings, and widen their axis.
+        { name: 'refused records', type: 'line', showSymbol: false, step: 'end', xAxisIndex: 1, yAxisIndex: 1, lineStyle: { width: 1 }, areaStyle: { opacity: .8 },
+          data: steps(points, 'rejected', format.step),
           tooltip: { valueFormatter: format.count }, markLine: mark },
       ],
     });

@@ -20,12 +20,13 @@ const format = (() => {
     return (Number.isInteger(value) ? whole.format(value) : value.toFixed(value < 10 ? 2 : 1)) + ' ' + units[unit];
   };
   const iso = s => new Date(s * 1000).toISOString();
-  return { from: page.from * 1000, to: page.to * 1000, count: n => whole.format(n), short: n => compact.format(n), bytes, time: s => iso(s).slice(0, 16).replace('T', ' '),
+  return { from: page.from * 1000, to: page.to * 1000, step: page.step * 1000, count: n => whole.format(n), short: n => compact.format(n), bytes, time: s => iso(s).slice(0, 16).replace('T', ' '),
     clock: s => page.column < 86400 ? iso(s).slice(11, 16) : iso(s).slice(5, 10) };
 })();
 
 const sum = (list, of) => list.reduce((total, item) => total + of(item), 0);
-const service = p => `${PROTOCOLS[p.protocol] ?? 'protocol ' + p.protocol} ${p.port}`;
+const protocol = p => PROTOCOLS[p.protocol] ?? 'protocol ' + p.protocol;
+const service = p => `${protocol(p)} ${p.port}`;
 const matches = i => (!chosen.vpc || i.vpc === chosen.vpc) && (!chosen.subnet || i.subnet === chosen.subnet)
   && (!chosen.interface || i.id === chosen.interface);
 const ofAddress = a => !chosen.address || (chosen.exact ? a === chosen.address : a.includes(chosen.address));
@@ -61,6 +62,13 @@ function table(id, head, rows) {
   element.replaceChildren(thead, tbody);
 }
 
+/** The same for a list that may be empty, which is then said in its place. */
+function listed(id, head, rows) {
+  table(`${id}-table`, head, rows);
+  ($(`${id}-table`).closest('details') ?? $(`${id}-table`).parentElement).hidden = rows.length === 0;
+  $(`${id}-none`).hidden = rows.length > 0;
+}
+
 /** What the filter leaves. */
 function select() {
   const indices = new Set();
@@ -87,11 +95,14 @@ function select() {
     const by = only(p.by);
     return { name: service(p), records: sum(by, b => b[2]), by };
   }).filter(p => p.records > 0).sort((a, b) => b.records - a.records);
+  const refused = page.refused.filter(r => ofAddress(r.client) || ofAddress(r.server))
+    .flatMap(r => only(r.by).map(([at, records]) => ({ ...r, interface: page.interfaces[at].id, records })))
+    .sort((a, b) => b.records - a.records);
   const names = new Set(interfaces.map(i => i.id));
   // An alert may be of a whole VPC or account.
   const whole = interfaces.length === page.interfaces.length;
   const alerts = page.alerts.filter(a => (whole || names.has(a.interface) || a.interface === chosen.vpc) && ofAddress(a.source));
-  return { interfaces, points: [...points.entries()].sort((a, b) => a[0] - b[0]).map(e => e[1]), talkers, sources, ports, alerts };
+  return { interfaces, points: [...points.entries()].sort((a, b) => a[0] - b[0]).map(e => e[1]), talkers, sources, ports, refused, alerts };
 }
 
 function cards({ interfaces, alerts }) {
@@ -137,9 +148,17 @@ function time({ points, alerts }) {
   charts.time('time-chart', points, marks(alerts), format);
   table('time-table', ['from (UTC)', 'accepted bytes', 'accepted records', 'refused records', 'without a verdict', 'NODATA', 'SKIPDATA'],
     points.map(p => [format.time(p.at / 1000), p.bytes, p.accepted, p.rejected, p.other, p.nodata, p.skipdata]));
-  table('alerts-table', ['at (UTC)', 'rule', 'severity', 'interface', 'source', 'what showed it'],
-    alerts.map(a => [format.time(a.at), a.rule, a.severity, { text: a.interface, choose: { interface: a.interface } },
-      a.source ? { text: a.source, choose: exactly(a.source) } : '', a.evidence]));
+  listed('alerts', ['at (UTC)', 'rule', 'severity', 'state', 'interface', 'source', 'what showed it', 'key'],
+    alerts.map(a => [format.time(a.at), a.rule, a.severity, a.open ? 'open' : 'over', { text: a.interface, choose: { interface: a.interface } },
+      a.source ? { text: a.source, choose: exactly(a.source) } : '', a.evidence, a.key]));
+}
+
+/** Between private addresses: who was to reach whom, and the question that says why not. */
+function refused({ refused }) {
+  const at = r => r.port === 0 ? r.server : `${r.server.includes(':') ? `[${r.server}]` : r.server}:${r.port}`;
+  listed('refused', ['source', 'host', 'port', 'protocol', 'refused records', 'interface', 'to ask why'],
+    refused.map(r => [{ text: r.client, choose: exactly(r.client) }, { text: r.server, choose: exactly(r.server) }, String(r.port), protocol(r), r.records,
+      { text: r.interface, choose: { interface: r.interface } }, `flowlog why ${r.client} ${at(r)}`]));
 }
 
 function lists({ talkers, sources }) {
@@ -245,8 +264,8 @@ function map({ interfaces }) {
   const tones = { traffic: 'calm', refused: 'rejected', silent: 'line', gap: 'alert' };
   legend('interfaces-legend', states.filter(s => counts.get(s) > 0).map(s => ({ text: `${MAP_STATES[s]} (${counts.get(s)})`, tone: tones[s], form: '' })));
   charts.map('interfaces-chart', nodes, tones, event => { if (event.data && event.data.id) choose({ interface: event.data.id }); });
-  table('interfaces-table', ['interface', 'name', 'state', 'VPC', 'subnet', 'instance', 'accepted bytes', 'accepted records', 'refused records', 'last (UTC)'],
-    interfaces.map(i => [{ text: i.id, choose: { interface: i.id } }, decode(i.name), STATES[i.state], i.vpc, i.subnet, i.instance,
+  table('interfaces-table', ['interface', 'name', 'state', 'account', 'VPC', 'subnet', 'instance', 'accepted bytes', 'accepted records', 'refused records', 'last (UTC)'],
+    interfaces.map(i => [{ text: i.id, choose: { interface: i.id } }, decode(i.name), STATES[i.state], i.account, i.vpc, i.subnet, i.instance,
       i.totals.accepted.bytes, i.totals.accepted.records, i.totals.rejected.records, format.time(i.last)]));
 }
 
@@ -308,6 +327,7 @@ function render() {
   cards(left);
   time(left);
   lists(left);
+  refused(left);
   flows(left);
   ports(left);
   coverage(left);
@@ -321,20 +341,26 @@ function says({ interfaces }) {
   const places = ['vpc', 'subnet', 'interface'].filter(key => chosen[key]).map(key => `${key} ${chosen[key]}`);
   const said = places.length ? [`Showing ${places.join(', ')}: ${interfaces.length} of ${page.interfaces.length} interfaces.`] : [];
   if (chosen.address) {
-    said.push(`Talkers, sources and alerts are those of ${chosen.exact ? 'the address' : 'addresses that contain'} ${chosen.address};`
+    said.push(`Talkers, sources, refused connections and alerts are those of ${chosen.exact ? 'the address' : 'addresses that contain'} ${chosen.address};`
       + ` all other numbers are of all traffic${places.length ? ' there' : ''}.`);
   }
   return said.join(' ');
 }
 
 function introduce() {
-  const { deliveries: d, complete, skipdata, notes } = page.rests_on;
+  const { deliveries: d, complete, incomplete, notes } = page.rests_on;
   $('period').textContent = `${format.time(page.from)} to ${format.time(page.to)} UTC`;
   $('rests').textContent = `Rests on ${format.count(d.done)} deliveries that are done, ${format.count(d.in_progress)} in progress, `
-    + `${format.count(d.quarantined)} quarantined, ${format.count(d.ledger_expired)} known by summaries only; `
-    + `${complete ? 'complete' : 'not complete'}${skipdata ? `, AWS skipped records ${format.count(skipdata)} times` : ''}. `
+    + `${format.count(d.quarantined)} quarantined, ${format.count(d.ledger_expired)} known by summaries only; ${complete ? 'complete' : 'not complete'}. `
     + `Lists are cut at the heaviest: a talker may have up to ${format.bytes(page.talkers_error)} more than it says, `
-    + `a source ${format.count(page.sources_error)} records, a port ${format.count(page.ports_error)}. ${notes.join(' ')}`;
+    + `a source ${format.count(page.sources_error)} records, a port ${format.count(page.ports_error)}, a refused connection ${format.count(page.refused_error)}. ${notes.join(' ')}`;
+  $('incomplete').replaceChildren(...incomplete.map(why => {
+    const item = document.createElement('li');
+    item.textContent = `Incomplete: ${why}`;
+    return item;
+  }));
+  $('incomplete').hidden = incomplete.length === 0;
+  $('made').textContent = `Made ${format.time(page.made)} UTC by flowlog ${page.version} from ${page.store}.`;
 }
 
 for (const id of ['vpc', 'subnet', 'interface']) $(id).addEventListener('change', event => choose({ [id]: event.target.value }));

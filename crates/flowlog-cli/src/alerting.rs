@@ -117,7 +117,8 @@ pub async fn replay(
     let recording = if args.paths.is_empty() {
         let opened = args.store.open().await?;
         let whole = ask::whole_period(&opened.store).await?.ok_or(AskError::Empty)?;
-        let period = args.times.period(&opened.store, whole).await?;
+        let end = args.times.end(&opened.store, whole, false).await?;
+        let period = args.times.wanted(whole, end)?.period;
         replay::read_store(&opened.store, period, complain).await?
     } else {
         replay::read(&args.paths, &fallback, complain)?

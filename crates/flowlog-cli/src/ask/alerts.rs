@@ -254,6 +254,8 @@ pub(super) async fn marks<S: AlertStore>(
     let marks = found.filter(|(_, alert)| goes_on(alert, from, to));
     Ok(marks
         .map(|(item, alert)| Mark {
+            key: key(&item),
+            open: alert.open,
             at: alert.since.start().max(from),
             rule: item.kind,
             severity: alert.severity.name().to_owned(),

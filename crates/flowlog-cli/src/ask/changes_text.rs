@@ -3,14 +3,16 @@
 use std::fmt::Write as _;
 
 use flowlog_core::record::Address;
-use flowlog_core::rollup::Sums;
+use flowlog_core::rollup::{Sums, WATCHED_PORTS};
+use flowlog_core::store::item::{LEDGER_TTL, PARTIAL_TTL, SUMMARY_TTL};
 use indicatif::{HumanBytes, HumanCount};
 
 use super::compliance::Compliance;
 use super::diff::Diff;
 use super::text::footer;
-use super::{Material, Period};
-use crate::report::{protocol_name, table, time};
+use super::{Made, Material, Period};
+use crate::colour;
+use crate::report::{printable, protocol_name, table, time};
 
 /// Addresses that are named for one exposed port.
 const NAMED: usize = 5;
@@ -92,55 +94,22 @@ pub(super) fn diff_text(
     out + &footer(material)
 }
 
-/// The report for an auditor. `made` is when, in epoch seconds.
+/// The report for an auditor.
 pub(super) fn compliance_text(
     report: &Compliance,
     period: Period,
-    made: i64,
+    made: &Made,
     material: &Material,
 ) -> String {
     let mut out = format!(
-        "Network flow compliance, made {}\nTime reported on: {} to {}\n\n1. Sensitive ports that public addresses used\n",
-        time(made),
+        "Network flow compliance\n{made}\nTime reported on: {} to {}\n",
         time(period.from.start()),
         time(period.to.end())
     );
-    if material.answers.is_empty() {
-        out.push_str("Not known: nothing is on record.\n");
-    } else if report.exposed.is_empty() && report.exposed_error > 0 {
-        out.push_str("None is listed.\n");
-    } else if report.exposed.is_empty() {
-        out.push_str("None: no public address was answered at a watched port.\n");
+    if let Some(lacks) = &material.lacks {
+        let _ = writeln!(out, "{}: {lacks}", colour::word("Incomplete"));
     }
-    for exposure in &report.exposed {
-        let flows: u64 = exposure.by.values().map(|service| service.flows).sum();
-        let mut who: Vec<String> =
-            exposure.by.keys().take(NAMED).map(ToString::to_string).collect();
-        if exposure.by.len() > NAMED {
-            who.push(format!("{} more", exposure.by.len() - NAMED));
-        }
-        let _ = writeln!(
-            out,
-            "  {} {} {}: {} flows from {}",
-            exposure.interface,
-            protocol_name(exposure.protocol),
-            exposure.port,
-            count(flows),
-            who.join(", ")
-        );
-    }
-    if report.exposed_error > 0 {
-        let _ = writeln!(
-            out,
-            "  Lists are cut: up to {} flows may not show.",
-            count(report.exposed_error)
-        );
-    }
-    if report.summed && !report.exposed.is_empty() {
-        out.push_str(
-            "  Interfaces are summed up here: flows include those that only another one of them answered.\n",
-        );
-    }
+    out += &exposures_text(report, material);
     out.push_str("\n2. Encryption in transit, as AWS saw it\n");
     for (status, records) in &report.encryption {
         let name = match status {
@@ -171,6 +140,14 @@ pub(super) fn compliance_text(
         time(report.retained.0),
         time(report.retained.1)
     );
+    let days = |seconds: i64| seconds / 86_400;
+    let _ = writeln!(
+        out,
+        "The tables of a stack keep windows of 5 minutes for {} days, what became of deliveries for {}, and summaries of hours for {}; the file of a local store keeps everything.",
+        days(PARTIAL_TTL),
+        days(LEDGER_TTL),
+        days(SUMMARY_TTL)
+    );
     let rows = report.recorded.iter().map(|r| {
         vec![
             r.interface.clone(),
@@ -188,4 +165,59 @@ pub(super) fn compliance_text(
         let _ = writeln!(out, "Fields that some formats lack: {}", fields.join(", "));
     }
     out + &footer(material)
+}
+
+/// Its first part.
+fn exposures_text(report: &Compliance, material: &Material) -> String {
+    let mut out = "\n1. Sensitive ports that public addresses used\n".to_owned();
+    let watched: Vec<String> = WATCHED_PORTS.iter().map(ToString::to_string).collect();
+    let _ = writeln!(out, "Watched ports: {}", watched.join(", "));
+    if material.answers.is_empty() {
+        out.push_str("Not known: nothing is on record.\n");
+    } else if report.exposed.is_empty() && report.exposed_error > 0 {
+        out.push_str("None is listed.\n");
+    } else if report.exposed.is_empty() {
+        out.push_str("None on record: no public address was answered at a watched port.\n");
+    }
+    for exposure in &report.exposed {
+        let flows: u64 = exposure.by.values().map(|service| service.flows).sum();
+        let mut who: Vec<String> =
+            exposure.by.keys().take(NAMED).map(ToString::to_string).collect();
+        if exposure.by.len() > NAMED {
+            who.push(format!("{} more", exposure.by.len() - NAMED));
+        }
+        let about = if report.summed {
+            [""; 3]
+        } else {
+            [&exposure.vpc[..], &exposure.instance, &exposure.name]
+        };
+        let about: Vec<String> =
+            about.into_iter().filter(|text| !text.is_empty()).map(printable).collect();
+        let about =
+            if about.is_empty() { String::new() } else { format!(" ({})", about.join(", ")) };
+        let _ = writeln!(
+            out,
+            "  {}{about} {} {}: {} flows from {}, between {} and {}",
+            exposure.interface,
+            protocol_name(exposure.protocol),
+            exposure.port,
+            count(flows),
+            who.join(", "),
+            time(exposure.first),
+            time(exposure.last)
+        );
+    }
+    if report.exposed_error > 0 {
+        let _ = writeln!(
+            out,
+            "  Lists are cut: up to {} flows may not show.",
+            count(report.exposed_error)
+        );
+    }
+    if report.summed && !report.exposed.is_empty() {
+        out.push_str(
+            "  Interfaces are summed up here: flows include those that only another one of them answered.\n",
+        );
+    }
+    out
 }

@@ -8,7 +8,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use flowlog_aws::env;
 use flowlog_core::decode::Fallback;
 use flowlog_core::record::{Address, WINDOW_SECONDS, Window};
 use flowlog_core::rollup::BlobError;
@@ -24,9 +23,9 @@ use super::csv::csv_of;
 use super::diff::{before, diff};
 use super::source::{AnswerFormat, AskArgs, moment};
 use super::{
-    A_DAY, Asked, By, Material, Period, Subject, Who, a_time, coverage_text, end_of_data, footer,
-    hours, last_window, read_in_pieces, read_who, rejected, rejected_text, top, top_text,
-    who as who_of, who_text, whole_period, yesterday,
+    A_DAY, Asked, By, Made, Material, Period, Subject, Who, a_time, coverage_text, footer, hours,
+    last_window, read_in_pieces, read_who, rejected, rejected_text, top, top_text, who as who_of,
+    who_text, whole_period, yesterday,
 };
 use crate::alerting::Said;
 use crate::doctor::Cli;
@@ -274,8 +273,6 @@ struct Answer {
     value: Value,
     /// For people.
     text: String,
-    /// Whether it found nothing missing itself; what it rests on is another matter.
-    is_whole: bool,
 }
 
 async fn answer<S: Asked + AlertStore>(store: &S, question: &Question) -> Result<String, AskError> {
@@ -286,50 +283,45 @@ async fn answer<S: Asked + AlertStore>(store: &S, question: &Question) -> Result
         return Err(AskError::Peers);
     }
     let whole = whole_period(store).await?.ok_or(AskError::Empty)?;
-    let whole = match question {
-        // What has not come yet is no part of what is compared.
-        Question::Diff(_) => {
-            let end = end_of_data(store, whole, env::now()).await?;
-            Period { to: Window::of(end - 1).unwrap_or(whole.to), ..whole }
-        }
-        _ => whole,
-    };
+    let is_diff = matches!(question, Question::Diff(_));
+    let end = args.times.end(store, whole, is_diff).await?;
+    let wanted = args.times.wanted(whole, end)?;
     let period = match question {
         // A day beside the day before, if nobody says which times.
-        Question::Diff(_) if args.times.since.is_none() && args.times.until.is_none() => {
-            Period { from: whole.to.back(A_DAY - 1), to: whole.to }
+        Question::Diff(_) if wanted.asked == (None, None) => {
+            Period { from: wanted.period.to.back(A_DAY - 1), ..wanted.period }
         }
-        _ => args.period(store, whole).await?,
+        _ => wanted.period,
     };
     let subject = args.subject();
-    let (material, who) = if let Question::Who(args) = question {
+    let (mut material, who) = if let Question::Who(args) = question {
         let (material, who) = read_who(store, &subject, period, args.address).await?;
         (material, Some(who))
     } else {
         let detail = question.detail(store, &subject, period).await?;
         (read_in_pieces(store, &subject, period, detail).await?, None)
     };
-    let Answer { value, text, is_whole } =
-        question.answer(store, &material, who, (period, whole)).await?;
+    wanted.bound(&mut material);
+    // A beginning that nobody named is that of the data.
+    let first = material.first_window().filter(|_| wanted.asked.0.is_none() && !is_diff);
+    let told = Period { from: first.unwrap_or(period.from), ..period };
+    let times = Answered { period, told, whole, end };
+    let Answer { value, text } = question.answer(store, &material, who, times).await?;
     let mut rests_on = material.to_json();
-    if !is_whole {
-        rests_on["complete"] = json!(false);
-    }
+    rests_on["from"] = json!(told.from.start());
+    rests_on["to"] = json!(told.to.end());
+    rests_on["asked"] = wanted.asked_json();
     Ok(match args.format {
         AnswerFormat::Table => text,
         AnswerFormat::Csv => {
             let mut rows = rests_on;
             if let (Some(rows), Some(answer)) = (rows.as_object_mut(), value.as_object()) {
                 rows.extend(answer.clone());
-                rows.insert("from".to_owned(), json!(period.from.start()));
-                rows.insert("to".to_owned(), json!(period.to.end()));
             }
             csv_of(&rows)?
         }
         AnswerFormat::Json => {
             let mut whole = rests_on;
-            whole["from"] = json!(period.from.start());
-            whole["to"] = json!(period.to.end());
             whole["answer"] = value;
             format!("{whole}\n")
         }
@@ -337,14 +329,27 @@ async fn answer<S: Asked + AlertStore>(store: &S, question: &Question) -> Result
 }
 
 impl DiffArgs {
-    /// The time to compare with: what it would have to hold of data that is gone, the answer says.
-    fn earlier(&self, period: Period, whole: Period) -> Result<Period, AskError> {
+    /// The time to compare with: what it would have to hold of data that is gone, the answer says. A length of time
+    /// counts back from `end`.
+    fn earlier(&self, period: Period, end: i64) -> Result<Period, AskError> {
         let just_before = before(period);
         let Some(text) = &self.against else { return Ok(just_before) };
-        let from = Window::of(moment(text, whole.to.end())?.max(0)).unwrap_or(just_before.from);
+        let from = Window::of(moment(text, end)?.max(0)).unwrap_or(just_before.from);
         let windows = (period.to.start() - period.from.start()) / WINDOW_SECONDS;
         Ok(Period { from, to: from.forward(windows) })
     }
+}
+
+/// The times of an answer.
+struct Answered {
+    /// What is read.
+    period: Period,
+    /// What it says that it is about.
+    told: Period,
+    /// The days that the store has.
+    whole: Period,
+    /// The end of what there is, in epoch seconds.
+    end: i64,
 }
 
 impl Question {
@@ -379,20 +384,21 @@ impl Question {
         })
     }
 
-    /// The answer for scripts and for people. `whole` is the time that the store has data of.
+    /// The answer for scripts and for people.
     async fn answer<S: Asked + AlertStore>(
         &self,
         store: &S,
         material: &Material,
         who: Option<Who>,
-        (period, whole): (Period, Period),
+        Answered { period, told, whole, end }: Answered,
     ) -> Result<Answer, AskError> {
         let subject = self.args().subject();
         let (value, text) = match self {
             Self::Diff(args) => {
-                let earlier = args.earlier(period, whole)?;
+                let earlier = args.earlier(period, end)?;
                 let one = Detail::of(Pieces::One);
-                let before = read_in_pieces(store, &subject, earlier, one).await?;
+                let mut before = read_in_pieces(store, &subject, earlier, one).await?;
+                before.bound(Some(earlier.from.start()), earlier.to.end());
                 let found = diff(&before, material, args.most);
                 let mut value = found.to_json();
                 value["compared_with"] = before.to_json();
@@ -401,10 +407,14 @@ impl Question {
                 (value, diff_text(&found, (earlier, &before), (period, material)))
             }
             Self::Compliance(_) => {
-                let (found, made) = (compliance(material, &subject, whole), env::now());
+                let mut found = compliance(material, &subject, whole);
+                found.date(store, &subject, period).await?;
+                let made = Made::now(self.args().store.name());
                 let mut value = found.to_json();
-                value["made"] = json!(made);
-                (value, compliance_text(&found, period, made, material))
+                value["made"] = json!(made.made);
+                value["version"] = json!(made.version);
+                value["store"] = json!(made.store);
+                (value, compliance_text(&found, told, &made, material))
             }
             Self::Why(args) => {
                 let evidence: Evidence = why::from_rollups(material, args.path());
@@ -440,11 +450,9 @@ impl Question {
             }
             Self::Coverage(_) => {
                 let hours = hours(material);
-                let text = coverage_text(&hours, material);
-                let is_whole = hours.gaps.is_empty();
-                return Ok(Answer { value: hours.to_json(), text, is_whole });
+                (hours.to_json(), coverage_text(&hours, material))
             }
         };
-        Ok(Answer { value, text, is_whole: true })
+        Ok(Answer { value, text })
     }
 }

@@ -1,9 +1,9 @@
-//! How complete the data is, by hour.
+//! How complete the data is, by hour, and when there is none.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use flowlog_core::record::{WINDOW_SECONDS, Window};
-use flowlog_core::store::summary::{WINDOWS_PER_HOUR, WindowTotals};
+use flowlog_core::record::Window;
+use flowlog_core::store::summary::WindowTotals;
 use serde_json::{Value, json};
 
 use super::Material;
@@ -21,22 +21,21 @@ pub struct Hour {
     pub totals: WindowTotals,
 }
 
-/// The hours that have anything, and what is missing between them.
+/// The hours that have anything, and what is missing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hours {
     /// By their first window.
     pub by_hour: BTreeMap<Window, Hour>,
-    /// The times between those hours of which nothing is on record, not even NODATA: first second, and the one
-    /// after the last.
+    /// What the material [lacks](Material::gaps).
     pub gaps: Vec<(i64, i64)>,
 }
 
 /// What is on record by hour, and when nothing is.
 pub fn hours(material: &Material) -> Hours {
-    let mut hours: BTreeMap<Window, Hour> = BTreeMap::new();
+    let mut by_hour: BTreeMap<Window, Hour> = BTreeMap::new();
     for (_, answer) in &material.answers {
         for (window, totals) in &answer.windows {
-            let hour = hours.entry(window.hour()).or_default();
+            let hour = by_hour.entry(window.hour()).or_default();
             let silent = totals.totals.is_zero();
             hour.windows += 1;
             hour.with_skipdata += u64::from(totals.skipdata > 0);
@@ -44,10 +43,21 @@ pub fn hours(material: &Material) -> Hours {
             hour.totals.add(totals);
         }
     }
-    let starts = || hours.keys().map(|hour| hour.start());
-    let ends = starts().map(|start| start + WINDOW_SECONDS * WINDOWS_PER_HOUR);
-    let gaps = ends.zip(starts().skip(1)).filter(|(end, next)| end < next).collect();
-    Hours { by_hour: hours, gaps }
+    Hours { by_hour, gaps: material.gaps.clone() }
+}
+
+/// Seconds without any record that are told, at least. A flow log that aggregates for ten minutes fills every other
+/// window, and deliveries come late.
+pub(super) const GAP: i64 = 3600;
+
+/// The times of [an hour](GAP) or more between windows of which nothing is on record, not even NODATA: first second,
+/// and the one after the last.
+pub(super) fn gaps(material: &Material) -> Vec<(i64, i64)> {
+    let windows: BTreeSet<Window> =
+        material.answers.iter().flat_map(|(_, answer)| answer.windows.keys().copied()).collect();
+    let next = windows.iter().skip(1);
+    let between = windows.iter().zip(next).map(|(window, next)| (window.end(), next.start()));
+    between.filter(|(end, next)| next - end >= GAP).collect()
 }
 
 impl Hours {
@@ -55,10 +65,13 @@ impl Hours {
     pub fn to_json(&self) -> Value {
         let hours: Vec<Value> =
             self.by_hour.iter().map(|(start, hour)| hour.to_json(*start)).collect();
-        let gaps: Vec<Value> =
-            self.gaps.iter().map(|(from, to)| json!({ "from": from, "to": to })).collect();
-        json!({ "hours": hours, "gaps": gaps })
+        json!({ "hours": hours, "gaps": gaps_json(&self.gaps) })
     }
+}
+
+/// Gaps for scripts.
+pub(super) fn gaps_json(gaps: &[(i64, i64)]) -> Vec<Value> {
+    gaps.iter().map(|(from, to)| json!({ "from": from, "to": to })).collect()
 }
 
 impl Hour {

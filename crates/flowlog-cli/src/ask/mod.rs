@@ -26,6 +26,7 @@ pub use command::{
     WhyArgs, ask,
 };
 pub use compliance::{Compliance, Exposure, Recorded, compliance};
+use coverage::{GAP, gaps, gaps_json};
 pub use coverage::{Hour, Hours, hours};
 pub use diff::{Diff, before, diff};
 pub use rejected::{New, Rejected, rejected, yesterday};
@@ -39,11 +40,12 @@ pub use top::{By, Top, top};
 pub use who::{Seen, Who, who};
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use flowlog_aws::DynamoDbStore;
+use flowlog_aws::{DynamoDbStore, env};
 use flowlog_core::record::{Address, WINDOW_SECONDS, Window};
 use flowlog_core::store::authority::{self, SeenBy, Spoken};
 use flowlog_core::store::memory::MemoryStore;
@@ -54,6 +56,7 @@ use flowlog_core::store::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget};
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
@@ -61,6 +64,7 @@ use tokio::task::spawn_blocking;
 use crate::analyze::counting;
 use crate::embedded::FileReader;
 use crate::input::delivered_at;
+use crate::report::{printable, time};
 
 /// What is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +86,31 @@ pub struct Period {
     pub to: Window,
 }
 
+/// When, by which version and from which store an answer was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Made {
+    /// Epoch seconds.
+    pub made: i64,
+    /// Of flowlog.
+    pub version: &'static str,
+    /// A file, a stack, or the name of the table of roll-ups.
+    pub store: String,
+}
+
+impl Made {
+    /// Now, from this store.
+    fn now(store: String) -> Self {
+        Self { made: env::now(), version: env!("CARGO_PKG_VERSION"), store }
+    }
+}
+
+impl fmt::Display for Made {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { made, version, store } = self;
+        write!(f, "Made {} UTC by flowlog {version} from {}", time(*made), printable(store))
+    }
+}
+
 /// What the store has on the subject.
 #[derive(Debug, Default)]
 pub struct Material {
@@ -91,6 +120,11 @@ pub struct Material {
     pub deliveries: Deliveries,
     /// What the reader should know.
     pub notes: Vec<String>,
+    /// Times of an hour or more of which nothing is on record, not even NODATA: first second, and the one after
+    /// the last. Those before the first record and after the last one are in it once it is [bounded](Self::bound).
+    pub gaps: Vec<(i64, i64)>,
+    /// What was asked for and the store has no days of, in words.
+    pub lacks: Option<String>,
 }
 
 impl Material {
@@ -108,6 +142,26 @@ impl Material {
             .copied()
     }
 
+    /// The first window that there is.
+    pub fn first_window(&self) -> Option<Window> {
+        let windows = self.answers.iter().filter_map(|(_, answer)| answer.windows.keys().next());
+        windows.min().copied()
+    }
+
+    /// Nothing on record from `from` (where somebody asked for that) to the first record, or from the last one to `to`,
+    /// is a gap, too; both are epoch seconds. Where nothing is on record at all, that is said by itself.
+    pub fn bound(&mut self, from: Option<i64>, to: i64) {
+        let (Some(first), Some(last)) = (self.first_window(), self.last_window()) else { return };
+        if let Some(from) = from
+            && first.start() - from >= GAP
+        {
+            self.gaps.insert(0, (from, first.start()));
+        }
+        if to - last.end() >= GAP {
+            self.gaps.push((last.end(), to));
+        }
+    }
+
     /// SKIPDATA records: AWS lost records in their capture windows.
     pub fn skipdata(&self) -> u64 {
         self.answers.iter().map(|(_, answer)| answer.totals().skipdata).sum()
@@ -115,7 +169,27 @@ impl Material {
 
     /// Whether there is anything, and nothing is known to be missing.
     pub fn is_complete(&self) -> bool {
-        !self.answers.is_empty() && self.coverage().is_complete() && self.skipdata() == 0
+        !self.answers.is_empty() && self.incomplete().is_empty()
+    }
+
+    /// Why what there is is not complete, a sentence for each reason.
+    pub fn incomplete(&self) -> Vec<String> {
+        let mut why = Vec::new();
+        if !self.coverage().is_complete() {
+            why.push(OPEN.to_owned());
+        }
+        if self.skipdata() > 0 {
+            why.push(SKIPPED.to_owned());
+        }
+        why.extend(self.gaps.iter().take(GAPS).map(|(from, to)| {
+            format!("nothing is on record from {} to {}, not even NODATA.", time(*from), time(*to))
+        }));
+        if self.gaps.len() > GAPS {
+            let more = self.gaps.len() - GAPS;
+            why.push(format!("there are {more} more such times of an hour or longer."));
+        }
+        why.extend(self.lacks.clone());
+        why
     }
 
     /// The notes, and one if nothing is there: no answer then says that there was nothing.
@@ -136,6 +210,8 @@ impl Material {
                 "ledger_expired": coverage.expired,
             },
             "skipdata": self.skipdata(),
+            "gaps": gaps_json(&self.gaps),
+            "incomplete": self.incomplete(),
             "notes": self.all_notes(),
         })
     }
@@ -143,6 +219,10 @@ impl Material {
 
 /// What an answer says that rests on nothing.
 const NOTHING: &str = "nothing is on record of what was asked about: not even that it was silent";
+const OPEN: &str = "what is in progress may add to it, what is quarantined is left out.";
+const SKIPPED: &str = "AWS skipped records; `flowlog coverage` says in which hours.";
+/// Times without any record that are named.
+const GAPS: usize = 10;
 
 /// The period that a store has data of, by whole days; `None` if it has none.
 pub async fn whole_period<S: AggregateReader>(store: &S) -> Result<Option<Period>, StoreError> {
@@ -230,6 +310,7 @@ pub async fn read_in_pieces<S: Asked>(
 ) -> Result<Material, StoreError> {
     let mut material = read_with(store, subject, period, detail, |_, answer| answer).await?;
     add_unusable(store, &mut material.deliveries, period).await?;
+    material.gaps = gaps(&material);
     Ok(material)
 }
 
@@ -301,6 +382,7 @@ pub async fn read_who<S: Asked>(
     })
     .await?;
     add_unusable(store, &mut material.deliveries, period).await?;
+    material.gaps = gaps(&material);
     for seen in &mut found.seen {
         let Some((first, last)) = seen.windows else { continue };
         let id = seen.subject.clone();

@@ -17,7 +17,7 @@ use super::alerts::marks;
 use super::command::AskError;
 use super::csv::csv_of;
 use super::source::{AnswerFormat, AskArgs};
-use super::{Asked, Material, Period, read_in_pieces, whole_period};
+use super::{Asked, Made, Material, Period, read_in_pieces, whole_period};
 use crate::page::{self, Page};
 
 /// Options of `flowlog report`.
@@ -66,7 +66,8 @@ pub(super) async fn page_of<S: Asked + AlertStore>(
     ask: &AskArgs,
 ) -> Result<Page, AskError> {
     let whole = whole_period(store).await?.ok_or(AskError::Empty)?;
-    let period = ask.period(store, whole).await?;
+    let wanted = ask.wanted(store, whole).await?;
+    let period = wanted.period;
     // Columns of the page's heat map are hours or days.
     let by_the_hour = page::is_by_the_hour(period);
     let detail = Detail::of(if by_the_hour { Pieces::Hours } else { Pieces::Days });
@@ -76,6 +77,10 @@ pub(super) async fn page_of<S: Asked + AlertStore>(
     if !by_the_hour && page::is_by_the_hour(period) {
         material = read_in_pieces(store, &subject, period, Detail::of(Pieces::Hours)).await?;
     }
-    let alerts = marks(store, period.from.start(), period.to.end()).await?;
-    Ok(Page::new(&material, period, alerts))
+    wanted.bound(&mut material);
+    // An alert may be of the silence after the data.
+    let to = if ask.times.until.is_none() { i64::MAX } else { period.to.end() };
+    let alerts = marks(store, period.from.start(), to).await?;
+    let made = Made::now(ask.store.name());
+    Ok(Page::new(&material, period, alerts, (made, wanted.asked_json())))
 }

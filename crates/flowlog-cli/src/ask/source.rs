@@ -17,10 +17,12 @@ use flowlog_core::store::{
     SeriesItems, StateItem, StoreError, View,
 };
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use super::command::AskError;
-use super::{Asked, Period, Subject, end_of_data};
+use super::{A_DAY, Asked, GAP, Material, Period, Subject, end_of_data};
 use crate::embedded::{EmbeddedDb, FileReader, Location};
+use crate::report::time;
 
 /// Which store.
 #[derive(Debug, Args)]
@@ -46,33 +48,85 @@ pub(crate) struct Times {
 }
 
 impl Times {
-    /// From when to before when (epoch seconds); lengths of time count back from `end`.
-    fn ends(&self, end: i64) -> Result<(i64, i64), AskError> {
+    /// From when to before when (epoch seconds), as far as somebody said; lengths of time count back from `end`.
+    fn asked(&self, end: i64) -> Result<(Option<i64>, Option<i64>), AskError> {
         let at = |text: &Option<String>| text.as_deref().map(|text| moment(text, end)).transpose();
-        Ok((at(&self.since)?.unwrap_or(i64::MIN), at(&self.until)?.unwrap_or(i64::MAX)))
+        Ok((at(&self.since)?, at(&self.until)?))
     }
 
-    /// That part of what there is. Lengths of time count back from the end of the data, which is looked
-    /// for only if it is needed.
-    pub(crate) async fn period<S: AggregateReader>(
+    /// Where what is asked about ends in any case, in epoch seconds: at the end of the data. That is looked for only if
+    /// `counts_back`, or if the last day is asked about, or a time counts back from it; else it is the end of that day.
+    pub(crate) async fn end<S: AggregateReader>(
         &self,
         store: &S,
         whole: Period,
-    ) -> Result<Period, AskError> {
-        let times = [&self.since, &self.until];
-        let end = if times.into_iter().flatten().any(|text| is_length(text)) {
-            end_of_data(store, whole, env::now()).await?
-        } else {
-            whole.to.end()
-        };
-        let (from, until) = self.ends(end)?;
+        counts_back: bool,
+    ) -> Result<i64, AskError> {
+        let last_day = whole.to.back(A_DAY - 1).start();
+        let early = |text: &str| moment(text, 0).is_ok_and(|at| 0 < at && at <= last_day);
+        let counts_back = counts_back || self.since.as_deref().is_some_and(is_length);
+        if !counts_back && self.until.as_deref().is_some_and(early) {
+            return Ok(whole.to.end());
+        }
+        Ok(end_of_data(store, whole, env::now()).await?)
+    }
+
+    /// That part of what there is, which ends at `end`.
+    pub(crate) fn wanted(&self, whole: Period, end: i64) -> Result<Wanted, AskError> {
+        let asked = self.asked(end)?;
         let window = |epoch: i64| Window::of(epoch.max(0));
-        let from = window(from).unwrap_or(whole.from).max(whole.from);
-        let to = window(until.saturating_sub(300)).unwrap_or(whole.to).min(whole.to);
-        if from > to {
+        let last = window(end - 1).unwrap_or(whole.to).min(whole.to);
+        let from = asked.0.map_or(Some(whole.from), window).ok_or(AskError::NoSuchTime(whole))?;
+        let from = from.max(whole.from);
+        let until = asked.1.map_or(whole.to, |until| {
+            window(until.saturating_sub(300)).unwrap_or(whole.to).min(whole.to)
+        });
+        if from > until {
             return Err(AskError::NoSuchTime(whole));
         }
-        Ok(Period { from, to })
+        // Later on the last day there is nothing, which the answer says.
+        let to = if from > last { until } else { until.min(last) };
+        let before = asked.0.filter(|since| whole.from.start() - since >= GAP);
+        let after = asked.1.filter(|until| until - to.end() >= GAP && to == last);
+        let sides = [before.map(|_| ("before", whole.from.start())), after.map(|_| ("after", end))];
+        let sides: Vec<String> =
+            sides.into_iter().flatten().map(|(side, at)| format!("{side} {}", time(at))).collect();
+        let lacks = (!sides.is_empty()).then(|| {
+            let asked = match asked {
+                (Some(since), Some(until)) => format!("{} to {}", time(since), time(until)),
+                (Some(since), None) => format!("the time since {}", time(since)),
+                (None, until) => format!("the time until {}", time(until.unwrap_or(end))),
+            };
+            let sides = sides.join(" or ");
+            format!(
+                "asked for {asked}; the store has nothing {sides}: this answer says nothing about those times."
+            )
+        });
+        Ok(Wanted { period: Period { from, to }, asked, lacks })
+    }
+}
+
+/// What is asked about.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    /// What of it the store has days of.
+    pub(crate) period: Period,
+    /// From when to before when (epoch seconds), as far as somebody said.
+    pub(super) asked: (Option<i64>, Option<i64>),
+    /// What it has none of, an hour or more, in words.
+    pub(super) lacks: Option<String>,
+}
+
+impl Wanted {
+    /// The material knows what it lacks of what was asked for.
+    pub(super) fn bound(&self, material: &mut Material) {
+        material.bound(self.asked.0.map(|_| self.period.from.start()), self.period.to.end());
+        material.lacks.clone_from(&self.lacks);
+    }
+
+    /// What somebody said, for scripts.
+    pub(super) fn asked_json(&self) -> Value {
+        json!({ "from": self.asked.0, "to": self.asked.1 })
     }
 }
 
@@ -236,6 +290,18 @@ impl Opened {
 }
 
 impl StoreArgs {
+    /// Which one, for people.
+    pub(super) fn name(&self) -> String {
+        match (&self.store, &self.stack) {
+            (Some(file), _) => file.display().to_string(),
+            (None, Some(stack)) => format!("the stack {stack}"),
+            (None, None) => {
+                let table = env::process("AGGREGATES_TABLE").unwrap_or_default();
+                format!("the table {table}")
+            }
+        }
+    }
+
     /// Opens the store that is asked.
     pub(crate) async fn open(&self) -> Result<Opened, AskError> {
         if let Some(file) = &self.store {
@@ -293,16 +359,18 @@ impl AskArgs {
 
     /// From when to before when (epoch seconds); lengths of time count back from `end`.
     pub(super) fn times(&self, end: i64) -> Result<(i64, i64), AskError> {
-        self.times.ends(end)
+        let (since, until) = self.times.asked(end)?;
+        Ok((since.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX)))
     }
 
     /// The asked part of what there is.
-    pub(super) async fn period<S: AggregateReader>(
+    pub(super) async fn wanted<S: AggregateReader>(
         &self,
         store: &S,
         whole: Period,
-    ) -> Result<Period, AskError> {
-        self.times.period(store, whole).await
+    ) -> Result<Wanted, AskError> {
+        let end = self.times.end(store, whole, false).await?;
+        self.times.wanted(whole, end)
     }
 }
 

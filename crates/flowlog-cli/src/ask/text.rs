@@ -183,24 +183,8 @@ pub fn coverage_text(hours: &Hours, material: &Material) -> String {
         ]
     });
     let header = ["hour", "interface-windows", "accepted", "rejected", "silent", "with SKIPDATA"];
-    let mut out = table(&header, &[1, 2, 3, 4, 5], rows.collect());
-    for (from, to) in hours.gaps.iter().take(GAPS) {
-        let _ = writeln!(
-            out,
-            "{}: nothing is on record from {} to {}, not even NODATA.",
-            colour::word("Incomplete"),
-            time(*from),
-            time(*to)
-        );
-    }
-    if hours.gaps.len() > GAPS {
-        let _ = writeln!(out, "And {} more such times.", hours.gaps.len() - GAPS);
-    }
-    out + &footer(material)
+    table(&header, &[1, 2, 3, 4, 5], rows.collect()) + &footer(material)
 }
-
-/// Times without any record that are named.
-const GAPS: usize = 10;
 
 /// What every answer rests on.
 pub(super) fn footer(material: &Material) -> String {
@@ -214,19 +198,8 @@ pub(super) fn footer(material: &Material) -> String {
         count(coverage.expired),
         count(material.skipdata())
     );
-    if !coverage.is_complete() {
-        let _ = writeln!(
-            out,
-            "{}: what is in progress may add to it, what is quarantined is left out.",
-            colour::word("Incomplete")
-        );
-    }
-    if material.skipdata() > 0 {
-        let _ = writeln!(
-            out,
-            "{}: AWS skipped records; `flowlog coverage` says in which hours.",
-            colour::word("Incomplete")
-        );
+    for why in material.incomplete() {
+        let _ = writeln!(out, "{}: {why}", colour::word("Incomplete"));
     }
     for note in material.all_notes() {
         let _ = writeln!(out, "note: {note}");

@@ -9,4 +9,4 @@ mod model;
 
 pub use html::render;
 pub(crate) use model::is_by_the_hour;
-pub use model::{INTERFACES, Interface, Mark, Page, Port, Source, Talker, Totals};
+pub use model::{INTERFACES, Interface, Mark, Page, Port, Refused, Source, Talker, Totals};

@@ -6,13 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowlog_core::record::{Action, Address, Direction, Scope, Window};
-use flowlog_core::rollup::{PortKey, Rollup, Sums};
+use flowlog_core::rollup::{PortKey, Rollup, Sums, Tuple, Weigh as _};
 use flowlog_core::store::reader::Answer;
 use flowlog_core::store::summary::WindowTotals;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::ask::{Material, Period};
+use crate::ask::{Made, Material, Period};
 use crate::report::unlisted_bytes;
 
 /// How many interfaces are shown by themselves; what the others have is summed in one row.
@@ -55,8 +55,17 @@ pub struct Page {
     pub ports: Vec<Port>,
     /// Records that a port may have more than it says.
     pub ports_error: u64,
+    /// Refused connections between private addresses, by records.
+    pub refused: Vec<Refused>,
+    /// Records that such a connection may have more than it says.
+    pub refused_error: u64,
     /// What was reported, by time.
     pub alerts: Vec<Mark>,
+    /// When, by what and of which store the page was made.
+    #[serde(flatten)]
+    pub made: Made,
+    /// From when to before when (epoch seconds) somebody asked, as far as they said.
+    pub asked: Value,
 }
 
 /// An alert on the page.
@@ -74,6 +83,10 @@ pub struct Mark {
     pub source: String,
     /// What showed it, in a sentence.
     pub evidence: String,
+    /// What `flowlog silence` and `flowlog resolve` take: `RULE#SUBJECT`.
+    pub key: String,
+    /// Whether it goes on.
+    pub open: bool,
 }
 
 /// Exact sums.
@@ -175,14 +188,34 @@ pub struct Port {
     pub by: Vec<[u64; 3]>,
 }
 
+/// A refused connection between private addresses, as far as records tell who opened it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Refused {
+    /// Who opened it.
+    pub client: String,
+    /// Who was to answer.
+    pub server: String,
+    /// The server's port, 0 for ICMP.
+    pub port: u16,
+    /// IANA protocol number.
+    pub protocol: u8,
+    /// By interface: its index, refused records of both directions.
+    pub by: Vec<[u64; 2]>,
+}
+
 /// Whether the columns of a period's heat map are hours; else they are days.
 pub(crate) fn is_by_the_hour(period: Period) -> bool {
     period.to.end() - period.from.start() <= 4 * 86_400
 }
 
 impl Page {
-    /// The page of what a store has in a period, and of the alerts of that time.
-    pub fn new(material: &Material, period: Period, mut alerts: Vec<Mark>) -> Self {
+    /// The page of what a store has in a period, and of the alerts of that time. `asked` is what somebody asked for.
+    pub fn new(
+        material: &Material,
+        period: Period,
+        mut alerts: Vec<Mark>,
+        (made, asked): (Made, Value),
+    ) -> Self {
         alerts.sort();
         let (from, to) = (period.from.start(), period.to.end());
         let step = STEPS.into_iter().find(|step| (to - from) / step <= POINTS).unwrap_or(86_400);
@@ -202,7 +235,11 @@ impl Page {
             sources_error: 0,
             ports: Vec::new(),
             ports_error: 0,
+            refused: Vec::new(),
+            refused_error: 0,
             alerts,
+            made,
+            asked,
         };
         let folded: Vec<Rollup> =
             material.answers.iter().map(|(_, answer)| answer.fold()).collect();
@@ -220,6 +257,7 @@ impl Page {
         page.list_talkers(&folded, &index);
         page.list_sources(&folded, &index);
         page.list_ports(material, &folded, &index);
+        page.list_refused(&folded, &index);
         page
     }
 
@@ -335,6 +373,27 @@ impl Page {
                 first: times[&address].0,
                 last: times[&address].1,
                 by: by[&address].iter().map(|(at, [n, c])| [*at as u64, *n, *c]).collect(),
+            })
+            .collect();
+    }
+
+    fn list_refused(&mut self, folded: &[Rollup], index: &BTreeMap<usize, usize>) {
+        let mut by: BTreeMap<Tuple, BTreeMap<usize, [u64; 1]>> = BTreeMap::new();
+        for (nth, rollup) in folded.iter().enumerate() {
+            self.refused_error = self.refused_error.saturating_add(rollup.rejected_tuples.error());
+            for (tuple, verdicts) in rollup.rejected_tuples.iter() {
+                let cell = by.entry(*tuple).or_default().entry(index[&nth]).or_default();
+                add(&mut cell[0], verdicts.weight());
+            }
+        }
+        self.refused = heaviest(&by, |[records]| *records)
+            .into_iter()
+            .map(|tuple| Refused {
+                client: tuple.client.to_string(),
+                server: tuple.server.to_string(),
+                port: tuple.port,
+                protocol: tuple.protocol,
+                by: by[&tuple].iter().map(|(at, [n])| [*at as u64, *n]).collect(),
             })
             .collect();
     }

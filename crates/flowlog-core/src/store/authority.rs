@@ -62,7 +62,7 @@ pub struct Spoken {
     pub answer: Answer,
     /// The sources that it is from.
     pub sources: Vec<Source>,
-    /// Sources that saw something of the same days, and are not in it.
+    /// Sources that saw something of the same days, and are not in it; none if nothing is.
     pub not_added: Vec<Source>,
 }
 
@@ -137,8 +137,11 @@ pub async fn read<R: AggregateReader + LedgerReader>(
         }
     }
     spoken.answer = spoken.answer.folded(from, detail);
-    spoken.not_added =
-        seen.sources().into_iter().filter(|source| !spoken.sources.contains(source)).collect();
+    // Where nobody speaks, there is nothing that another could be added to.
+    if !spoken.sources.is_empty() {
+        spoken.not_added =
+            seen.sources().into_iter().filter(|source| !spoken.sources.contains(source)).collect();
+    }
     Ok(spoken)
 }
 
