@@ -22,6 +22,8 @@
 //!
 //! A mistake is refused with its line and column; the file is then no use as a whole.
 
+mod notes;
+
 use std::fmt;
 use std::net::IpAddr;
 
