@@ -18,6 +18,7 @@ use flowlog_cli::embedded::Location;
 use flowlog_cli::generate::{self, Plan};
 use flowlog_cli::output::{OutputFormat, print, print_json};
 use flowlog_cli::report::{self, Report};
+use flowlog_cli::usage::is_usage;
 use flowlog_cli::{alerting, analyze, colour, local, nat_cost, requeue, shell};
 use flowlog_core::decode::Limits;
 
@@ -58,7 +59,7 @@ async fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             complain(format!("error: {error}"));
-            ExitCode::FAILURE
+            if is_usage(error.as_ref()) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
