@@ -141,7 +141,8 @@ pub(crate) enum Command {
     Silence(SilenceArgs),
     /// Say that alerts are over: what fires again begins a new episode.
     ///
-    /// Exit status: 0 done; 1 not all of them; 2 the command line is wrong.
+    /// Exit status: 0 done, or it says which has just changed; 1 there is no such alert, or it cannot be
+    /// written; 2 the command line is wrong.
     ///
     /// Examples:
     ///   flowlog resolve 'port-scan#eni-0a1b2c3d'
