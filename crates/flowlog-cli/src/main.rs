@@ -45,7 +45,7 @@ async fn main() -> ExitCode {
         Command::Why(args) => say(ask::ask(Question::Why(args), &mut complain).await),
         Command::Backfill(args) => run_backfill(args).await,
         Command::Doctor(args) => run_doctor(&args),
-        Command::Requeue(args) => ends(requeue::run(args).await),
+        Command::Requeue(args) => ends(Box::pin(requeue::run(args)).await),
         Command::Replay(args) => say(alerting::replay(&args, &mut complain).await),
         Command::Rules(command) => say(alerting::rules(command).await),
         Command::TestAlert(args) => say(alerting::test_alert(&args).await),

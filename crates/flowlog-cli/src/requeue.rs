@@ -4,6 +4,11 @@
 //! queue: what becomes of it is seen at once, the command needs no right to send, and it is the
 //! pin in the ledger, not the place where the code runs, that makes the result the same.
 
+#![allow(
+    clippy::doc_markdown,
+    reason = "doc comments are help text here, and back quotes show there"
+)]
+
 use std::error::Error;
 use std::path::PathBuf;
 

@@ -289,10 +289,10 @@ pub(crate) async fn parser_config(
     let tables = match stack {
         None => {
             let config = flowlog_s3_parser::Config::from_lookup(&env::process);
-            return Ok(config.map_err(|error| match error {
+            return config.map_err(|error| match error {
                 ConfigError::Missing(name) => AskError::NoTables(name).into(),
-                other => Box::<dyn Error>::from(other),
-            })?);
+                ConfigError::Number(_) => error.into(),
+            });
         }
         Some(stack) => tables_of(config, stack).await?,
     };
