@@ -52,7 +52,9 @@ run: ## A sample day of two peered VPCs through the whole pipeline (or DATA="pat
 	# The whole workspace, so that this build and the tests' share their dependencies.
 	cargo build --locked --workspace
 ifdef DATA
-	$(FLOWLOG) local $(DATA)
+	rm -rf .run/flowlog.db*
+	mkdir -p .run
+	$(FLOWLOG) local $(DATA) --store .run/flowlog.db
 else
 	rm -rf .run/sample .run/flowlog.db*
 	mkdir -p .run

@@ -191,7 +191,7 @@ class Observability(unittest.TestCase):
             words = shlex.split(line)
             self.assertEqual(len(words) % 2, 0, f"no file for the answer: {line}")
             options = dict(zip(words[3:-1:2], words[4:-1:2], strict=True))
-            (function,) = re.findall(r"^\$\((\w+Function)Name\)$", options["--function-name"])
+            (function,) = re.findall(r"^\$\(out (\w+Function)Name\)$", options["--function-name"])
             functions.add(function)
             # The CLI waits a minute, and then invokes again.
             self.assertGreater(int(options.get("--cli-read-timeout", 60)), timeouts[function], line)
@@ -199,7 +199,19 @@ class Observability(unittest.TestCase):
             if not payload.startswith("fileb://"):
                 self.assertEqual(options["--cli-binary-format"], "raw-in-base64-out", line)
                 self.assertIn(json.loads(payload)["flowlog"], ("sweep", "compact"))
-        self.assertEqual(functions, {"AnomalyAlerterFunction", "CwlSubscriberFunction"})
+        self.assertEqual(functions, {"AnomalyAlerterFunction", "CwlSubscriberFunction", "S3ParserFunction"})
+
+    def test_what_the_runbook_asks_of_the_stack_it_has(self):
+        """`$(…)` is a command of the shell: one of the two that the runbook defines, with an output of the stack."""
+        runbook = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
+        outputs = set(load("template.yaml")["Outputs"])
+        for helper in ("out", "arn"):
+            self.assertIn(f"\n{helper}() {{ aws ", runbook)
+        asked = re.findall(r"\$\((?:out|arn) (\w+)\)", runbook)
+        self.assertGreater(len(asked), 9)
+        self.assertLessEqual(set(asked), outputs)
+        others = runbook.count("$(jq ") + runbook.count('$(out "$1")')
+        self.assertEqual(len(asked) + others, runbook.count("$("), "each is a helper with a name")
 
     def test_the_cost_that_is_stated_counts_every_alarm(self):
         # Three dollars for a dashboard, ten cents for an alarm.

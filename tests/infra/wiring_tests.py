@@ -146,6 +146,7 @@ class Given(unittest.TestCase):
         expected = {
             "Prefix": {"Ref": "AWS::StackName"},
             "OpsEmail": {"Ref": "OpsEmail"},
+            "SilenceHours": {"Ref": "SilenceHours"},
             "KeyArn": {"Fn::If": ["WithKey", {"Fn::GetAtt": ["Key", "Outputs.KeyArn"]}, ""]},
             **{f"{short}Name": {"Ref": function} for short, function in names.items()},
             **{f"{short}Name": {"Fn::GetAtt": [queue, "QueueName"]} for short, queue in queues.items()},

@@ -53,7 +53,7 @@ async fn what_was_quarantined_is_listed_and_brought_back() {
     assert_eq!(list_to_json(&all)[0]["reason"], "decompression_bomb");
 
     // By the same version they go the same way, and are listed as before.
-    let again = requeue(&strict, &all[0]).await.unwrap();
+    let again = requeue(&strict, &all[0]).await;
     assert_eq!(again.fate, Fate::Quarantined("decompression_bomb".to_owned()));
     assert_eq!(select(&store, &Selection::All).await.unwrap().unwrap(), all);
     assert_eq!(partials(&database, &day).await, [], "and count for nothing");
@@ -69,7 +69,7 @@ async fn what_was_quarantined_is_listed_and_brought_back() {
     assert_eq!(by_reason, all);
     let mut parsed = 0;
     for quarantined in by_name.iter().chain(&by_reason[1..]) {
-        match requeue(&mended, quarantined).await.unwrap().fate {
+        match requeue(&mended, quarantined).await.fate {
             Fate::Done { parsed: records } => parsed += records,
             other => panic!("{other:?}"),
         }
@@ -80,7 +80,7 @@ async fn what_was_quarantined_is_listed_and_brought_back() {
     assert_eq!(list_to_text(&[]), "nothing is quarantined\n");
     // What is done is not brought back, and bringing it back by an old list changes nothing.
     assert!(select(&store, &named).await.unwrap().unwrap_err().contains("is done"));
-    let late = requeue(&mended, &by_name[0]).await.unwrap();
+    let late = requeue(&mended, &by_name[0]).await;
     assert!(matches!(late.fate, Fate::Left(_)), "{late:?}");
     assert_eq!(partials(&database, &day).await, truth);
 }
@@ -100,14 +100,14 @@ async fn what_cannot_come_back_says_why_and_stays() {
     let mended = app(day.objects(), store.clone(), Limits::default(), None);
     let content = std::fs::read(&path).unwrap();
     std::fs::write(&path, [&content[..], &content[..]].concat()).unwrap();
-    let replaced = requeue(&mended, &listed[0]).await.unwrap();
+    let replaced = requeue(&mended, &listed[0]).await;
     assert_eq!(replaced.fate, Fate::Quarantined("object_replaced".to_owned()));
     assert_eq!(partials(&database, &day).await, []);
     // The first one is back, as S3's versions can bring it.
     std::fs::write(&path, &content).unwrap();
     let listed = select(&store, &Selection::All).await.unwrap().unwrap();
     assert_eq!(listed[0].1.reason.as_deref(), Some("object_replaced"));
-    assert!(matches!(requeue(&mended, &listed[0]).await.unwrap().fate, Fate::Done { .. }));
+    assert!(matches!(requeue(&mended, &listed[0]).await.fate, Fate::Done { .. }));
 
     // A delivery of CloudWatch Logs is nowhere to be read again.
     let batch = BatchId::of_log_events("o", "g", "s", ["1"].into_iter());
@@ -122,7 +122,7 @@ async fn what_cannot_come_back_says_why_and_stays() {
     store.claim(&claim).await.unwrap();
     store.quarantine(batch, "format_mismatch").await.unwrap();
     let listed = select(&store, &Selection::All).await.unwrap().unwrap();
-    let left = requeue(&mended, &listed[0]).await.unwrap();
+    let left = requeue(&mended, &listed[0]).await;
     assert!(left.to_text().contains("left: it came from CloudWatch Logs"), "{left:?}");
     assert_eq!(select(&store, &Selection::All).await.unwrap().unwrap(), listed);
     let nobody = Selection::Batches(vec![BatchId::of_object("b", "nobody")]);

@@ -71,7 +71,7 @@ macro_rules! metrics {
 metrics! {
     RecordsRead Count "Lines that should be records.",
     RecordsParsed Count "Records that were rolled up.",
-    RecordsRejected Count "Lines that are no records.",
+    RecordsRejected Count "Lines that cannot be read as records; not refused (REJECT) traffic.",
     RecordsLate Count "Records older than the horizon.",
     RecordsNodata Count "NODATA records.",
     RecordsSkipdata Count "SKIPDATA records: known gaps.",

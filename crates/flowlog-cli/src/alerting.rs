@@ -10,7 +10,7 @@ use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use flowlog_aws::{DynamoDbStore, SnsNotifier, Tables, env, sdk};
 use flowlog_core::alert::{Notifier as _, render_test};
 use flowlog_core::decode::Fallback;
@@ -57,23 +57,33 @@ enum ReplayFormat {
 #[derive(Debug, Subcommand)]
 pub enum RulesCommand {
     /// Check a rules file: the first mistake with its line and column, or that it can be used.
+    ///
+    /// Notes tell what can be used and is hardly meant: what silences or allows everything, or nothing any more.
+    ///
+    /// Exit status: 0 it can be used, notes or not; 1 it cannot, or not be read; 2 the command line is wrong.
     Check {
         /// The file.
         file: PathBuf,
     },
     /// Check a rules file and store it in the table FlowControl; the alerter uses it within five
     /// minutes.
+    ///
+    /// Exit status: 0 stored; 1 it cannot be used, or not be stored; 2 the command line is wrong.
+    #[command(group(ArgGroup::new("table").required(true).args(["stack", "control_table"])))]
     Put {
         /// The file.
         file: PathBuf,
         /// The name of the table FlowControl (the stack's output ControlTable).
-        #[arg(long, value_name = "TABLE", required_unless_present = "stack")]
+        #[arg(long, value_name = "TABLE")]
         control_table: Option<String>,
-        /// The stack, whose table is found by its name.
-        #[arg(long, value_name = "NAME", conflicts_with = "control_table")]
+        /// The deployed stack, whose table is found by its name. Credentials are taken from AWS_ACCESS_KEY_ID …
+        /// only; for a profile: eval "$(aws configure export-credentials --format env)".
+        #[arg(long, value_name = "NAME")]
         stack: Option<String>,
     },
     /// Print every rule with its thresholds, as a rules file.
+    ///
+    /// Exit status: 0 printed; 2 the command line is wrong.
     Defaults,
 }
 
@@ -165,8 +175,11 @@ fn to_json(outcome: &Outcome, other: Option<&Outcome>) -> String {
 pub async fn rules(command: RulesCommand) -> Result<Said, Box<dyn Error>> {
     match command {
         RulesCommand::Check { file } => {
-            read_rules(Some(&file))?;
-            Ok(Said::well("the rules file can be used\n"))
+            let mut text = "the rules file can be used\n".to_owned();
+            for note in read_rules(Some(&file))?.notes(env::now()) {
+                let _ = writeln!(text, "note: {}", printable(&note));
+            }
+            Ok(Said::well(text))
         }
         RulesCommand::Put { file, control_table, stack } => {
             read_rules(Some(&file))?;

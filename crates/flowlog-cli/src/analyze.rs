@@ -229,7 +229,7 @@ impl Watched {
         }
         let more = rejected.saturating_sub(self.rejected.len() as u64);
         if more > 0 {
-            lines.push(format!("… and {more} more rejected lines"));
+            lines.push(format!("… and {more} more unreadable lines"));
         }
         lines
     }

@@ -23,7 +23,7 @@ use flowlog_s3_parser::{App, ingest_object};
 use serde_json::{Value, json};
 
 use crate::analyze::progress_of_objects;
-use crate::ask::{a_time, moment, parser_config};
+use crate::ask::{a_time, in_order, moment, parser_config};
 use crate::embedded::{EmbeddedDb, Location};
 use crate::folder::FolderObjects;
 use crate::input::Input;
@@ -37,8 +37,8 @@ pub struct BackfillArgs {
     /// Files, folders with .log, .gz and .parquet files, or s3://bucket/prefix.
     #[arg(required = true, value_name = "PATH|s3://BUCKET/PREFIX")]
     from: Vec<Place>,
-    /// Objects delivered from this time on, by their names: 2026-11-01, 2026-11-01T08:00Z, or so long
-    /// ago: 90m, 24h, 7d.
+    /// Objects delivered from this time on, by their names: 2026-11-01 (UTC), 2026-11-01T08:00Z,
+    /// 2026-11-01T10:00+02:00, or so long ago: 90m, 24h, 7d.
     #[arg(long, value_name = "TIME", value_parser = a_time)]
     since: Option<String>,
     /// Objects delivered up to this time.
@@ -47,7 +47,8 @@ pub struct BackfillArgs {
     /// A local store. Without it the tables are those of AWS, named by AGGREGATES_TABLE and CONTROL_TABLE.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
-    /// The tables of this stack, found by their names.
+    /// The tables of this deployed stack, found by their names. Credentials are taken from AWS_ACCESS_KEY_ID …
+    /// only; for a profile: eval "$(aws configure export-credentials --format env)".
     #[arg(long, value_name = "NAME", conflicts_with = "store")]
     stack: Option<String>,
     #[command(flatten)]
@@ -58,16 +59,11 @@ pub struct BackfillArgs {
 pub async fn run(args: BackfillArgs) -> Result<(String, bool), Box<dyn Error>> {
     let now = env::now();
     let at = |text: &Option<String>| text.as_deref().map(|text| moment(text, now)).transpose();
-    let time = (at(&args.since)?.unwrap_or(i64::MIN), at(&args.until)?.unwrap_or(i64::MAX));
+    let time = in_order(at(&args.since)?, at(&args.until)?)?;
     let config = sdk::from_lookup(&env::process);
-    let (database, store, limits, horizon) = if let Some(file) = args.store {
-        let database = EmbeddedDb::open(Location::File(file)).await?;
-        let store = database.store();
-        (Some(database), store, Limits::default(), None)
-    } else {
-        let parser = parser_config(&config, args.stack.as_deref()).await?;
-        let store = DynamoDbStore::new(&config, parser.tables);
-        (None, store, parser.limits, Some(parser.horizon_seconds))
+    let parser = match &args.store {
+        Some(_) => None,
+        None => Some(parser_config(&config, args.stack.as_deref()).await?),
     };
     let (mut paths, mut buckets) = (Vec::new(), Vec::new());
     for place in args.from {
@@ -85,18 +81,36 @@ pub async fn run(args: BackfillArgs) -> Result<(String, bool), Box<dyn Error>> {
             Input::Unreadable(path, why) => done.failed.push(format!("{}: {why}", path.display())),
         }
     }
-    if !files.is_empty() {
-        let folders = FolderObjects::open(&files)?;
-        let objects = folders.objects().map(|(object, _)| object.clone()).collect();
-        let app = requeue::app(folders, store.clone(), limits, horizon);
-        done.add(backfill(&app, objects, time).await);
-    }
+    let folders = FolderObjects::open(&files)?;
+    let of_folders: Vec<ObjectRef> = folders.objects().map(|(object, _)| object.clone()).collect();
+    let s3 = S3Objects::new(&config);
+    let mut of_buckets = Vec::new();
     for (name, prefix) in buckets {
-        let app = requeue::app(S3Objects::new(&config), store.clone(), limits, horizon);
-        let objects = list(&app.objects, &name, &prefix).await?;
-        done.add(backfill(&app, objects, time).await);
+        match list(&s3, &name, &prefix).await {
+            Ok(objects) => of_buckets.extend(objects),
+            // What is in the others is ingested, and told, all the same.
+            Err(error) => done.failed.push(format!("s3://{name}/{prefix}: {error}")),
+        }
     }
-    drop(database);
+    let nothing = of_folders.is_empty() && of_buckets.is_empty();
+    let (_database, store, limits, horizon) = match (args.store, parser) {
+        (_, Some(parser)) => {
+            let store = DynamoDbStore::new(&config, parser.tables);
+            (None, store, parser.limits, Some(parser.horizon_seconds))
+        }
+        (file, None) => {
+            // For nothing no store is made.
+            let file = file.filter(|file| !nothing || file.exists());
+            let location = file.map_or(Location::Temporary, Location::File);
+            let database = EmbeddedDb::open(location).await?;
+            let store = database.store();
+            (Some(database), store, Limits::default(), None)
+        }
+    };
+    let app = requeue::app(folders, store.clone(), limits, horizon);
+    done.add(backfill(&app, of_folders, time).await);
+    let app = requeue::app(s3, store, limits, horizon);
+    done.add(backfill(&app, of_buckets, time).await);
     let text = match args.output.format {
         OutputFormat::Table => done.to_text(),
         OutputFormat::Json => format!("{}\n", done.to_json()),

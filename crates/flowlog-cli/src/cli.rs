@@ -66,12 +66,16 @@ pub(crate) enum Command {
     Local(LocalArgs),
     /// Who talks most, by bytes, packets, records or how many interfaces it talked with.
     ///
+    /// Exit status: 0 answered; 1 there is no answer; 2 the command line is wrong.
+    ///
     /// Examples:
     ///   flowlog top --store flowlog.db --since 24h
     ///   flowlog top --stack flowlog --by records --vpc vpc-0a1b2c3d -n 50
     #[command(verbatim_doc_comment)]
     Top(TopArgs),
     /// What is refused: by interface, source, port and reason.
+    ///
+    /// Exit status: 0 answered; 1 there is no answer; 2 the command line is wrong.
     ///
     /// Examples:
     ///   flowlog rejected --store flowlog.db
@@ -80,6 +84,8 @@ pub(crate) enum Command {
     Rejected(RejectedArgs),
     /// Everything that is known of one address: exchange, refusals, connections, first and last seen.
     ///
+    /// Exit status: 0 answered; 1 there is no answer; 2 the command line is wrong.
+    ///
     /// Examples:
     ///   flowlog who 10.1.32.11 --store flowlog.db
     ///   flowlog who 2001:db8::7 --since 24h --format json
@@ -87,11 +93,15 @@ pub(crate) enum Command {
     Who(WhoArgs),
     /// How complete the data is: by hour, and the state of every delivery.
     ///
+    /// Exit status: 0 answered; 1 there is no answer; 2 the command line is wrong.
+    ///
     /// Examples:
     ///   flowlog coverage --store flowlog.db --since 2d
     #[command(verbatim_doc_comment)]
     Coverage(CoverageArgs),
     /// What changed between two times: new talkers, vanished ones, newly refused sources and ports.
+    ///
+    /// Exit status: 0 answered; 1 there is no answer; 2 the command line is wrong.
     ///
     /// Examples:
     ///   flowlog diff --store flowlog.db --since 24h
@@ -101,6 +111,8 @@ pub(crate) enum Command {
     /// A dated report for an auditor: sensitive ports that public addresses used, encryption,
     /// retention and coverage.
     ///
+    /// Exit status: 0 answered; 1 there is no answer; 2 the command line is wrong.
+    ///
     /// Examples:
     ///   flowlog compliance --since 2026-10-01 --until 2026-11-01 > october.txt
     #[command(verbatim_doc_comment)]
@@ -108,6 +120,8 @@ pub(crate) enum Command {
     /// What was reported: each alert with its severity, since when, and what showed it.
     ///
     /// Alerts are remembered for 35 days after their last change, the latest episode of each.
+    ///
+    /// Exit status: 0 answered; 1 there is no answer; 2 the command line is wrong.
     ///
     /// Examples:
     ///   flowlog alerts --open
@@ -119,17 +133,24 @@ pub(crate) enum Command {
     /// Put them into the file and store it with `flowlog rules put`: a silence is in force for
     /// everybody, has an end and a reason, and is checked before it is stored.
     ///
+    /// Exit status: 0 printed; 1 there is no such alert, or it cannot be read; 2 the command line is wrong.
+    ///
     /// Examples:
     ///   flowlog silence 'port-scan#eni-0a1b2c3d' >> rules.toml
     #[command(verbatim_doc_comment)]
     Silence(SilenceArgs),
     /// Say that alerts are over: what fires again begins a new episode.
     ///
+    /// Exit status: 0 done, or it says which has just changed; 1 there is no such alert, or it cannot be
+    /// written; 2 the command line is wrong.
+    ///
     /// Examples:
     ///   flowlog resolve 'port-scan#eni-0a1b2c3d'
     #[command(verbatim_doc_comment)]
     Resolve(ResolveArgs),
     /// The page of `report`, live on 127.0.0.1.
+    ///
+    /// Exit status: 1 it cannot be served, or not any more; 2 the command line is wrong.
     ///
     /// Examples:
     ///   flowlog serve --store flowlog.db
@@ -140,6 +161,8 @@ pub(crate) enum Command {
     ///
     /// The page is one HTML file that needs no network and loads nothing: charts, filters, and a table
     /// with the same numbers under each chart. --format json prints those numbers.
+    ///
+    /// Exit status: 0 written; 1 it cannot be; 2 the command line is wrong.
     ///
     /// Examples:
     ///   flowlog report --store flowlog.db -o day.html
@@ -154,7 +177,8 @@ pub(crate) enum Command {
     /// The answer says which, how sure it is, and what no flow log can tell: a refusal names neither
     /// the security group nor the network ACL.
     ///
-    /// Exit status with --data: 0 everything was read; 1 a file or a line could not be.
+    /// Exit status: 0 answered; 1 there is no answer, or with --data a file or a line could not be read;
+    /// 2 the command line is wrong.
     ///
     /// Examples:
     ///   flowlog why 10.0.1.32 10.1.0.31:8443 --data ./logs
@@ -216,6 +240,8 @@ pub(crate) enum Command {
     ///
     /// Region and credentials come from the environment (AWS_REGION, AWS_ACCESS_KEY_ID, …).
     ///
+    /// Exit status: 0 sent, and somebody receives it; 1 not sent, or nobody does; 2 the command line is wrong.
+    ///
     /// Examples:
     ///   flowlog test-alert --topic arn:aws:sns:us-east-1:123456789012:alerts
     #[command(verbatim_doc_comment)]
@@ -224,19 +250,27 @@ pub(crate) enum Command {
     ///
     /// They go through the parser's own code and the ledger, beside live traffic too. In the deployed
     /// tables rows older than the horizon (30 days) are late and not rolled up. A local store raises no
-    /// alert. Exit status: 0 all of them are in; 1 something failed, and another run tries it again.
+    /// alert.
     ///
+    /// Exit status: 0 all of them are in; 1 something failed, and another run tries it again, or was
+    /// quarantined; 2 the command line is wrong.
+    ///
+    /// Examples:
     ///   flowlog backfill ./AWSLogs --store flowlog.db
     ///   flowlog backfill s3://my-logs/AWSLogs/123456789012/ --since 7d
     #[command(verbatim_doc_comment)]
     Backfill(BackfillArgs),
     /// Write deterministic flow log objects of two peered VPCs, and the truth about them.
     ///
+    /// Exit status: 0 written; 1 they cannot be; 2 the command line is wrong.
+    ///
     /// Examples:
     ///   flowlog generate --minutes 180 --attack port-scan -o sample
     #[command(verbatim_doc_comment)]
     Generate(GenerateArgs),
     /// Estimate what flowlog adds to the AWS bill, beside what AWS charges to deliver the same logs.
+    ///
+    /// Exit status: 0 estimated; 2 the command line is wrong.
     ///
     /// Examples:
     ///   flowlog cost --gb-per-day 5 --interfaces 50
@@ -254,6 +288,8 @@ pub(crate) enum Command {
     NatCost(NatCostArgs),
     /// Print what a shell needs to complete commands and options.
     ///
+    /// Exit status: 0 printed; 2 the command line is wrong.
+    ///
     ///   flowlog completions bash > ~/.local/share/bash-completion/completions/flowlog
     ///   flowlog completions zsh > ~/.zfunc/_flowlog
     #[command(verbatim_doc_comment)]
@@ -262,6 +298,8 @@ pub(crate) enum Command {
         shell: clap_complete::Shell,
     },
     /// Write the manual pages, one for each command: flowlog.1, flowlog-top.1, …
+    ///
+    /// Exit status: 0 written; 1 they cannot be; 2 the command line is wrong.
     Man {
         /// Folder to write to; it is made if it is not there.
         #[arg(short, long, value_name = "DIR")]

@@ -143,6 +143,8 @@ const SUMMARY_DAYS: f64 = 400.0;
 /// Ledger: claim and completion. Queue: send, receive, delete, and an empty receive.
 const LEDGER_WRITES: f64 = 2.0;
 const QUEUE_REQUESTS: f64 = 4.0;
+/// Looks of Lambda's five pollers into the queue a day, each of 20 seconds, whatever is in it.
+const POLLS: f64 = 5.0 * SECONDS_A_DAY / 20.0;
 /// Stream records in one invocation of the alerter, and its seconds for each.
 const STREAM_BATCH: f64 = 100.0;
 const ALERT_SECONDS: f64 = 0.005;
@@ -329,8 +331,10 @@ fn added(load: &Load) -> Vec<Line> {
         ),
         line(
             "S3 and SQS requests",
-            DAYS * objects / 1e6 * (S3_GET_MILLION * 2.0 + SQS_MILLION * QUEUE_REQUESTS),
-            format!("{objects:.0} objects a day"),
+            DAYS / 1e6
+                * (objects * (S3_GET_MILLION * 2.0 + SQS_MILLION * QUEUE_REQUESTS)
+                    + POLLS * SQS_MILLION),
+            format!("{objects:.0} objects a day, and {POLLS:.0} looks into the queue"),
         ),
         line(
             "Refused, to CloudWatch",
@@ -338,7 +342,7 @@ fn added(load: &Load) -> Vec<Line> {
             format!("{:.1} GB a month delivered to CloudWatch Logs, and kept", refused.gb * DAYS),
         ),
         line(
-            "Refused, fast path",
+            "Refused, processed",
             refused.path,
             format!(
                 "{:.0} payloads a day at most, one for each interface and window, {:.0} partials",
@@ -473,6 +477,15 @@ mod tests {
         let dollars = |what| idle.flowlog.iter().find(|line| line.what == what).unwrap().dollars;
         let fixed = ALARMS * ALARM_MONTH + METRICS * METRIC_MONTH + 3.0;
         assert!((dollars("CloudWatch") - fixed).abs() < 0.02, "{:?}", idle.flowlog);
+        let polled = 30.0 * 5.0 * 4_320.0 * 0.40 / 1e6;
+        assert!((dollars("S3 and SQS requests") - polled).abs() < 0.03, "{:?}", idle.flowlog);
+        // What the documents say of it.
+        let total = format!("{:.2} USD", of(0.0, 0, 1, 0).added);
+        for document in ["README.md", "docs/operating.md", "docs/cost.md"] {
+            assert!(file(document).contains(&total), "{document} does not say {total}");
+        }
+        let most = format!("{:.2} to {fixed:.2} USD", ALARMS * ALARM_MONTH + DASHBOARD_MONTH);
+        assert!(file("template.yaml").contains(&most), "template.yaml does not say {most}");
         assert!((dollars("X-Ray") - 30.0 * 336.0 * 5e-6).abs() < 1e-9, "{:?}", idle.flowlog);
     }
 

@@ -27,6 +27,8 @@ use flowlog_core::object::{
 use flowlog_core::record::Source;
 use sha2::{Digest as _, Sha256};
 
+use crate::input::flow_logs;
+
 /// Objects that a listing gives at once.
 const PAGE: usize = if cfg!(test) { 2 } else { 1000 };
 /// Bytes that a body gives at once.
@@ -92,26 +94,23 @@ impl Stamp {
 }
 
 impl FolderObjects {
-    /// The files named, and those below the folders named. Hidden ones are left out: they are
-    /// what editors and file managers leave behind.
+    /// The files named, and the flow logs below the folders named: the same files as all commands read of
+    /// a folder.
     pub fn open<P: AsRef<Path>>(paths: &[P]) -> Result<Self, FolderError> {
         let mut folder = Self::default();
         for path in paths {
             let path = path.as_ref();
             // Absolute, so that `.` has a name.
             let root = path.canonicalize().map_err(|source| failed(path, source))?;
-            let walk = walkdir::WalkDir::new(root).follow_links(true).sort_by_file_name();
-            let visible = |entry: &walkdir::DirEntry| {
-                entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".")
-            };
-            for entry in walk.into_iter().filter_entry(visible) {
-                let entry = entry.map_err(|error| {
+            if root.is_file() {
+                folder.add(root)?;
+                continue;
+            }
+            for file in flow_logs(&root) {
+                folder.add(file.map_err(|error| {
                     let at = error.path().unwrap_or(path).to_owned();
                     failed(&at, error.into())
-                })?;
-                if entry.file_type().is_file() {
-                    folder.add(entry.into_path())?;
-                }
+                })?)?;
             }
         }
         Ok(folder)

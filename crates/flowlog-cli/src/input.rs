@@ -10,7 +10,7 @@ use flowlog_core::format::{Format, FormatError};
 use indicatif::ProgressBar;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use walkdir::WalkDir;
+use walkdir::{DirEntry, WalkDir};
 
 use crate::parquet;
 
@@ -72,6 +72,11 @@ impl Input {
         let mut reader = reader;
         let mut first = Vec::new();
         reader.by_ref().take(4).read_to_end(&mut first).map_err(|e| e.to_string())?;
+        if let Some(kind) = packed(&first) {
+            return Err(format!(
+                "{kind}: decompress it first; gzip and Parquet are read as they are"
+            ));
+        }
         let mut reader = first.as_slice().chain(reader);
         let mut buffer = vec![0; PIECE];
         let fail = |error: DecodeError| error.to_string();
@@ -110,6 +115,19 @@ impl Input {
     }
 }
 
+/// What a file is packed with that is not read here, by its first bytes.
+fn packed(first: &[u8]) -> Option<&'static str> {
+    Some(match first {
+        b"PK\x03\x04" => "zip",
+        b"\x28\xb5\x2f\xfd" => "zstd",
+        b"\xfd7zX" => "xz",
+        b"BZh1" | b"BZh2" | b"BZh3" | b"BZh4" | b"BZh5" | b"BZh6" | b"BZh7" | b"BZh8" | b"BZh9" => {
+            "bzip2"
+        }
+        _ => return None,
+    })
+}
+
 /// Expands paths: `-` is standard input, a folder is every flow log file below it. Files are in the
 /// order of the time that AWS wrote into their names, so that what happened first is read first.
 pub fn expand(paths: &[PathBuf]) -> Vec<Input> {
@@ -122,7 +140,13 @@ pub fn expand(paths: &[PathBuf]) -> Vec<Input> {
         } else if path.exists() {
             inputs.push(Input::File(path.clone()));
         } else {
-            inputs.push(Input::Unreadable(path.clone(), "no such file or folder".to_owned()));
+            let why = match path.to_str().filter(|text| text.starts_with("s3://")) {
+                Some(place) => format!(
+                    "files are read here: `aws s3 cp --recursive` first, or `flowlog backfill {place}`"
+                ),
+                None => "no such file or folder".to_owned(),
+            };
+            inputs.push(Input::Unreadable(path.clone(), why));
         }
     }
     inputs
@@ -131,12 +155,9 @@ pub fn expand(paths: &[PathBuf]) -> Vec<Input> {
 fn folder(root: &Path) -> Vec<Input> {
     let mut files = Vec::new();
     let mut inputs = Vec::new();
-    for entry in WalkDir::new(root).sort_by_file_name() {
-        match entry {
-            Ok(entry) if entry.file_type().is_file() && is_flow_log_name(entry.path()) => {
-                files.push(entry.into_path());
-            }
-            Ok(_) => {}
+    for file in flow_logs(root) {
+        match file {
+            Ok(file) => files.push(file),
             Err(error) => {
                 let path = error.path().unwrap_or(root).to_owned();
                 inputs.push(Input::Unreadable(path, error.to_string()));
@@ -150,6 +171,18 @@ fn folder(root: &Path) -> Vec<Input> {
     files.sort_by_cached_key(|path| (delivery_time(path), path.clone()));
     inputs.extend(files.into_iter().map(Input::File));
     inputs
+}
+
+/// Every flow log file below a folder, by name. Hidden ones are read, too; symbolic links are not followed, since
+/// what they lead to may be below the folder already.
+pub(crate) fn flow_logs(
+    root: &Path,
+) -> impl Iterator<Item = Result<PathBuf, walkdir::Error>> + use<> {
+    let is_one = |entry: &DirEntry| entry.file_type().is_file() && is_flow_log_name(entry.path());
+    WalkDir::new(root).sort_by_file_name().into_iter().filter_map(move |entry| match entry {
+        Ok(entry) => is_one(&entry).then(|| Ok(entry.into_path())),
+        Err(error) => Some(Err(error)),
+    })
 }
 
 /// In folders only files with the endings of flow logs are read; a file that is named is read

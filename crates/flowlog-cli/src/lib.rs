@@ -24,4 +24,5 @@ pub mod replay;
 pub mod report;
 pub mod requeue;
 pub mod shell;
+pub mod usage;
 pub mod why;

@@ -146,6 +146,11 @@ pub async fn run(
     let mut order: Vec<(ObjectRef, PathBuf)> =
         objects.objects().map(|(object, path)| (object.clone(), path.to_owned())).collect();
     order.sort_by_cached_key(|(object, _)| (delivery_time(&object.key), object.clone()));
+    let location = match location {
+        // Nothing is to be kept, so nothing is made.
+        Location::File(file) if order.is_empty() && !file.exists() => Location::Temporary,
+        location => location,
+    };
     let mut pipeline = Pipeline::open(objects, location, limits).await?;
     let progress = crate::analyze::progress_of_objects(order.len() as u64);
     let (mut ingested, mut duplicates) = (0, 0);

@@ -18,6 +18,7 @@ use flowlog_cli::embedded::Location;
 use flowlog_cli::generate::{self, Plan};
 use flowlog_cli::output::{OutputFormat, print, print_json};
 use flowlog_cli::report::{self, Report};
+use flowlog_cli::usage::is_usage;
 use flowlog_cli::{alerting, analyze, colour, local, nat_cost, requeue, shell};
 use flowlog_core::decode::Limits;
 
@@ -44,7 +45,7 @@ async fn main() -> ExitCode {
         Command::Why(args) => say(ask::ask(Question::Why(args), &mut complain).await),
         Command::Backfill(args) => run_backfill(args).await,
         Command::Doctor(args) => run_doctor(&args),
-        Command::Requeue(args) => ends(requeue::run(args).await),
+        Command::Requeue(args) => ends(Box::pin(requeue::run(args)).await),
         Command::Replay(args) => say(alerting::replay(&args, &mut complain).await),
         Command::Rules(command) => say(alerting::rules(command).await),
         Command::TestAlert(args) => say(alerting::test_alert(&args).await),
@@ -58,7 +59,7 @@ async fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             complain(format!("error: {error}"));
-            ExitCode::FAILURE
+            if is_usage(error.as_ref()) { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What the commands that answer in tables or JSON share: the option that says which, and printing.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use clap::{Args, ValueEnum};
 
@@ -19,6 +20,11 @@ pub enum OutputFormat {
     Table,
     /// For scripts.
     Json,
+}
+
+/// An error of the system with the file that it is about.
+pub fn named(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 /// Writes a value and a line end to standard output as JSON, without making a text of it first.

@@ -4,6 +4,11 @@
 //! queue: what becomes of it is seen at once, the command needs no right to send, and it is the
 //! pin in the ledger, not the place where the code runs, that makes the result the same.
 
+#![allow(
+    clippy::doc_markdown,
+    reason = "doc comments are help text here, and back quotes show there"
+)]
+
 use std::error::Error;
 use std::path::PathBuf;
 
@@ -20,11 +25,12 @@ use flowlog_core::store::{
 use flowlog_s3_parser::{App, ingest_object};
 use serde_json::{Value, json};
 
-use crate::ask::parser_config;
+use crate::ask::{AskError, parser_config};
 use crate::embedded::{EmbeddedDb, Location};
 use crate::folder::FolderObjects;
 use crate::output::{Output, OutputFormat, print};
 use crate::report::printable;
+use crate::usage::Usage;
 
 /// Which quarantined deliveries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,8 +77,8 @@ pub struct Requeued {
 #[derive(Debug, Args)]
 pub struct RequeueArgs {
     /// Ids of deliveries, as the list has them.
-    #[arg(value_name = "BATCH")]
-    batches: Vec<String>,
+    #[arg(value_name = "BATCH", value_parser = batch_id)]
+    batches: Vec<BatchId>,
     /// All that were quarantined for this reason.
     #[arg(long, conflicts_with = "batches")]
     reason: Option<String>,
@@ -83,7 +89,8 @@ pub struct RequeueArgs {
     /// brought back are those of the next `flowlog local` on it.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
-    /// The tables of this stack, found by their names, instead of those that the variables name.
+    /// The tables of this deployed stack, found by their names. Credentials are taken from AWS_ACCESS_KEY_ID …
+    /// only; for a profile: eval "$(aws configure export-credentials --format env)".
     #[arg(long, value_name = "NAME", conflicts_with = "store")]
     stack: Option<String>,
     /// Where the objects of a local store are, as they were given to `flowlog local`; may be given
@@ -92,6 +99,11 @@ pub struct RequeueArgs {
     objects: Vec<PathBuf>,
     #[command(flatten)]
     output: Output,
+}
+
+fn batch_id(text: &str) -> Result<BatchId, String> {
+    BatchId::parse(text)
+        .ok_or_else(|| "no id of a delivery; `flowlog requeue` lists them".to_owned())
 }
 
 /// Lists, or brings back and prints what became of each. Whether everything chosen counts now.
@@ -103,19 +115,21 @@ pub async fn run(args: RequeueArgs) -> Result<bool, Box<dyn Error>> {
     } else if args.batches.is_empty() {
         None
     } else {
-        let ids = args
-            .batches
-            .iter()
-            .map(|id| BatchId::parse(id).ok_or_else(|| format!("{id:?} is no id of a delivery")));
-        Some(Selection::Batches(ids.collect::<Result<_, _>>()?))
+        Some(Selection::Batches(args.batches))
     };
     let format = args.output.format;
     if let Some(file) = args.store {
         if chosen.is_some() && args.objects.is_empty() {
-            return Err("--objects says where the objects of a local store are".into());
+            return Err(Usage::from(
+                "--objects PATH says where the objects are, as they were given to `flowlog local`",
+            )
+            .into());
         }
-        let database = EmbeddedDb::open(Location::File(file)).await?;
+        if !file.exists() {
+            return Err(AskError::NoStore(file).into());
+        }
         let objects = FolderObjects::open(&args.objects)?;
+        let database = EmbeddedDb::open(Location::File(file)).await?;
         let app = app(objects, database.store(), Limits::default(), None);
         return bring_back(&app, chosen, format).await;
     }
@@ -147,7 +161,7 @@ async fn bring_back<O: Objects>(
     }
     let mut objects = Vec::new();
     for quarantined in &found {
-        let requeued = requeue(app, quarantined).await?;
+        let requeued = requeue(app, quarantined).await;
         all_done &= matches!(requeued.fate, Fate::Done { .. });
         match format {
             OutputFormat::Table => print(&requeued.to_text())?,
@@ -204,11 +218,9 @@ pub async fn select<S: Quarantine + LedgerReader>(
     Ok(found.collect())
 }
 
-/// Brings one delivery back: reopens it and ingests it.
-pub async fn requeue<O, S>(
-    app: &App<O, S>,
-    (batch, entry): &Quarantined,
-) -> Result<Requeued, StoreError>
+/// Brings one delivery back: reopens it and ingests it. An error is this delivery's fate: others may
+/// have been brought back before it.
+pub async fn requeue<O, S>(app: &App<O, S>, (batch, entry): &Quarantined) -> Requeued
 where
     O: Objects,
     S: Ledger + AggregateWriter + Quarantine,
@@ -221,11 +233,13 @@ where
         }
         Ok(object) => {
             // It may have been brought back by somebody else since it was listed; that is as good.
-            app.store.reopen(*batch).await?;
-            ingest(app, object, entry).await
+            match app.store.reopen(*batch).await {
+                Ok(_) => ingest(app, object, entry).await,
+                Err(error) => Fate::Unfinished(error.to_string()),
+            }
         }
     };
-    Ok(Requeued { batch: *batch, origin: entry.origin.clone(), fate })
+    Requeued { batch: *batch, origin: entry.origin.clone(), fate }
 }
 
 async fn ingest<O, S>(app: &App<O, S>, object: ObjectRef, entry: &LedgerEntry) -> Fate
@@ -313,7 +327,88 @@ impl Requeued {
 
 #[cfg(test)]
 mod tests {
+    use flowlog_core::store::memory::MemoryStore;
+    use flowlog_core::store::{
+        Claim, ClaimOutcome, Completed, Completion, DirectoryEntry, PartialItem,
+    };
+
     use super::*;
+
+    /// A store that cannot be written to for now.
+    struct Down(MemoryStore);
+
+    fn down() -> StoreError {
+        StoreError::Retryable("down".into())
+    }
+
+    impl Ledger for Down {
+        async fn claim(&self, _: &Claim) -> Result<ClaimOutcome, StoreError> {
+            Err(down())
+        }
+
+        async fn complete(
+            &self,
+            _: BatchId,
+            _: &str,
+            _: &Completion,
+        ) -> Result<Completed, StoreError> {
+            Err(down())
+        }
+
+        async fn quarantine(&self, _: BatchId, _: &str) -> Result<(), StoreError> {
+            Err(down())
+        }
+    }
+
+    impl AggregateWriter for Down {
+        async fn put_partials(&self, partials: &[PartialItem]) -> Result<(), StoreError> {
+            self.0.put_partials(partials).await
+        }
+
+        async fn put_directory(&self, entries: &[DirectoryEntry]) -> Result<(), StoreError> {
+            self.0.put_directory(entries).await
+        }
+    }
+
+    impl Quarantine for Down {
+        async fn quarantined(&self) -> Result<Vec<Quarantined>, StoreError> {
+            Err(down())
+        }
+
+        async fn reopen(&self, _: BatchId) -> Result<bool, StoreError> {
+            Err(down())
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_store_refuses_is_this_deliverys_fate() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("b/AWSLogs/x.log");
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(&file, "x").unwrap();
+        let app = App {
+            objects: FolderObjects::open(&[file]).unwrap(),
+            store: Down(MemoryStore::default()),
+            limits: Limits::default(),
+            horizon: None,
+            now: env::now,
+            metrics: |_, _| {},
+            ingestor: Ingestor::default(),
+        };
+        let entry = LedgerEntry {
+            state: LedgerState::Quarantined,
+            mapping: 2,
+            etag: "e".to_owned(),
+            origin: "s3://b/AWSLogs/x.log".to_owned(),
+            horizon: None,
+            reason: None,
+            completion: None,
+        };
+        let batch = BatchId::of_object("b", "AWSLogs/x.log");
+        let requeued = requeue(&app, &(batch, entry)).await;
+        assert!(matches!(requeued.fate, Fate::Unfinished(_)), "{requeued:?}");
+        assert!(requeued.to_text().contains("unfinished: "), "{requeued:?}");
+    }
 
     #[test]
     fn only_what_can_be_named_is_read_again() {

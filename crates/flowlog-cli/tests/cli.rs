@@ -58,7 +58,7 @@ fn each_bad_file_gets_one_clear_line_and_the_others_are_read() {
     let mut flipped = whole.clone();
     let at = flipped.len() - 6;
     flipped[at] ^= 1;
-    let cases: [(&str, Option<&[u8]>, &str); 7] = [
+    let cases: [(&str, Option<&[u8]>, &str); 10] = [
         ("absent.log", None, "absent.log: no such file or folder"),
         ("empty.log", Some(b""), "empty.log: empty"),
         ("cut.log.gz", Some(&whole[..whole.len() - 5]), "cut.log.gz: byte"),
@@ -69,6 +69,13 @@ fn each_bad_file_gets_one_clear_line_and_the_others_are_read() {
             "twice.log",
             Some(b"version start start\n"),
             "twice.log: line 1: bad header: the field start stands twice, as columns 2 and 3",
+        ),
+        ("day.zip", Some(b"PK\x03\x04\x14\0"), "day.zip: zip: decompress it first"),
+        ("day.zst", Some(b"\x28\xb5\x2f\xfd\x04"), "day.zst: zstd: decompress it first"),
+        (
+            "s3://logs/AWSLogs/",
+            None,
+            "`aws s3 cp --recursive` first, or `flowlog backfill s3://logs/AWSLogs/`",
         ),
     ];
     for (name, content, complaint) in cases {
@@ -192,7 +199,7 @@ fn text_and_json_agree_and_standard_input_is_a_file() {
     let table = flowlog(folder.path(), &["analyze", "good.log"]);
     let table = text(&table.stdout);
     assert!(
-        table.contains("2 read = 2 parsed + 0 NODATA + 0 SKIPDATA + 0 rejected + 0 late"),
+        table.contains("2 read = 2 parsed + 0 NODATA + 0 SKIPDATA + 0 unreadable + 0 late"),
         "{table}"
     );
     assert!(table.contains("8,498"), "{table}");
@@ -292,6 +299,177 @@ fn what_is_wrong_on_the_command_line_ends_with_2() {
         let output = flowlog(folder.path(), wrong);
         assert_eq!(output.status.code(), Some(2), "{wrong:?}: {}", text(&output.stderr));
     }
+    std::fs::write(folder.path().join("good.log"), good()).unwrap();
+    let local = flowlog(folder.path(), &["local", "good.log", "--store", "s.db"]);
+    assert!(local.status.success(), "{}", text(&local.stderr));
+    for (wrong, said) in [
+        (&["requeue", "nope"][..], "no id of a delivery"),
+        (&["requeue", "--all", "--store", "s.db"], "--objects PATH says where"),
+        (&["generate", "--minutes", "0", "-o", "g"], "0 minutes is not between 1"),
+        (&["generate", "--start", "1793491201", "-o", "g"], "not a multiple of 300"),
+        (&["generate", "--intensity", "0", "-o", "g"], "an intensity of 0 %"),
+        (
+            &["generate", "--minutes", "5", "--attack", "slow-scan", "-o", "g"],
+            "needs a recording of at least",
+        ),
+        (&["report", "--store", "s.db"], "report needs -o FILE.html"),
+        (&["top"], "--store FILE, --stack NAME"),
+        (&["replay"], "--store FILE, --stack NAME"),
+        (&["backfill", "good.log"], "--store FILE, --stack NAME"),
+        (&["requeue"], "--store FILE, --stack NAME"),
+        (
+            &["top", "--store", "s.db", "--since", "2014-12-14", "--until", "2014-12-13"],
+            "--since must be before --until",
+        ),
+        (&["alerts", "--store", "s.db", "--since", "1h", "--until", "2h"], "must be before"),
+        (&["top", "--store", "s.db", "--by", "peers", "--vpc", "vpc-1"], "--by peers goes without"),
+        (
+            &["top", "--store", "s.db", "--since", "2014-12-13T08:00"],
+            "no time zone: add Z or +02:00",
+        ),
+        (
+            &["why", "10.0.0.1", "10.0.0.2:8445", "--protocol", "icmp", "--store", "s.db"],
+            "ICMP has no ports: leave :8445 away",
+        ),
+        (&["why", "10.0.0.1", "10.0.0.1:443", "--data", "good.log"], "are the same address"),
+        (&["why", "10.0.0.1", "2001:db8::1:443", "--store", "s.db"], "[2001:db8::1]:443"),
+        (&["who", "10.1.16.0/24", "--store", "s.db"], "this is a range"),
+        (&["who", "eni-1", "--store", "s.db"], "flowlog top --interface eni-1"),
+        (&["who", "[2001:db8::7]", "--store", "s.db"], "without the brackets: 2001:db8::7"),
+        (&["who", "::ffff:10.1.16.21", "--store", "s.db"], "records write as 10.1.16.21"),
+        (&["rules", "put", "rules.toml"], "--stack <NAME>"),
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_flowlog"));
+        let output = command.current_dir(folder.path()).args(wrong);
+        let output = output.env_remove("AGGREGATES_TABLE").env_remove("CONTROL_TABLE").output();
+        let output = output.unwrap();
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}: {error}");
+        assert!(error.contains(said), "{wrong:?}: {error}");
+    }
+    assert!(!folder.path().join("g").exists());
+}
+
+/// A store is never taken for the file to write, nor a file for a store, and none is made for nothing.
+#[test]
+fn stores_are_neither_lost_nor_left_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("good.log"), good()).unwrap();
+    let run = |args: &[&str]| {
+        let output = flowlog(folder.path(), args);
+        (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
+    };
+    assert_eq!(run(&["local", "good.log", "--store", "s.db"]).0, 0);
+    assert_eq!(run(&["local", "good.log", "--store", "other.db"]).0, 0);
+    let kept = ["s.db", "other.db"].map(|name| std::fs::read(path(name)).unwrap());
+    for output in ["s.db", "./s.db", "other.db"] {
+        for format in ["table", "json"] {
+            let args = ["report", "--store", "s.db", "-o", output, "--format", format];
+            let (code, _, error) = run(&args);
+            assert_eq!((code, error.contains("is a store")), (2, true), "{output}: {error}");
+        }
+    }
+    assert_eq!(["s.db", "other.db"].map(|name| std::fs::read(path(name)).unwrap()), kept);
+    let (code, page, error) = run(&["report", "--store", "s.db", "-o", "-"]);
+    assert_eq!((code, error.as_str()), (0, ""));
+    assert!(page.starts_with("<!") && page.contains("</html>") && !path("-").exists());
+    assert_eq!(run(&["report", "--store", "s.db", "-o", "page.html"]).0, 0);
+    assert_eq!(run(&["report", "--store", "s.db", "-o", "page.html"]).0, 0, "a page, once more");
+    assert_eq!(std::fs::read_to_string(path("page.html")).unwrap(), page);
+
+    for wrong in [
+        &["top", "--store", "good.log"][..],
+        &["local", "good.log", "--store", "good.log"],
+        &["top", "--store", "."],
+    ] {
+        let (code, _, error) = run(wrong);
+        assert_eq!((code, error.contains("is no store of flowlog's")), (1, true), "{error}");
+    }
+    let (code, _, error) = run(&["man", "-o", "good.log"]);
+    assert_eq!((code, error.contains("good.log: ")), (1, true), "{error}");
+    let (code, _, error) = run(&["report", "--store", "s.db", "-o", "nowhere/page.html"]);
+    assert_eq!((code, error.contains("nowhere/page.html: ")), (1, true), "{error}");
+
+    std::fs::create_dir(path("empty")).unwrap();
+    for nothing in [
+        &["local", "empty", "--store", "e.db"][..],
+        &["local", "nosuch", "--store", "sub/e.db"],
+        &["backfill", "nosuch", "--store", "e.db"],
+        &["requeue", "--store", "e.db"],
+    ] {
+        assert_eq!(run(nothing).0, 1, "{nothing:?}");
+        assert!(!path("e.db").exists() && !path("sub").exists(), "{nothing:?}");
+    }
+}
+
+/// What is in one place is ingested, and told, whatever is wrong with another.
+#[test]
+fn a_backfill_says_what_it_did_before_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("good.log"), good()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_flowlog"));
+    command.args(["backfill", "good.log", "s3://logs/AWSLogs/", "--store", "s.db"]);
+    command.args(["--format", "json"]).current_dir(folder.path());
+    // Nobody listens there.
+    for (name, value) in [
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "local"),
+        ("AWS_SECRET_ACCESS_KEY", "local"),
+    ] {
+        command.env(name, value);
+    }
+    let output = command.output().unwrap();
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &json["ingested"]), (Some(1), &Value::from(1)), "{json}");
+    assert!(json["failed"][0].as_str().unwrap().starts_with("s3://logs/AWSLogs/: "), "{json}");
+}
+
+/// What one command reads of a folder, the others find there.
+#[test]
+fn what_a_folder_held_is_found_in_it_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::create_dir_all(path("day/hid")).unwrap();
+    let whole = gzip(&good());
+    std::fs::write(path("day/hid/.x.log.gz"), &whole[..whole.len() - 4]).unwrap();
+    let run = |args: &[&str]| text(&flowlog(folder.path(), args).stdout);
+    run(&["local", "day", "--store", "s.db"]);
+    let all = ["requeue", "--all", "--store", "s.db", "--objects", "day"];
+    let said = run(&all);
+    assert!(said.contains("quarantined: truncated_gzip"), "{said}");
+    // Links are not followed: what they lead to may be in the folder already.
+    #[cfg(unix)]
+    {
+        std::fs::write(path("good.log.gz"), &whole).unwrap();
+        std::os::unix::fs::symlink(path("good.log.gz"), path("day/link.log.gz")).unwrap();
+        let told = run(&["local", "day", "--store", "t.db"]);
+        assert!(told.starts_with("0 object(s) ingested"), "{told}");
+        assert_eq!(run(&all), said);
+    }
+}
+
+#[test]
+fn every_command_says_what_its_exit_status_means() {
+    let help = |args: &[&str]| text(&flowlog(Path::new("."), args).stdout);
+    let list = help(&["--help"]);
+    let commands = list.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
+    let mut told = 0;
+    for line in commands.lines().filter(|line| line.starts_with("  ") && !line.starts_with("   ")) {
+        let name = line.split_whitespace().next().unwrap();
+        let of = match name {
+            "help" => continue,
+            "rules" => vec!["rules check", "rules put", "rules defaults"],
+            name => vec![name],
+        };
+        for name in of {
+            let args: Vec<&str> = name.split(' ').chain(["--help"]).collect();
+            assert!(help(&args).to_lowercase().contains("exit status"), "{name}");
+            told += 1;
+        }
+    }
+    assert!(told > 25, "{told}");
 }
 
 #[test]
@@ -336,9 +514,6 @@ fn requeue_lists_and_brings_back_from_a_local_store() {
     // Where it is not, nothing is tried, and the reason stays.
     std::fs::create_dir(folder.path().join("elsewhere")).unwrap();
     let all = ["requeue", "--all", "--store", "s.db"];
-    let nowhere = flowlog(folder.path(), &all);
-    assert_eq!(nowhere.status.code(), Some(1));
-    assert!(text(&nowhere.stderr).contains("--objects says where"), "{nowhere:?}");
     let elsewhere = flowlog(folder.path(), &[&all[..], &["--objects", "elsewhere"]].concat());
     assert!(text(&elsewhere.stdout).contains("left: there is no such object"), "{elsewhere:?}");
     assert_eq!(text(&flowlog(folder.path(), &["requeue", "--store", "s.db"]).stdout), list);
@@ -439,7 +614,7 @@ fn replay_says_what_rules_would_send_and_what_another_file_changes() {
     assert!(half["interface_days"].as_f64() < store["interface_days"].as_f64());
     assert_eq!(run(&["replay", "day", "--store", "flowlog.db"]).status.code(), Some(2));
     let output = run(&["replay"]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("AGGREGATES_TABLE"), "{}", text(&output.stderr));
 
     let output = run(&["replay", "day", "--rules", "off.toml"]);
@@ -451,7 +626,15 @@ fn replay_says_what_rules_would_send_and_what_another_file_changes() {
         let said = text(&output.stderr);
         assert!(said.contains("wrong.toml: line 2, column 11: invalid type"), "{said}");
     }
-    assert_eq!(run(&["rules", "check", "off.toml"]).status.code(), Some(0));
+    let off = run(&["rules", "check", "off.toml"]);
+    assert_eq!(
+        (off.status.code(), text(&off.stdout).as_str()),
+        (Some(0), "the rules file can be used\n")
+    );
+    write("mute.toml", "[[suppress]]\nuntil = 2999-01-01\nreason = \"r\"\n");
+    let mute = run(&["rules", "check", "mute.toml"]);
+    assert_eq!(mute.status.code(), Some(0));
+    assert!(text(&mute.stdout).contains("note: [[suppress]] 1 (r) names no rule"), "{mute:?}");
 }
 
 /// What `flowlog rules defaults` prints is a rules file, and the table of docs/detection.md.

@@ -167,6 +167,9 @@ fn changes_and_exposure_are_told() {
     }
     let without = printed(&mut command(folder.path(), &["rejected", "--store", "s.db"]));
     assert!(without.contains("nothing is known of the time before the last day"), "{without}");
+    let rows: Vec<&str> = without.lines().filter(|line| line.contains('┆')).collect();
+    assert!(rows.iter().any(|row| row.trim_end().ends_with(" new since yesterday")), "{without}");
+    assert!(rows.iter().any(|row| row.trim_end().ends_with(" ?")), "{without}");
     let since = ["rejected", "--store", "s.db", "--since", "30m"];
     assert!(!printed(&mut command(folder.path(), &since)).contains("cannot be told"));
 }
@@ -266,7 +269,7 @@ async fn what_cannot_be_asked_is_said() {
     let folder = tempfile::tempdir().unwrap();
     drop(EmbeddedDb::open(Location::File(folder.path().join("s.db"))).await.unwrap());
     for (args, expected) in [
-        (&["report", "--store", "s.db"][..], "the store is empty"),
+        (&["report", "--store", "s.db", "-o", "page.html"][..], "the store is empty"),
         (&["top", "--store", "t.db"], "t.db: there is no such store"),
         (&["alerts", "--store", "t.db"], "t.db: there is no such store"),
         (&["top"], "AGGREGATES_TABLE"),
@@ -332,6 +335,7 @@ fn nothing_on_record_is_not_nothing_found() {
     let text = out(&nobody);
     assert!(text.contains("Not known: nothing is on record.") && !text.contains("None"), "{text}");
     assert!(text.contains("note: nothing is on record of what was asked about"), "{text}");
+    assert!(text.contains("note: no interface eni-none in this time"), "{text}");
     let value = answer(&out(&[&nobody[..], &["--format", "json"]].concat()));
     assert_eq!(value["complete"], false);
     assert!(value["notes"][0].as_str().unwrap().starts_with("nothing is on record"), "{value}");
@@ -752,7 +756,8 @@ fn fenced(document: &str) -> Vec<(String, String)> {
 }
 
 /// Runs what the document says (`sh`), after what it takes for granted, and looks in what was printed for
-/// what it quotes (`text`, up to where it breaks off with an ellipsis). Rules files (`toml`) are checked.
+/// what it quotes (`text`, up to where it breaks off with an ellipsis). Rules files (`toml`) are `rules.toml` for
+/// what comes after them, and are checked.
 fn follow(document: &Path, before: &[&str]) -> usize {
     let folder = tempfile::tempdir().unwrap();
     let name = document.display();
@@ -780,6 +785,7 @@ fn follow(document: &Path, before: &[&str]) -> usize {
         } else if kind == "toml" {
             rules.push_str(&line);
             rules.push('\n');
+            std::fs::write(folder.path().join("rules.toml"), &rules).unwrap();
         }
     }
     if !rules.is_empty() {

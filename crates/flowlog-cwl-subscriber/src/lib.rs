@@ -1,6 +1,6 @@
 //! The CloudWatch Logs subscription: payloads of flow log records, into partials in DynamoDB.
 //!
-//! The fast path. Its source is the log group, which is never added to the flow log in S3 that sees
+//! The CloudWatch Logs path. Its source is the log group, which is never added to the flow log in S3 that sees
 //! the same traffic. It calls nothing but DynamoDB.
 
 mod config;

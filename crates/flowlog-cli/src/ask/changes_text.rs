@@ -5,25 +5,16 @@ use std::fmt::Write as _;
 use flowlog_core::record::Address;
 use flowlog_core::rollup::{Sums, WATCHED_PORTS};
 use flowlog_core::store::item::{LEDGER_TTL, PARTIAL_TTL, SUMMARY_TTL};
-use indicatif::{HumanBytes, HumanCount};
 
 use super::compliance::Compliance;
 use super::diff::Diff;
-use super::text::footer;
+use super::text::{bytes, count, footer};
 use super::{Made, Material, Period};
 use crate::colour;
 use crate::report::{printable, protocol_name, table, time};
 
 /// Addresses that are named for one exposed port.
 const NAMED: usize = 5;
-
-fn count(n: u64) -> String {
-    HumanCount(n).to_string()
-}
-
-fn bytes(n: u64) -> String {
-    HumanBytes(n).to_string()
-}
 
 /// What changed.
 pub(super) fn diff_text(

@@ -21,7 +21,7 @@ use super::changes_text::{compliance_text, diff_text};
 use super::compliance::compliance;
 use super::csv::csv_of;
 use super::diff::{before, diff};
-use super::source::{AnswerFormat, AskArgs, moment};
+use super::source::{AnswerFormat, AskArgs, in_order, moment};
 use super::{
     A_DAY, Asked, By, Made, Material, Period, Subject, Who, a_time, coverage_text, footer, hours,
     last_window, read_in_pieces, read_who, rejected, rejected_text, top, top_text, who as who_of,
@@ -32,6 +32,7 @@ use crate::doctor::Cli;
 use crate::embedded::EmbeddedError;
 use crate::input::{self, Input, declared};
 use crate::report::time;
+use crate::usage::Usage;
 use crate::why::account::Narrowed;
 use crate::why::{self, Destination, WhyError};
 
@@ -102,6 +103,19 @@ pub struct WhyArgs {
 }
 
 impl WhyArgs {
+    /// What no records could answer.
+    fn check(&self) -> Result<(), Usage> {
+        if let (Some(1 | 58), Some(port)) = (self.protocol, self.dst.port) {
+            return Err(Usage(format!("ICMP has no ports: leave :{port} away")));
+        }
+        if self.src == self.dst.address {
+            return Err(Usage::from(
+                "source and destination are the same address: such traffic never leaves the interface",
+            ));
+        }
+        Ok(())
+    }
+
     fn path(&self) -> Path {
         let Destination { address, port } = self.dst;
         Path { src: self.src, dst: address, port, protocol: self.protocol }
@@ -112,8 +126,8 @@ impl WhyArgs {
         let fallback = self.log_format.clone().unwrap_or_default();
         let times = [&self.ask.times.since, &self.ask.times.until];
         let [from, to] = times.map(|text| text.as_deref().map(|text| self.moment(text)));
-        let from = from.transpose()?.unwrap_or(i64::MIN);
-        let to = to.transpose()?.map_or(i64::MAX, |until| until - 1);
+        let (from, until) = in_order(from.transpose()?, to.transpose()?)?;
+        let to = until.saturating_sub(1);
         let evidence = why::from_records(&self.data, self.path(), (from, to), &fallback, complain)?;
         let explanations = evidence.explain();
         let narrowed = self.narrowed(&evidence, &explanations);
@@ -191,9 +205,15 @@ pub enum Question {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
+    /// The command line.
+    #[error(transparent)]
+    Usage(#[from] Usage),
     /// Neither a time nor a length of time.
     #[error("{0:?} is no time: expected 2026-11-01, 2026-11-01T08:00Z, 90m, 24h or 7d")]
     Time(String),
+    /// A time of day, which is another moment in each zone.
+    #[error("{0:?} has no time zone: add Z or +02:00")]
+    NoZone(String),
     /// Nothing to ask.
     #[error("the store is empty")]
     Empty,
@@ -209,7 +229,9 @@ pub enum AskError {
     #[error("no such time: --since must be before --until, and the store has {} to {}", time(.0.from.start()), time(.0.to.end()))]
     NoSuchTime(Period),
     /// The tables of AWS are not named.
-    #[error("no --store and no --stack, and the environment variable {0} is not set")]
+    #[error(
+        "which store? --store FILE, --stack NAME, or the environment variable {0}, which is not set"
+    )]
     NoTables(&'static str),
     /// No such stack, or several whose names begin alike.
     #[error("there is not exactly one pair of tables that is called as those of the stack {0:?}")]
@@ -229,14 +251,6 @@ pub enum AskError {
     /// The page goes nowhere.
     #[error("report needs -o FILE.html, or --format json")]
     NoOutput,
-    /// The page cannot be written.
-    #[error("{}: {source}", path.display())]
-    Write {
-        /// Where to.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
     /// The port cannot be listened at, or a connection broke.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -251,17 +265,56 @@ pub enum AskError {
     Blob(#[from] BlobError),
 }
 
+impl AskError {
+    /// Whether it is the command line that is wrong.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Usage(_)
+                | Self::Time(_)
+                | Self::NoZone(_)
+                | Self::Peers
+                | Self::NoTables(_)
+                | Self::NoOutput
+        )
+    }
+}
+
+/// One address. What is often given in its place is refused with what to write instead.
 fn parse_address(text: &str) -> Result<Address, String> {
-    Address::parse(text).ok_or_else(|| "neither an IPv4 nor an IPv6 address".to_owned())
+    match Address::parse(text) {
+        Some(Address::V6(v6)) => match v6.to_ipv4_mapped() {
+            Some(v4) => Err(format!("this is an IPv4 address, which records write as {v4}")),
+            None => Ok(Address::V6(v6)),
+        },
+        Some(address) => Ok(address),
+        None => Err(no_address(text)),
+    }
+}
+
+fn no_address(text: &str) -> String {
+    if let Some((address, _)) = text.split_once('/')
+        && Address::parse(address).is_some()
+    {
+        return "this is a range; ask about one address of it".to_owned();
+    }
+    if let Some(address) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        return format!("write it without the brackets: {address}");
+    }
+    if ["eni-", "tgw-attach-"].iter().any(|prefix| text.starts_with(prefix)) {
+        return format!("this is an interface: `flowlog top --interface {text}` asks about it");
+    }
+    "neither an IPv4 nor an IPv6 address".to_owned()
 }
 
 /// Puts a question to its store, or files, and returns the answer as text. `complain` gets one line
 /// for each file that cannot be read.
 pub async fn ask(question: Question, complain: &mut dyn FnMut(String)) -> Result<Said, AskError> {
-    if let Question::Why(args) = &question
-        && !args.data.is_empty()
-    {
-        return args.answer_from_data(complain);
+    if let Question::Why(args) = &question {
+        args.check()?;
+        if !args.data.is_empty() {
+            return args.answer_from_data(complain);
+        }
     }
     let opened = question.args().store.open().await?;
     answer(&opened.store, &question).await.map(Said::well)
@@ -302,6 +355,9 @@ async fn answer<S: Asked + AlertStore>(store: &S, question: &Question) -> Result
         (read_in_pieces(store, &subject, period, detail).await?, None)
     };
     wanted.bound(&mut material);
+    if material.answers.is_empty() {
+        material.notes.extend(subject.missing());
+    }
     // A beginning that nobody named is that of the data.
     let first = material.first_window().filter(|_| wanted.asked.0.is_none() && !is_diff);
     let told = Period { from: first.unwrap_or(period.from), ..period };

@@ -33,7 +33,7 @@ pub use rejected::{New, Rejected, rejected, yesterday};
 pub use report::{ReportArgs, report};
 pub use serve::{ServeArgs, serve};
 pub use source::{AskArgs, StoreArgs};
-pub(crate) use source::{Times, a_time, moment, parser_config, tables_of};
+pub(crate) use source::{Times, a_time, in_order, moment, parser_config, tables_of};
 use text::footer;
 pub use text::{coverage_text, rejected_text, top_text, who_text};
 pub use top::{By, Top, top};
@@ -75,6 +75,17 @@ pub enum Subject {
     Interface(String),
     /// One VPC or account.
     Scope(String),
+}
+
+impl Subject {
+    /// That the one that was named is not there.
+    fn missing(&self) -> Option<String> {
+        match self {
+            Self::Everything => None,
+            Self::Interface(id) => Some(format!("no interface {id} in this time")),
+            Self::Scope(id) => Some(format!("no VPC or account {id} in this time")),
+        }
+    }
 }
 
 /// The windows that are asked about, both ends included.

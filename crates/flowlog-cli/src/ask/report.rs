@@ -5,7 +5,7 @@
     reason = "doc comments are help text here, and back quotes show there"
 )]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use flowlog_core::store::AlertStore;
@@ -18,12 +18,14 @@ use super::command::AskError;
 use super::csv::csv_of;
 use super::source::{AnswerFormat, AskArgs};
 use super::{Asked, Made, Material, Period, read_in_pieces, whole_period};
+use crate::output::named;
 use crate::page::{self, Page};
 
 /// Options of `flowlog report`.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// The page to write. With --format json or csv its numbers, which go to standard output without it.
+    /// The page to write, - for standard output. With --format json or csv its numbers, which go to standard
+    /// output without it. A store is never written over.
     #[arg(short, long, value_name = "FILE.html")]
     output: Option<PathBuf>,
     #[command(flatten)]
@@ -32,18 +34,22 @@ pub struct ReportArgs {
 
 /// Writes the page, or its numbers, and says where; or returns the numbers.
 pub async fn report(args: ReportArgs) -> Result<String, AskError> {
+    if args.output.is_none() && args.ask.format == AnswerFormat::Table {
+        return Err(AskError::NoOutput);
+    }
+    let output = args.output.filter(|path| path != Path::new("-"));
+    if let Some(path) = &output {
+        args.ask.store.spare(path)?;
+    }
     let opened = args.ask.store.open().await?;
     let page = page_of(&opened.store, &args.ask).await?;
-    let text = match (args.ask.format, &args.output) {
-        (AnswerFormat::Json, _) => serde_json::to_string(&page)? + "\n",
-        (AnswerFormat::Csv, _) => csv_of(&serde_json::to_value(&page)?)?,
-        (AnswerFormat::Table, Some(_)) => page::render(&page)?,
-        (AnswerFormat::Table, None) => return Err(AskError::NoOutput),
+    let text = match args.ask.format {
+        AnswerFormat::Json => serde_json::to_string(&page)? + "\n",
+        AnswerFormat::Csv => csv_of(&serde_json::to_value(&page)?)?,
+        AnswerFormat::Table => page::render(&page)?,
     };
-    let Some(path) = args.output else { return Ok(text) };
-    if let Err(source) = std::fs::write(&path, &text) {
-        return Err(AskError::Write { path, source });
-    }
+    let Some(path) = output else { return Ok(text) };
+    std::fs::write(&path, &text).map_err(|error| named(&path, error))?;
     let size = HumanBytes(text.len() as u64);
     Ok(format!("{}: {} interfaces, {size}\n", path.display(), page.interfaces.len()))
 }

@@ -135,8 +135,12 @@ impl Served {
     fn is_meant(&self, headers: &HeaderMap) -> bool {
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let port = self.port;
-        let names = [format!("127.0.0.1:{port}"), format!("localhost:{port}")];
-        host.is_some_and(|host| names.iter().any(|name| name == host))
+        host.is_some_and(|host| {
+            ["127.0.0.1", "localhost"].iter().any(|name| {
+                // Browsers leave the usual port of a scheme away.
+                host == format!("{name}:{port}") || (port == 80 && host == *name)
+            })
+        })
     }
 }
 
@@ -145,6 +149,20 @@ mod tests {
     use std::cell::Cell;
 
     use super::*;
+
+    #[test]
+    fn a_browser_leaves_the_usual_port_away() {
+        let is_meant = |port, host: &'static str| {
+            let served = Served { pages: mpsc::channel(1).0, port, refresh: 0 };
+            let host = (header::HOST, HeaderValue::from_static(host));
+            served.is_meant(&HeaderMap::from_iter([host]))
+        };
+        assert!(
+            is_meant(80, "127.0.0.1") && is_meant(80, "localhost") && is_meant(80, "localhost:80")
+        );
+        assert!(is_meant(8484, "127.0.0.1:8484") && !is_meant(8484, "127.0.0.1"));
+        assert!(!is_meant(80, "attacker.example") && !is_meant(80, "localhost:8484"));
+    }
 
     #[tokio::test]
     async fn a_request_that_panics_is_not_the_last() {

@@ -6,7 +6,7 @@
 )]
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use flowlog_aws::sdk::SdkConfig;
@@ -16,13 +16,16 @@ use flowlog_core::store::{
     AggregateReader, AlertStore, LedgerEntry, LedgerReader, PartialItem, Quarantine, Series,
     SeriesItems, StateItem, StoreError, View,
 };
+use flowlog_s3_parser::ConfigError;
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use serde_json::{Value, json};
 
 use super::command::AskError;
 use super::{A_DAY, Asked, GAP, Material, Period, Subject, end_of_data};
-use crate::embedded::{EmbeddedDb, FileReader, Location};
+use crate::embedded::{EmbeddedDb, FileReader, Location, is_database};
 use crate::report::time;
+use crate::usage::Usage;
 
 /// Which store.
 #[derive(Debug, Args)]
@@ -31,7 +34,8 @@ pub struct StoreArgs {
     /// named by AGGREGATES_TABLE and CONTROL_TABLE; AWS_REGION and AWS_ACCESS_KEY_ID … are as everywhere.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
-    /// The tables of this stack, found by their names, instead of those that the variables name.
+    /// The tables of this deployed stack, found by their names. Credentials are taken from AWS_ACCESS_KEY_ID …
+    /// only; for a profile: eval "$(aws configure export-credentials --format env)".
     #[arg(long, value_name = "NAME", conflicts_with = "store")]
     stack: Option<String>,
 }
@@ -39,7 +43,8 @@ pub struct StoreArgs {
 /// Which time.
 #[derive(Debug, Args)]
 pub(crate) struct Times {
-    /// From this time on: 2026-11-01, 2026-11-01T08:00Z, or so long before the last data: 90m, 24h, 7d.
+    /// From this time on: 2026-11-01 (UTC), 2026-11-01T08:00Z, 2026-11-01T10:00+02:00, or so long before
+    /// the last data: 90m, 24h, 7d.
     #[arg(long, value_name = "TIME", value_parser = a_time)]
     pub(super) since: Option<String>,
     /// Up to this time; the window that it falls into is left out.
@@ -51,7 +56,9 @@ impl Times {
     /// From when to before when (epoch seconds), as far as somebody said; lengths of time count back from `end`.
     fn asked(&self, end: i64) -> Result<(Option<i64>, Option<i64>), AskError> {
         let at = |text: &Option<String>| text.as_deref().map(|text| moment(text, end)).transpose();
-        Ok((at(&self.since)?, at(&self.until)?))
+        let (since, until) = (at(&self.since)?, at(&self.until)?);
+        in_order(since, until)?;
+        Ok((since, until))
     }
 
     /// Where what is asked about ends in any case, in epoch seconds: at the end of the data. That is looked for only if
@@ -140,10 +147,10 @@ pub struct AskArgs {
     /// One interface, or transit gateway attachment.
     #[arg(long, value_name = "ID", conflicts_with_all = ["vpc", "account"])]
     interface: Option<String>,
-    /// One VPC, as its own sums have it: those of one flow log, and the answer names the others.
+    /// One VPC. The answer rests on one flow log of it; if there are others, it names them.
     #[arg(long, value_name = "ID", conflicts_with = "account")]
     vpc: Option<String>,
-    /// One account, as its own sums have it: those of one flow log, and the answer names the others.
+    /// One account. The answer rests on one flow log of it; if there are others, it names them.
     #[arg(long, value_name = "ID")]
     account: Option<String>,
     /// Tables for people, one JSON object for scripts, or CSV: a row for each entry of each list, the
@@ -302,6 +309,17 @@ impl StoreArgs {
         }
     }
 
+    /// Refuses to write over a store: over this one, whatever its name, or any other.
+    pub(super) fn spare(&self, output: &Path) -> Result<(), Usage> {
+        let whole = |path: &Path| path.canonicalize().ok();
+        let is_this = self.store.as_deref().is_some_and(|store| whole(store) == whole(output));
+        if output.exists() && (is_this || is_database(output)) {
+            let path = output.display();
+            return Err(Usage(format!("{path} is a store; -o writes the page to another file")));
+        }
+        Ok(())
+    }
+
     /// Opens the store that is asked.
     pub(crate) async fn open(&self) -> Result<Opened, AskError> {
         if let Some(file) = &self.store {
@@ -337,7 +355,13 @@ pub(crate) async fn parser_config(
     stack: Option<&str>,
 ) -> Result<flowlog_s3_parser::Config, Box<dyn Error>> {
     let tables = match stack {
-        None => return Ok(flowlog_s3_parser::Config::from_lookup(&env::process)?),
+        None => {
+            let config = flowlog_s3_parser::Config::from_lookup(&env::process);
+            return config.map_err(|error| match error {
+                ConfigError::Missing(name) => AskError::NoTables(name).into(),
+                ConfigError::Number(_) => error.into(),
+            });
+        }
         Some(stack) => tables_of(config, stack).await?,
     };
     let lookup = |name: &str| match name {
@@ -374,6 +398,16 @@ impl AskArgs {
     }
 }
 
+/// From when to before when; without an end, for ever.
+pub(crate) fn in_order(since: Option<i64>, until: Option<i64>) -> Result<(i64, i64), Usage> {
+    let (from, until) = (since.unwrap_or(i64::MIN), until.unwrap_or(i64::MAX));
+    if from < until {
+        Ok((from, until))
+    } else {
+        Err(Usage::from("--since must be before --until"))
+    }
+}
+
 /// A time on the command line, as it was typed: from which moment a length counts back is not known yet.
 pub(crate) fn a_time(text: &str) -> Result<String, AskError> {
     moment(text, 0).map(|_| text.to_owned())
@@ -401,6 +435,9 @@ pub(crate) fn moment(text: &str, end: i64) -> Result<i64, AskError> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at.as_second());
     }
+    if text.contains(['T', ' ']) && text.parse::<DateTime>().is_ok() {
+        return Err(AskError::NoZone(text.to_owned()));
+    }
     let midnight = format!("{text}T00:00Z").parse::<Timestamp>();
     midnight.map(Timestamp::as_second).map_err(|_| wrong())
 }
@@ -421,6 +458,10 @@ mod tests {
             ("7d", midnight - 7 * 86_400),
         ] {
             assert_eq!(moment(text, midnight).unwrap(), expected, "{text}");
+        }
+        for text in ["2026-11-01T08:00", "2026-11-01 08:00:30"] {
+            let error = moment(text, midnight).unwrap_err();
+            assert_eq!(error.to_string(), format!("{text:?} has no time zone: add Z or +02:00"));
         }
         for text in ["", "yesterday", "24", "h", "-1h", "2026-13-01", "9999999999d", "é"] {
             assert!(moment(text, midnight).is_err(), "{text}");

@@ -13,11 +13,11 @@ use super::{Hours, Material, Rejected, Top, Who};
 use crate::colour;
 use crate::report::{protocol_name, table, time};
 
-fn count(n: u64) -> String {
+pub(super) fn count(n: u64) -> String {
     HumanCount(n).to_string()
 }
 
-fn bytes(n: u64) -> String {
+pub(super) fn bytes(n: u64) -> String {
     HumanBytes(n).to_string()
 }
 
@@ -45,6 +45,9 @@ pub fn top_text(top: &Top, material: &Material) -> String {
     out + &footer(material)
 }
 
+/// The column that says what was not refused the day before.
+const NEW: &str = "new since yesterday";
+
 /// What is refused.
 pub fn rejected_text(rejected: &Rejected, material: &Material) -> String {
     let Sums { records, packets, bytes: size } = rejected.total;
@@ -57,7 +60,12 @@ pub fn rejected_text(rejected: &Rejected, material: &Material) -> String {
     let subjects = rejected.by_subject.iter();
     let rows = subjects.map(|(id, s)| vec![id.clone(), count(s.records), bytes(s.bytes)]);
     out += &table(&["where", "records", "bytes"], &[1, 2], rows.collect());
-    let new = |is: bool| if is { "new".to_owned() } else { String::new() };
+    // Whether something is new is not known where nothing is known of the time before.
+    let new = |is: Option<bool>| match is {
+        Some(true) => "new".to_owned(),
+        Some(false) => String::new(),
+        None => "?".to_owned(),
+    };
     let rows = rejected.sources.iter().map(|(address, source)| {
         let contacts = count(u64::from(source.contact_count));
         let more = if source.contacts_complete() { "" } else { "+" };
@@ -67,19 +75,19 @@ pub fn rejected_text(rejected: &Rejected, material: &Material) -> String {
             format!("{contacts}{more}"),
             time(source.first),
             time(source.last),
-            new(rejected.new.as_ref().is_some_and(|new| new.sources.contains(address))),
+            new(rejected.new.as_ref().map(|new| new.sources.contains(address))),
         ]
     });
-    let header = ["source", "records", "hosts and ports", "first", "last", "since yesterday"];
+    let header = ["source", "records", "hosts and ports", "first", "last", NEW];
     out += &table(&header, &[1, 2], rows.collect());
     let rows = rejected.ports.iter().map(|(key, records)| {
         vec![
             format!("{} {}", protocol_name(key.protocol), key.port),
             count(*records),
-            new(rejected.new.as_ref().is_some_and(|new| new.ports.contains(key))),
+            new(rejected.new.as_ref().map(|new| new.ports.contains(key))),
         ]
     });
-    out += &table(&["port", "records", "since yesterday"], &[1], rows.collect());
+    out += &table(&["port", "records", NEW], &[1], rows.collect());
     if rejected.new.is_none() {
         out.push_str(
             "What is new cannot be told: nothing is known of the time before the last day.\n",

@@ -10,6 +10,8 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use dynoxide::Database;
@@ -36,7 +38,10 @@ pub enum EmbeddedError {
     /// The folder cannot be made, or the port cannot be had.
     #[error("the embedded database cannot be started: {0}")]
     Io(#[from] std::io::Error),
-    /// The file is no database, or one of a newer engine.
+    /// Something else has this name.
+    #[error("{} is no store of flowlog's; `flowlog local --store FILE` makes one", .0.display())]
+    NoStore(PathBuf),
+    /// The file is a database that cannot be read, or one of a newer engine.
     #[error("the database file {path} cannot be opened: {reason}")]
     Open {
         /// The file.
@@ -82,6 +87,9 @@ impl EmbeddedDb {
                 (folder.path().join("flowlog.db"), Some(folder))
             }
             Location::File(path) => {
+                if !may_be_store(&path) {
+                    return Err(EmbeddedError::NoStore(path));
+                }
                 if let Some(parent) = path.parent() {
                     std::fs::create_dir_all(parent)?;
                 }
@@ -126,6 +134,22 @@ impl EmbeddedDb {
     /// The database file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Whether a file begins as SQLite's do.
+pub(crate) fn is_database(path: &Path) -> bool {
+    const MAGIC: &[u8] = b"SQLite format 3\0";
+    let mut first = [0; MAGIC.len()];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut first));
+    read.is_ok() && first == MAGIC
+}
+
+/// Whether a file can be opened as a store, or made one: it is a database, or nothing yet.
+fn may_be_store(path: &Path) -> bool {
+    match path.metadata() {
+        Ok(metadata) => metadata.is_file() && (metadata.len() == 0 || is_database(path)),
+        Err(_) => true,
     }
 }
 

@@ -87,7 +87,12 @@ async fn what_is_no_database_is_refused() {
     std::fs::write(&path, "not a database, and longer than its header would be ".repeat(40))
         .unwrap();
     let error = EmbeddedDb::open(Location::File(path.clone())).await.unwrap_err();
-    assert!(matches!(&error, EmbeddedError::Open { path: at, .. } if *at == path), "{error}");
+    assert!(matches!(&error, EmbeddedError::NoStore(at) if *at == path), "{error}");
+    // What begins as a database is for the engine to judge.
+    let broken = folder.path().join("broken.db");
+    std::fs::write(&broken, "SQLite format 3\0 and nothing of it ".repeat(40)).unwrap();
+    let error = EmbeddedDb::open(Location::File(broken.clone())).await.unwrap_err();
+    assert!(matches!(&error, EmbeddedError::Open { path, .. } if *path == broken), "{error}");
 }
 
 #[tokio::test]

@@ -165,6 +165,14 @@ impl Serialize for Layout {
     }
 }
 
+impl GenerateError {
+    /// Whether it is about what was asked for, and not about writing it.
+    pub fn is_usage(&self) -> bool {
+        use GenerateError::{Intensity, Minutes, Rate, Start, TooShort};
+        matches!(self, Start(_) | Minutes(_) | Rate(_) | Intensity(_) | TooShort { .. })
+    }
+}
+
 impl Plan {
     /// Refuses a plan whose numbers are out of range, before anything is written.
     pub(super) fn check(&self) -> Result<(), GenerateError> {

@@ -119,7 +119,7 @@ fn totals(report: &Report, out: &mut String) {
 /// The conservation law in one line.
 fn balance(counts: &Counts) -> String {
     let mut line = format!(
-        "{} read = {} parsed + {} NODATA + {} SKIPDATA + {} rejected + {} late",
+        "{} read = {} parsed + {} NODATA + {} SKIPDATA + {} unreadable + {} late",
         HumanCount(counts.read),
         HumanCount(counts.parsed),
         HumanCount(counts.nodata),
@@ -130,7 +130,7 @@ fn balance(counts: &Counts) -> String {
     for (reason, n) in &counts.rejected {
         let _ = write!(
             line,
-            "\n  rejected {}: {} ({})",
+            "\n  unreadable, {}: {} ({})",
             reason.code(),
             HumanCount(*n),
             reason.explanation()
@@ -269,8 +269,7 @@ pub(crate) fn protocol(number: u8) -> String {
     }
 }
 
-/// `2026-11-01 00:05` in UTC.
-/// Epoch seconds as UTC.
+/// Epoch seconds as UTC: `2026-11-01 00:05`.
 pub(crate) fn time(epoch: i64) -> String {
     Timestamp::from_second(epoch)
         .map_or_else(|_| epoch.to_string(), |t| t.strftime("%Y-%m-%d %H:%M").to_string())

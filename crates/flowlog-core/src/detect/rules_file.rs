@@ -23,6 +23,8 @@
 //! A mistake is refused with its line and column; the file is then no use as a whole. `host-sweep` looks at a whole
 //! account: of the places only an account, named as `vpc`, is one for it.
 
+mod notes;
+
 use std::fmt;
 use std::net::IpAddr;
 
