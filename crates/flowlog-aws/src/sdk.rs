@@ -88,9 +88,11 @@ fn without_secret() -> aws_types::sdk_config::Builder {
         .region(Region::new("us-east-1"))
 }
 
+type Ask = dyn Fn(&str, &[u8]) -> Answer + Send + Sync;
+
 /// Requests that a function answers.
 #[derive(Clone)]
-struct InProcess(Arc<dyn Fn(&str, &[u8]) -> Answer + Send + Sync>);
+struct InProcess(Arc<Ask>);
 
 impl fmt::Debug for InProcess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
