@@ -24,6 +24,7 @@ SAMPLES = {
     "OpsEmail": ["", "ops@example.com"],
     "LogBucketName": ["", "my-logs"],
     "ExistingBucketName": ["", "old-logs"],
+    "ExistingBucketOwner": ["", "210987654321"],
     "ExistingBucketKeyArn": ["", f"arn:aws:kms:{REGION}:123456789012:key/00000000-0000-0000-0000-000000000000"],
     "MemberAccounts": ["", "210987654321,310987654321"],
     "S3LogFormat": ["", "${version} ${srcaddr}"],

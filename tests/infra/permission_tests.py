@@ -7,6 +7,7 @@ is what template.yaml says, under its options. No IAM engine runs here: this sho
 """
 
 import copy
+import fnmatch
 import itertools
 import json
 import re
@@ -194,8 +195,8 @@ class Permissions(unittest.TestCase):
                 **writes,
                 "ReadObjects": (sub("${LogBucket.Arn}/AWSLogs/*"), ours),
                 "TellGoneFromForbidden": (arn("LogBucket"), ours),
-                "ReadExistingObjects": (sub("arn:${AWS::Partition}:s3:::${ExistingBucketName}/*"), None),
-                "TellGoneFromForbiddenThere": (sub("arn:${AWS::Partition}:s3:::${ExistingBucketName}"), None),
+                "ReadExistingObjects": (sub("arn:${AWS::Partition}:s3:::${ExistingBucketName}/*AWSLogs/*vpcflowlogs*"), ours),
+                "TellGoneFromForbiddenThere": (sub("arn:${AWS::Partition}:s3:::${ExistingBucketName}"), ours),
                 "UseExistingKey": ([{"Ref": "ExistingBucketKeyArn"}], by("s3")),
                 "UseKey": (key, by("dynamodb", "s3", "sqs")),
                 "PollQueue": (arn("IngestQueue"), None),
@@ -241,6 +242,34 @@ class Permissions(unittest.TestCase):
                 for policy in role["Properties"]["Policies"]:
                     for s in policy["PolicyDocument"]["Statement"]:
                         self.assertEqual((listed(s["Resource"]), s.get("Condition")), expected[function][s["Sid"]], name)
+
+    def test_an_existing_bucket_is_read_for_flow_logs_and_of_its_owner_only(self):
+        """The name of a bucket that somebody deleted is free for anyone, who could then put records there."""
+        network = load("infra/network.yaml")
+        for owner, expected in (("", {"Ref": "AWS::AccountId"}), ("210987654321", {"Ref": "ExistingBucketOwner"})):
+            given = {"ExistingBucketName": "old-logs", "ExistingBucketOwner": owner}
+            resources = settle(self.template, defaults(self.template, given))["Resources"]
+            policies = [p["PolicyDocument"] for p in resources["S3ParserRole"]["Properties"]["Policies"]]
+            endpoint = settle(network, defaults(network, given))["Resources"]["ParserS3Endpoint"]
+            policies.append(endpoint["Properties"]["PolicyDocument"])
+            found = {s["Sid"]: s for policy in policies for s in policy["Statement"]}
+            (rule,) = resources["ExistingBucketRule"]["Properties"]["EventPattern"]["detail"]["object"]["key"]
+            bucket = "arn:${AWS::Partition}:s3:::${ExistingBucketName}"
+            objects = f"{bucket}/{rule['wildcard']}"
+            for sid, arns in (
+                ("ReadExistingObjects", [objects]),
+                ("TellGoneFromForbiddenThere", [bucket]),
+                ("ReadExistingBucket", [bucket, objects]),
+            ):
+                self.assertEqual(found[sid]["Condition"]["StringEquals"]["aws:ResourceAccount"], expected, sid)
+                self.assertEqual([arn["Fn::Sub"] for arn in listed(found[sid]["Resource"])], arns, sid)
+            # What the reconciler lists and the function reads, by both layouts of keys, in a folder or not.
+            for key in (
+                "AWSLogs/123456789012/vpcflowlogs/us-east-1/2026/11/30/x.log.gz",
+                "team/AWSLogs/aws-account-id=123456789012/aws-service=vpcflowlogs/aws-region=us-east-1/year=2026/x.parquet",
+            ):
+                self.assertTrue(fnmatch.fnmatchcase(key, rule["wildcard"]), key)
+            self.assertFalse(fnmatch.fnmatchcase("AWSLogs/123456789012/CloudTrail/us-east-1/x.gz", rule["wildcard"]))
 
     def test_ledger_and_alert_state_are_each_ones_own(self):
         roles, _ = self.roles(OPTIONS["plain"])

@@ -242,6 +242,73 @@ class Patience(unittest.TestCase):
         self.assertEqual(seen, 3)
 
 
+class Guards(unittest.TestCase):
+    """What every queue and every bucket has."""
+
+    def resources(self, path):
+        """But for loops, in which there are none of these."""
+        return {name: r for name, r in load(path)["Resources"].items() if isinstance(r, dict)}
+
+    def named(self, policy):
+        """But for statements that depend on an option."""
+        return {s["Sid"]: s for s in policy["Properties"]["PolicyDocument"]["Statement"] if "Sid" in s}
+
+    def test_a_queue_takes_nothing_without_tls(self):
+        seen = 0
+        for path in all_templates():
+            resources = self.resources(path)
+            policies = [r for r in resources.values() if r["Type"] == "AWS::SQS::QueuePolicy"]
+            for name in [n for n, r in resources.items() if r["Type"] == "AWS::SQS::Queue"]:
+                seen += 1
+                (policy,) = [p for p in policies if {"Ref": name} in p["Properties"]["Queues"]]
+                denied = self.named(policy)["DenyInsecureTransport"]
+                self.assertEqual(denied["Resource"], {"Fn::GetAtt": [name, "Arn"]}, name)
+                self.assertEqual((denied["Effect"], denied["Principal"], denied["Action"]), ("Deny", "*", "sqs:*"), name)
+        self.assertEqual(seen, 4)
+
+    def test_a_bucket_s_policy_stays_as_long_as_it_and_refuses_old_tls(self):
+        seen = 0
+        for path in all_templates():
+            resources = self.resources(path)
+            for name, policy in resources.items():
+                if policy["Type"] != "AWS::S3::BucketPolicy":
+                    continue
+                seen += 1
+                bucket = policy["Properties"]["Bucket"]["Ref"]
+                for kept in ("DeletionPolicy", "UpdateReplacePolicy"):
+                    self.assertEqual(policy.get(kept), resources[bucket].get(kept), f"{name} {kept}")
+                arn = {"Fn::GetAtt": [bucket, "Arn"]}
+                for sid, condition in (
+                    ("DenyInsecureTransport", {"Bool": {"aws:SecureTransport": "false"}}),
+                    ("DenyOldTls", {"NumericLessThan": {"s3:TlsVersion": "1.2"}}),
+                ):
+                    denied = self.named(policy)[sid]
+                    self.assertEqual((denied["Effect"], denied["Principal"], denied["Action"]), ("Deny", "*", "s3:*"), name)
+                    self.assertEqual(denied["Resource"], [arn, {"Fn::Sub": f"${{{bucket}.Arn}}/*"}], name)
+                    self.assertEqual(denied["Condition"], condition, name)
+        self.assertEqual(seen, 2)
+
+    def test_athena_s_results_are_under_the_customer_key(self):
+        given = self.athena(CustomerKey="yes")
+        self.assertEqual(given["KeyArn"], {"Fn::GetAtt": ["Key", "Outputs.KeyArn"]})
+        self.assertEqual(self.athena(CustomerKey="no")["KeyArn"], "")
+        template, arn = load("infra/athena.yaml"), {"Ref": "KeyArn"}
+        for key, bucket, results in (
+            ("", {"SSEAlgorithm": "AES256"}, {"EncryptionOption": "SSE_S3"}),
+            ("arn", {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": arn}, {"EncryptionOption": "SSE_KMS", "KmsKey": arn}),
+        ):
+            resources = settle(template, {**defaults(template), "KeyArn": key})["Resources"]
+            (rule,) = resources["Results"]["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+            self.assertEqual(rule["ServerSideEncryptionByDefault"], bucket)
+            workgroup = resources["Workgroup"]["Properties"]["WorkGroupConfiguration"]["ResultConfiguration"]
+            self.assertEqual(workgroup["EncryptionConfiguration"], results)
+
+    def athena(self, **parameters):
+        template = load(ROOT_TEMPLATE)
+        resources = settle(template, defaults(template, {"CreateAthena": "yes", **parameters}))["Resources"]
+        return resources["Athena"]["Properties"]["Parameters"]
+
+
 class Deploying(unittest.TestCase):
     """`make deploy` deploys functions into what they were built for, and what samconfig.toml says, whatever it is told besides."""
 
@@ -472,6 +539,7 @@ class Refusals(unittest.TestCase):
             ),
             (ROOT_TEMPLATE, {"PeerOwnerId": ACCOUNT}, ["PeerOwnerId", "PeerRoleArn"]),
             (ROOT_TEMPLATE, {"ExistingBucketKeyArn": "arn:aws:kms:…"}, ["ExistingBucketKeyArn", "ExistingBucketName"]),
+            (ROOT_TEMPLATE, {"ExistingBucketOwner": ACCOUNT}, ["ExistingBucketOwner", "ExistingBucketName"]),
             ("infra/network.yaml", {"VpcBCidr": "10.10.0.0/16"}, ["VpcACidr", "VpcBCidr"]),
             ("infra/network.yaml", far, ["PeerVpcId", "PeerVpcCidr"]),
             ("infra/network.yaml", {**far, "PeerVpcCidr": "10.10.0.0/16"}, ["PeerVpcCidr", "VpcACidr"]),

@@ -261,7 +261,7 @@ async fn an_hour_is_judged_when_it_has_arrived() {
     let mut text = "account-id vpc-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action \
                     log-status flow-direction\n"
         .to_owned();
-    let mut send = |n: i64, to: &str, bytes: u64| {
+    let mut row = |n: i64, to: &str, bytes: u64| {
         let start = START + n * 300;
         writeln!(
             text,
@@ -271,10 +271,10 @@ async fn an_hour_is_judged_when_it_has_arrived() {
         .unwrap();
     };
     for n in 0..=95 {
-        send(n, "198.51.100.1", 1_000_000);
+        row(n, "198.51.100.1", 1_000_000);
     }
     for n in 90..=95 {
-        send(n, "203.0.113.7", 200_000_000);
+        row(n, "203.0.113.7", 200_000_000);
     }
     let mut app = alerter(delivered(&[text]).await);
     // As it is deployed: what is an hour and a half old wakes nobody.

@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowlog_aws::{DynamoDbStore, Ec2Directory, S3Objects, SnsNotifier, sdk};
-use flowlog_cli::embedded::{EmbeddedDb, Location};
+use flowlog_cli::embedded::{EmbeddedDb, Location, Server};
 use flowlog_core::alert::Policy;
 use flowlog_core::decode::Limits;
 use flowlog_core::detect::RuleSet;
@@ -34,8 +34,10 @@ fn declared(function: &str) -> (Calls, BTreeSet<String>) {
     (calls, keys)
 }
 
-async fn database() -> EmbeddedDb {
-    EmbeddedDb::open(Location::Temporary).await.unwrap()
+async fn database() -> (EmbeddedDb, Server) {
+    let database = EmbeddedDb::open(Location::Temporary).await.unwrap();
+    let server = database.serve(0).unwrap();
+    (database, server)
 }
 
 fn check(function: &str, recorder: &Recorder) {
@@ -47,12 +49,12 @@ fn check(function: &str, recorder: &Recorder) {
 
 #[tokio::test]
 async fn the_parser_calls_what_is_declared_and_only_s3_and_dynamodb() {
-    let database = database().await;
+    let (database, server) = database().await;
     let name = SAMPLE.rsplit('/').next().unwrap();
     let sample = std::fs::read(project("events/s3-parser").join(name)).unwrap();
     let bad = SAMPLE.replace("7c1fdc3c", "deadbeef");
     let objects = BTreeMap::from([(SAMPLE.to_owned(), sample), (bad.clone(), b"no gzip".to_vec())]);
-    let recorder = Recorder::start(&database.endpoint(), objects);
+    let recorder = Recorder::start(&server.endpoint(), objects);
     let config = sdk::local(&recorder.endpoint());
     let app = parser::App {
         objects: S3Objects::new(&config),
@@ -84,8 +86,8 @@ async fn the_subscriber_calls_what_is_declared() {
     let (mut calls, mut keys) = (Calls::new(), BTreeSet::new());
     // Done, done again; and with a format that does not fit, given up.
     for format in [Format::default_v2(), Format::from_log_format("${start} ${vpc-id}").unwrap()] {
-        let database = database().await;
-        let recorder = Recorder::start(&database.endpoint(), BTreeMap::new());
+        let (database, server) = database().await;
+        let recorder = Recorder::start(&server.endpoint(), BTreeMap::new());
         let config = sdk::local(&recorder.endpoint());
         let app = flowlog_cwl_subscriber::App {
             store: DynamoDbStore::new(&config, database.tables().clone()),
@@ -111,11 +113,11 @@ async fn the_subscriber_calls_what_is_declared() {
 
 #[tokio::test]
 async fn the_alerter_calls_what_is_declared() {
-    let database = database().await;
+    let (database, server) = database().await;
     let name = SAMPLE.rsplit('/').next().unwrap();
     let sample = std::fs::read(project("events/s3-parser").join(name)).unwrap();
     let recorder =
-        Recorder::start(&database.endpoint(), BTreeMap::from([(SAMPLE.to_owned(), sample)]));
+        Recorder::start(&server.endpoint(), BTreeMap::from([(SAMPLE.to_owned(), sample)]));
     let config = sdk::local(&recorder.endpoint());
     let store = DynamoDbStore::new(&config, database.tables().clone());
     let filled = parser::App {

@@ -5,6 +5,10 @@
 //! `aws configure export-credentials --format env`.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_credential_types::Credentials;
@@ -16,6 +20,14 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_smithy_http_client::Builder as HttpClientBuilder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_runtime_api::http::StatusCode;
+use aws_smithy_types::body::SdkBody;
 pub use aws_types::SdkConfig;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 
@@ -50,15 +62,73 @@ pub fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>) -> SdkConfig {
     config.build()
 }
 
-/// The configuration for a server in this process, over plain HTTP and with no secret.
+/// The configuration for a server on this machine, over plain HTTP and with no secret.
 pub fn local(endpoint: &str) -> SdkConfig {
-    let credentials = Credentials::new("local", "local", None, None, "local");
-    base()
+    without_secret()
         .http_client(HttpClientBuilder::new().build_http())
-        .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .region(Region::new("us-east-1"))
         .endpoint_url(endpoint)
         .build()
+}
+
+/// The status and the body of a response; `None` from a database that is closed.
+pub type Answer = Pin<Box<dyn Future<Output = Option<(u16, String)>> + Send>>;
+
+/// The configuration for a database in this process: `ask` is given an operation's name and a request's body, and
+/// nothing goes over a network, where others could ask, too.
+pub fn in_process(ask: impl Fn(&str, &[u8]) -> Answer + Send + Sync + 'static) -> SdkConfig {
+    let client = InProcess(Arc::new(ask));
+    // The SDK wants an address to sign for.
+    without_secret().http_client(client).endpoint_url("http://in-process.invalid").build()
+}
+
+fn without_secret() -> aws_types::sdk_config::Builder {
+    let credentials = Credentials::new("local", "local", None, None, "local");
+    base()
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .region(Region::new("us-east-1"))
+}
+
+type Ask = dyn Fn(&str, &[u8]) -> Answer + Send + Sync;
+
+/// Requests that a function answers.
+#[derive(Clone)]
+struct InProcess(Arc<Ask>);
+
+impl fmt::Debug for InProcess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InProcess")
+    }
+}
+
+impl HttpClient for InProcess {
+    fn http_connector(
+        &self,
+        _settings: &HttpConnectorSettings,
+        _components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for InProcess {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let refused = |why: &str| ConnectorError::user(why.into());
+        let target = request.headers().get("x-amz-target");
+        let Some(operation) = target.and_then(|target| target.rsplit('.').next()) else {
+            return HttpConnectorFuture::ready(Err(refused("no request to DynamoDB")));
+        };
+        let Some(body) = request.body().bytes() else {
+            return HttpConnectorFuture::ready(Err(refused("a body that streams")));
+        };
+        let answer = (self.0)(operation, body);
+        HttpConnectorFuture::new(async move {
+            let closed = || ConnectorError::io("the database is closed".into());
+            let (status, body) = answer.await.ok_or_else(closed)?;
+            let status =
+                StatusCode::try_from(status).map_err(|e| ConnectorError::user(e.into()))?;
+            Ok(HttpResponse::new(status, SdkBody::from(body)))
+        })
+    }
 }
 
 /// What does not depend on where it runs. Standard retries, not adaptive ones, which would slow

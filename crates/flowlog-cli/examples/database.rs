@@ -15,7 +15,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: database FILE PORT".into());
     };
     let port = port.to_str().ok_or("the port is no number")?.parse()?;
-    let database = EmbeddedDb::open_on(Location::File(PathBuf::from(file)), port).await?;
-    writeln!(std::io::stdout(), "listening on {}", database.endpoint())?;
+    let database = EmbeddedDb::open(Location::File(PathBuf::from(file))).await?;
+    let server = database.serve(port)?;
+    writeln!(std::io::stdout(), "listening on {}", server.endpoint())?;
     std::future::pending().await
 }

@@ -91,10 +91,11 @@ async fn a_file_and_tables_over_http_give_the_same_answers() {
     });
     let location = Location::File(folder.path().join("s.db"));
     let database = EmbeddedDb::open(location).await.unwrap();
+    let server = database.serve(0).unwrap();
     for (question, expected) in QUESTIONS.iter().zip(of_file) {
         let mut over_http = command(folder.path(), &ask(question, &[]));
         over_http
-            .env("AWS_ENDPOINT_URL_DYNAMODB", database.endpoint())
+            .env("AWS_ENDPOINT_URL_DYNAMODB", server.endpoint())
             .env("AGGREGATES_TABLE", &database.tables().aggregates)
             .env("CONTROL_TABLE", &database.tables().control)
             .env("AWS_REGION", "us-east-1")
@@ -213,8 +214,45 @@ fn the_page_is_served_to_this_machine_only() {
     assert_eq!(answer(found), answer(&numbers));
     let rebound = get(&address, "/", "attacker.example");
     assert!(rebound.starts_with("HTTP/1.1 403"), "{rebound}");
+    // A page of another site that frames, embeds or fetches this one.
+    for header in [
+        "content-security-policy: frame-ancestors 'none'",
+        "cross-origin-resource-policy: same-origin",
+    ] {
+        assert!(head.contains(header), "{head}");
+    }
+    for (site, status) in
+        [("none", 200), ("same-origin", 200), ("same-site", 403), ("cross-site", 403)]
+    {
+        let found = get(&address, "/report.json", &format!("{address}\r\nSec-Fetch-Site: {site}"));
+        assert!(found.starts_with(&format!("HTTP/1.1 {status}")), "{site}: {found}");
+    }
+    #[cfg(target_os = "linux")]
+    assert_eq!(
+        listening(serving.id()).len(),
+        1,
+        "and nothing beside it: the database is in the process"
+    );
     serving.kill().unwrap();
     serving.wait().unwrap();
+}
+
+/// The sockets on which a process listens.
+#[cfg(target_os = "linux")]
+fn listening(process: u32) -> Vec<String> {
+    let fds = std::fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+    let links = fds.filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok());
+    let links: Vec<_> = links.map(|link| link.to_string_lossy().into_owned()).collect();
+    let tables = ["tcp", "tcp6"].map(|table| {
+        std::fs::read_to_string(format!("/proc/{process}/net/{table}")).unwrap_or_default()
+    });
+    let sockets = tables.iter().flat_map(|table| table.lines().skip(1));
+    let sockets = sockets.filter(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        // State 0A is LISTEN.
+        fields[3] == "0A" && links.contains(&format!("socket:[{}]", fields[9]))
+    });
+    sockets.map(str::to_owned).collect()
 }
 
 /// Byte counts that no sum can hold, of more interfaces than the page shows one by one: sums stop at the most there is.
@@ -725,7 +763,8 @@ async fn a_stack_is_known_by_its_tables() {
 
     // Whatever works on the tables finds them so.
     std::fs::write(folder.path().join("rules.toml"), "[rules.port-scan]\ncontacts = 40\n").unwrap();
-    let endpoint = database.endpoint();
+    let server = database.serve(0).unwrap();
+    let endpoint = server.endpoint();
     let run = |args: &'static [&'static str]| {
         let mut command = command(folder.path(), args);
         command.env("AWS_REGION", "eu-central-1").env("AWS_ENDPOINT_URL", &endpoint);

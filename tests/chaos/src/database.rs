@@ -10,7 +10,8 @@ use crate::Trouble;
 pub(crate) fn serve(file: &str) -> Result<(), Trouble> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let database = runtime.block_on(EmbeddedDb::open(Location::File(file.into())))?;
-    println!("{}", database.endpoint());
+    let server = database.serve(0)?;
+    println!("{}", server.endpoint());
     std::io::stdout().flush()?;
     // The server has a thread of its own.
     std::io::stdin().read_to_end(&mut Vec::new())?;

@@ -5,6 +5,7 @@
     reason = "doc comments are help text here, and back quotes show there"
 )]
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -12,6 +13,7 @@ use flowlog_core::store::AlertStore;
 use flowlog_core::store::reader::{Detail, Pieces};
 use flowlog_core::store::summary::WINDOWS_PER_HOUR;
 use indicatif::HumanBytes;
+use tempfile::NamedTempFile;
 
 use super::alerts::marks;
 use super::command::AskError;
@@ -49,9 +51,24 @@ pub async fn report(args: ReportArgs) -> Result<String, AskError> {
         AnswerFormat::Table => page::render(&page)?,
     };
     let Some(path) = output else { return Ok(text) };
-    std::fs::write(&path, &text).map_err(|error| named(&path, error))?;
+    write(&path, &text).map_err(|error| named(&path, error))?;
     let size = HumanBytes(text.len() as u64);
     Ok(format!("{}: {} interfaces, {size}\n", path.display(), page.interfaces.len()))
+}
+
+/// Writes a file for nobody but who runs this, all of it or nothing, in place of what is there: a link is replaced,
+/// not followed. Devices and pipes are written to.
+fn write(path: &Path, text: &str) -> std::io::Result<()> {
+    let is_file = std::fs::metadata(path).map_or(true, |found| found.is_file());
+    // Where standard output is a link to whatever it is redirected to.
+    if !is_file || path.starts_with("/dev") || path.starts_with("/proc") {
+        return std::fs::write(path, text);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let mut file = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path)?;
+    Ok(())
 }
 
 /// The hours that have data: a day that has just begun, or begins in the middle, is not shown as a gap. What
@@ -89,4 +106,30 @@ pub(super) async fn page_of<S: Asked + AlertStore>(
     let alerts = marks(store, period.from.start(), to).await?;
     let made = Made::now(ask.store.name());
     Ok(Page::new(&material, period, alerts, (made, wanted.asked_json())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_page_is_for_its_owner_and_replaces_a_link() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let folder = tempfile::TempDir::new().unwrap();
+        let (page, other) = (folder.path().join("page.html"), folder.path().join("other"));
+        std::fs::write(&other, "somebody's").unwrap();
+        symlink(&other, &page).unwrap();
+        for text in ["first", "second"] {
+            write(&page, text).unwrap();
+            assert_eq!(std::fs::read_to_string(&page).unwrap(), text);
+            let found = std::fs::symlink_metadata(&page).unwrap();
+            assert!(found.is_file() && found.permissions().mode() & 0o777 == 0o600, "{found:?}");
+        }
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "somebody's");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left over");
+        write(folder.path(), "a folder").unwrap_err();
+        write(Path::new("/dev/null"), "a device").unwrap();
+        assert!(!std::fs::metadata("/dev/null").unwrap().is_file());
+    }
 }

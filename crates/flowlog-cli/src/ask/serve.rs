@@ -1,7 +1,8 @@
 //! `flowlog serve`: the page on this machine, made anew for each look.
 //!
 //! It listens on the loopback interface only, and answers only those who name it so: a page from the
-//! Internet that makes a browser look up its own name as 127.0.0.1 gets nothing.
+//! Internet that makes a browser look up its own name as 127.0.0.1 gets nothing, and neither does one that embeds or
+//! fetches what is here.
 
 #![allow(
     clippy::doc_markdown,
@@ -16,7 +17,7 @@ use std::task::Poll;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use clap::Args;
@@ -52,6 +53,14 @@ struct Served {
     port: u16,
     refresh: u32,
 }
+
+/// What keeps other pages of the same browser from using an answer. The page's own policy cannot say who may frame it:
+/// only a header can.
+const GUARDS: [(HeaderName, &str); 3] = [
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::CONTENT_SECURITY_POLICY, "frame-ancestors 'none'"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
 
 /// Serves until the process is ended; `ready` is told where.
 pub async fn serve(args: ServeArgs, ready: impl FnOnce(SocketAddr)) -> Result<(), AskError> {
@@ -120,8 +129,9 @@ impl Served {
                 let mut answer = ([(header::CONTENT_TYPE, kind)], text).into_response();
                 let own = answer.headers_mut();
                 own.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-                let sniff = HeaderValue::from_static("nosniff");
-                own.insert(header::X_CONTENT_TYPE_OPTIONS, sniff);
+                for (name, value) in GUARDS {
+                    own.insert(name, HeaderValue::from_static(value));
+                }
                 if self.refresh > 0 {
                     own.insert(header::REFRESH, HeaderValue::from(self.refresh));
                 }
@@ -131,16 +141,17 @@ impl Served {
         }
     }
 
-    /// Whether a request names this server by its loopback address.
+    /// Whether a request names this server by its loopback address, and no other page made the browser send it.
     fn is_meant(&self, headers: &HeaderMap) -> bool {
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
         let port = self.port;
-        host.is_some_and(|host| {
+        let is_named = text("host").is_some_and(|host| {
             ["127.0.0.1", "localhost"].iter().any(|name| {
                 // Browsers leave the usual port of a scheme away.
                 host == format!("{name}:{port}") || (port == 80 && host == *name)
             })
-        })
+        });
+        is_named && matches!(text("sec-fetch-site"), None | Some("none" | "same-origin"))
     }
 }
 

@@ -1,27 +1,29 @@
-//! An embedded DynamoDB: one SQLite file, served over HTTP inside this process.
+//! An embedded DynamoDB: one SQLite file, for clients in this process.
 //!
-//! The command runs the functions' own handlers and adapters, so it needs what they talk to. The
+//! The command runs the functions' own handlers and adapters, so it needs what they talk to. Their requests do not
+//! leave the process: whatever listened would be open to everybody on the machine, and to pages in its browsers. The
 //! file may be temporary; it is never the engine's in-memory database, which cannot be given the
 //! index that keeps stream reads and writes from slowing down with every record (see `index`).
 
+mod engine;
 mod file;
 mod index;
 mod server;
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
-use std::io::Read as _;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 
-use dynoxide::Database;
 use flowlog_aws::sdk::{self, SdkConfig};
 use flowlog_aws::{DynamoDbStore, Tables, schema};
 use flowlog_core::store::StoreError;
 use tempfile::TempDir;
 
+use engine::Engine;
 pub use file::FileReader;
-use server::Server;
+pub use server::Server;
 
 /// Where the database is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +37,7 @@ pub enum Location {
 /// Why the embedded database cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbeddedError {
-    /// The folder cannot be made, or the port cannot be had.
+    /// The folder or the file cannot be made.
     #[error("the embedded database cannot be started: {0}")]
     Io(#[from] std::io::Error),
     /// Something else has this name.
@@ -62,25 +64,20 @@ pub enum EmbeddedError {
     Store(#[from] StoreError),
 }
 
-/// A running embedded database. Dropping it stops it.
+/// An open embedded database. Dropping it closes it.
 #[derive(Debug)]
 pub struct EmbeddedDb {
     path: PathBuf,
     config: SdkConfig,
     tables: Tables,
-    // Before the folder: what serves the file must let go of it first.
-    server: Server,
+    // Before the folder: what has the file open must let go of it first.
+    engine: Engine,
     _folder: Option<TempDir>,
 }
 
 impl EmbeddedDb {
-    /// Opens the file, serves it on a free port and creates what is missing of the two tables.
+    /// Opens the file and creates what is missing of the two tables.
     pub async fn open(location: Location) -> Result<Self, EmbeddedError> {
-        Self::open_on(location, 0).await
-    }
-
-    /// The same on this port of 127.0.0.1: clients of a database that died find the next one there.
-    pub async fn open_on(location: Location, port: u16) -> Result<Self, EmbeddedError> {
         let (path, folder) = match location {
             Location::Temporary => {
                 let folder = TempDir::with_prefix("flowlog-")?;
@@ -90,20 +87,25 @@ impl EmbeddedDb {
                 if !may_be_store(&path) {
                     return Err(EmbeddedError::NoStore(path));
                 }
-                if let Some(parent) = path.parent() {
-                    std::fs::create_dir_all(parent)?;
-                }
+                create(&path)?;
                 (path, None)
             }
         };
-        let database = open_engine(&path, folder.is_some())?;
+        let database = engine::open(&path, folder.is_some())?;
         index::prepare(&path, flowlog_aws::env::now())
             .map_err(|source| EmbeddedError::Index { path: path.clone(), source })?;
-        let server = Server::start(database, port)?;
-        let config = sdk::local(&server.endpoint());
-        let embedded = Self { path, config, tables: Tables::default(), server, _folder: folder };
+        let engine = Engine::start(database)?;
+        let calls = engine.calls();
+        let config = sdk::in_process(move |operation, body| calls.ask(operation, body));
+        let embedded = Self { path, config, tables: Tables::default(), engine, _folder: folder };
         schema::create_tables(&embedded.store()).await?;
         Ok(embedded)
+    }
+
+    /// Serves it over HTTP as well, on this port of 127.0.0.1 or on a free one if it is 0, while both live. For tests
+    /// with several processes: everybody on the machine may ask, and nobody has to say who they are.
+    pub fn serve(&self, port: u16) -> std::io::Result<Server> {
+        Server::start(self.engine.calls(), port)
     }
 
     /// The configuration for clients of this database.
@@ -124,11 +126,6 @@ impl EmbeddedDb {
     /// The names of its tables.
     pub fn tables(&self) -> &Tables {
         &self.tables
-    }
-
-    /// `http://127.0.0.1:<port>`.
-    pub fn endpoint(&self) -> String {
-        self.server.endpoint()
     }
 
     /// The database file.
@@ -153,17 +150,21 @@ fn may_be_store(path: &Path) -> bool {
     }
 }
 
-/// Opens the engine on a file.
-fn open_engine(path: &Path, temporary: bool) -> Result<Database, EmbeddedError> {
-    let refused = |reason: String| EmbeddedError::Open { path: path.to_owned(), reason };
-    let text = path.to_str().ok_or_else(|| refused("its path is not UTF-8".to_owned()))?;
-    let database = Database::new(text).map_err(|e| refused(e.to_string()))?;
-    // No sync at all for a file that nobody opens again. For one that is kept, leaving the mode is
-    // how the engine goes over to synchronous = NORMAL: a power cut may lose the last writes, all
-    // of them from some point on, and a batch that was not done is simply read again.
-    let modes = database.enable_bulk_loading();
-    let modes =
-        if temporary { modes } else { modes.and_then(|()| database.disable_bulk_loading()) };
-    modes.map_err(|e| refused(e.to_string()))?;
-    Ok(database)
+/// Creates a file that is not there, and folders that are not, for nobody but who runs this. What SQLite puts beside
+/// the file gets the file's mode. What is there keeps its own.
+fn create(path: &Path) -> std::io::Result<()> {
+    let (mut folder, mut file) = (DirBuilder::new(), OpenOptions::new());
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+        folder.mode(0o700);
+        file.mode(0o600);
+    }
+    if let Some(parent) = path.parent() {
+        folder.recursive(true).create(parent)?;
+    }
+    match file.write(true).create_new(true).open(path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }

@@ -95,6 +95,85 @@ async fn what_is_no_database_is_refused() {
     assert!(matches!(&error, EmbeddedError::Open { path, .. } if *path == broken), "{error}");
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_new_file_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("a/b/flows.db");
+    let db = EmbeddedDb::open(Location::File(path.clone())).await.unwrap();
+    db.store().put_partials(&partials(1)).await.unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    for parent in ["a", "a/b"] {
+        assert_eq!(mode(&folder.path().join(parent)), 0o700, "{parent}");
+    }
+    let files = std::fs::read_dir(folder.path().join("a/b")).unwrap();
+    let files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    assert!(files.len() > 1, "SQLite's own are beside it: {files:?}");
+    for file in files {
+        assert_eq!(mode(&file), 0o600, "{file:?}");
+    }
+    drop(db);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let db = EmbeddedDb::open(Location::File(path.clone())).await.unwrap();
+    assert_eq!(mode(&path), 0o640, "somebody chose it");
+    drop(db);
+}
+
+/// The status and the headers of a response to these headers.
+fn post(port: &str, headers: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    let body = "{}";
+    write!(
+        stream,
+        "{headers}Connection: close\r\nContent-Type: application/x-amz-json-1.0\r\n\
+         X-Amz-Target: DynamoDB_20120810.ListTables\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn over_http_only_programs_on_this_machine_are_answered() {
+    let db = EmbeddedDb::open(Location::Temporary).await.unwrap();
+    let server = db.serve(0).unwrap();
+    let endpoint = server.endpoint();
+    let port = endpoint.rsplit(':').next().unwrap();
+    let own = format!("Host: 127.0.0.1:{port}\r\n");
+    let answer = post(port, &format!("POST / HTTP/1.1\r\n{own}"));
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("FlowAggregates"), "{answer}");
+    for (first, status) in [
+        (format!("POST / HTTP/1.1\r\n{own}Origin: https://example.com\r\n"), 403),
+        (format!("POST / HTTP/1.1\r\n{own}Origin: null\r\n"), 403),
+        (format!("POST / HTTP/1.1\r\nHost: rebound.example.com:{port}\r\n"), 403),
+        (format!("POST / HTTP/1.1\r\nHost: 127.0.0.1.example.com:{port}\r\n"), 403),
+        (format!("OPTIONS / HTTP/1.1\r\n{own}Origin: https://example.com\r\n"), 405),
+    ] {
+        let answer = post(port, &first);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{first}{answer}");
+        assert!(!answer.contains("FlowAggregates"), "{answer}");
+        assert!(!answer.to_lowercase().contains("access-control-"), "{answer}");
+    }
+    let over_http = DynamoDbStore::new(&sdk::local(&endpoint), db.tables().clone());
+    let put = partials(3000);
+    over_http.put_partials(&put).await.unwrap();
+    let series = &put[0].series;
+    let found = db.store().partials(series, put[0].window, put[0].window).await.unwrap();
+    assert_eq!(found, put[..1]);
+}
+
+#[tokio::test]
+async fn a_database_that_is_closed_answers_nobody() {
+    let db = EmbeddedDb::open(Location::Temporary).await.unwrap();
+    let store = db.store();
+    drop(db);
+    store.sources("20261101", "20261102").await.unwrap_err();
+}
+
 #[tokio::test]
 async fn the_stream_has_every_put() {
     let db = EmbeddedDb::open(Location::Temporary).await.unwrap();
