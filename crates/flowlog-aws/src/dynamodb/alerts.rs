@@ -130,6 +130,8 @@ impl DynamoDbStore {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use flowlog_core::store::{AlertStore as _, contract};
     use serde_json::json;
 
@@ -143,20 +145,30 @@ mod tests {
             "pk": { "S": "A#port-scan" }, "sk": { "S": "eni-0a" }, "v": { "N": "4" },
             "b": { "S": item.body }, "ttl": { "N": item.ttl.to_string() },
         });
-        let mut theirs = mine.clone();
-        theirs["b"] = json!({ "S": "{\"seq\":1}" });
-        // Done; refused because somebody was faster; refused because the first attempt's answer was lost.
-        let wire = Wire::new([replay::json(200, json!({})), refused(&theirs), refused(&mine)]);
+        // Done; refused because somebody was faster, by the same text in the same second; refused because the first
+        // attempt's answer was lost.
+        let mut calls = 0;
+        let theirs = mine.clone();
+        let wire = Wire::serving(move |asked| {
+            calls += 1;
+            Some(match calls {
+                1 => replay::json(200, json!({})),
+                2 => refused(&theirs),
+                _ => refused(&asked.json()["Item"]),
+            })
+        });
         let store = store(&wire);
         assert!(store.swap_state(&item, Some(3)).await.unwrap());
-        assert!(!store.swap_state(&item, Some(3)).await.unwrap());
-        assert!(
-            store.swap_state(&item, None).await.unwrap(),
-            "what is there is what was to be put"
-        );
+        assert!(!store.swap_state(&item, Some(3)).await.unwrap(), "not by this call");
+        assert!(store.swap_state(&item, None).await.unwrap(), "by an attempt of this call");
+        let writers: BTreeSet<String> =
+            wire.asked().iter().map(|asked| asked.json()["Item"]["w"]["S"].to_string()).collect();
+        assert_eq!(writers.len(), 3);
         let asked = wire.asked();
+        let mut put = asked[0].json();
+        put["Item"].as_object_mut().unwrap().remove("w");
         assert_eq!(
-            asked[0].json(),
+            put,
             json!({
                 "TableName": "FlowControl",
                 "Item": mine,

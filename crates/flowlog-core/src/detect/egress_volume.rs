@@ -1,10 +1,11 @@
 //! D6 `egress-volume`: in one hour an interface sends far more to the Internet than usual, most of it
 //! to addresses that got hardly anything in the 23 hours before.
 //!
-//! Of the hours that end in the last hour the one with most is looked at. Six deviations on a log scale *and* an absolute floor *and* new destinations: each alone fires on
+//! Of the hours that end in the last hour the one with most is told, once. Six deviations on a log scale *and* an absolute floor *and* new destinations: each alone fires on
 //! backups, releases and new customers. Ranges that may receive much (AWS services, partners) belong
 //! on the allow-list. Judged on the schedule, over a day. ATT&CK T1048.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::baseline::{KNOWN_HOURS, to_public};
@@ -22,7 +23,8 @@ const MORE: u64 = 10;
 const MEMORY: i64 = 72;
 
 impl EgressVolume {
-    /// The hours that end with a window of the hour that ends with `at`.
+    /// The busiest of the hours that end with a window of the hour that ends with `at`, unless it is what is left of a
+    /// busier one before.
     pub(super) fn evaluate(
         &self,
         history: &History,
@@ -32,9 +34,11 @@ impl EgressVolume {
         if !self.enabled {
             return None;
         }
-        let ends = history.last(at, HOUR).map(|(end, _)| *end);
+        let ends = history.last(at, 2 * HOUR).map(|(end, _)| *end);
         let hours = ends.filter_map(|end| self.evaluate_hour(history, baseline, end));
-        hours.max_by_key(|found| found.evidence.value)
+        // The look an hour ago has told of what was at its height then.
+        let busiest = hours.max_by_key(|found| (found.evidence.value, Reverse(found.window)))?;
+        (busiest.window > at.back(HOUR)).then_some(busiest)
     }
 
     fn evaluate_hour(&self, history: &History, baseline: &Baseline, at: Window) -> Option<Finding> {
@@ -64,7 +68,7 @@ impl EgressVolume {
         if new.saturating_mul(100) < sent.saturating_mul(self.new_percent) {
             return None;
         }
-        fresh.sort_by_key(|(address, bytes)| (std::cmp::Reverse(*bytes), *address));
+        fresh.sort_by_key(|(address, bytes)| (Reverse(*bytes), *address));
         let now = history.windows.get(&at)?;
         let known = baseline.egress.n >= KNOWN_HOURS;
         let severity = if known { self.severity } else { self.severity.min(Severity::Notify) };

@@ -63,8 +63,8 @@ impl Rules {
     pub const LOOKBACK: i64 = 12;
     /// How many windows the rules look at that judge a day.
     pub const DAY: i64 = slow_scan::DAY;
-    /// How many windows [`Rules::evaluate_day`] looks at: a day, from each window of the last hour.
-    pub const DAY_OF_HOUR: i64 = Self::DAY + Self::LOOKBACK - 1;
+    /// How many windows [`Rules::evaluate_day`] looks at: a day, from each window of the last two hours.
+    pub const DAY_OF_HOUR: i64 = Self::DAY + 2 * Self::LOOKBACK - 1;
 
     /// What is found in one window of an interface, loudest first. `baseline` is what was usual
     /// before it ([`Baseline::before`]).

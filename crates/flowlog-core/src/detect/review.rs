@@ -18,7 +18,7 @@ const HOUR: i64 = 3_600;
 
 /// How many windows of an interface are kept: those that the rules look at from any window of the
 /// hour that a day's rules look at, and those that the baseline has yet to learn.
-const KEPT: i64 = Rules::DAY + 2 * Rules::LOOKBACK + OPEN;
+const KEPT: i64 = Rules::DAY_OF_HOUR + Rules::LOOKBACK + OPEN;
 
 /// About how many bytes of the last hour are looked at across interfaces, each by itself.
 pub const ACROSS: usize = 32 << 20;

@@ -9,7 +9,7 @@ use super::connections::service_of;
 use super::described::Described;
 use super::flow::{CONTACT_COST, Flow, family, note_contact};
 use super::known::Known;
-use super::lists::{Dropped, Map, Source, prune, prune_table};
+use super::lists::{Dropped, Map, Source, Tuples, prune, prune_table, prune_tuples};
 use super::own::{MAX_HELD, Own};
 use super::samples::Samples;
 use super::sums::Blocks;
@@ -93,7 +93,7 @@ pub struct Accumulator<C = Vec<Chunk>> {
     samples: Samples,
     services: Table<Service>,
     ports: Map<(u32, PortKey), Tally>,
-    tuples: Map<(u32, Tuple), Verdicts>,
+    tuples: Tuples,
     used: usize,
     /// Whether there is still somebody who wants chunks.
     is_wanted: bool,
@@ -157,7 +157,7 @@ impl<C: ChunkSink> Accumulator<C> {
             services: Table::new(budget.state_bytes / SERVICE_COST + 1, by_address.clone()),
             hasher: by_address,
             ports: HashMap::with_hasher(hasher.clone()),
-            tuples: HashMap::with_hasher(hasher),
+            tuples: Tuples::with_capacity_and_hasher(budget.state_bytes / TUPLE_COST + 1, hasher),
             used: 0,
             is_wanted: true,
             chunks,
@@ -421,7 +421,7 @@ impl<C: ChunkSink> Accumulator<C> {
         }
         let ports = prune(&mut self.ports, keep, |_| PORT_COST, |k| Some(Distinct::port(*k)));
         // Of these nobody is told how many there were.
-        let tuples = prune(&mut self.tuples, keep, |_| TUPLE_COST, |_| None);
+        let tuples = prune_tuples(&mut self.tuples, keep, TUPLE_COST);
         let services = prune_table(&mut self.services, keep, |_| SERVICE_COST, |_| None);
         let lists = [talkers, sources, ports, tuples, services];
         for (list, losses) in lists.into_iter().enumerate() {

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
+use indexmap::IndexMap;
 
 use super::distinct::Token;
 use super::samples::{Places, Samples};
@@ -19,6 +20,10 @@ use crate::record::{Address, Direction};
 
 /// A hash map whose order is never let out: what leaves it is sorted.
 pub(super) type Map<K, V> = HashMap<K, V, RandomState>;
+
+/// Refused tuples by cell. Their entries stand in memory that is reserved once, touched as it is needed and sorted where
+/// they are: a table that doubles holds them twice, and once more when they are taken out.
+pub(super) type Tuples = IndexMap<(u32, Tuple), Verdicts, RandomState>;
 
 #[derive(Debug, Default)]
 pub(super) struct Dropped {
@@ -214,6 +219,16 @@ pub(super) fn prune<K: Ord + Copy + Hash, V: Weigh>(
         ranked.add(*cell, value.weight(), *key);
     }
     ranked.losses(keep, token, |cell, key| map.remove(&(cell, *key)).map_or(0, |v| cost(&v)))
+}
+
+/// As [`prune`], for tuples, each of which costs the same and which are not counted.
+pub(super) fn prune_tuples(tuples: &mut Tuples, keep: usize, cost: usize) -> BTreeMap<u32, Loss> {
+    let mut ranked = Crowds::of(tuples.keys().map(|(cell, _)| *cell), keep);
+    for ((cell, key), value) in &*tuples {
+        ranked.add(*cell, value.weight(), *key);
+    }
+    let remove = |cell, key: &Tuple| tuples.swap_remove(&(cell, *key)).map_or(0, |_| cost);
+    ranked.losses(keep, |_| None, remove)
 }
 
 /// As [`prune`], for a table by address.

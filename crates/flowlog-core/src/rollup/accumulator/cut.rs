@@ -92,8 +92,13 @@ impl<C: ChunkSink> Accumulator<C> {
         let sources = self.sources.by_rank(&ranks);
         let services = self.services.by_rank(&ranks);
         let mut ports = by_rank(&mut self.ports, &ranks);
-        let mut tuples = by_rank(&mut self.tuples, &ranks);
-        drop(ranks);
+        let rank_of = |cell: u32| ranks[cell as usize];
+        self.tuples.sort_unstable_by(|(a, tuple), _, (b, other), _| {
+            (rank_of(*a), tuple).cmp(&(rank_of(*b), other))
+        });
+        let tuples = self.tuples.drain(..);
+        let mut tuples =
+            tuples.map(|((cell, tuple), verdicts)| (rank_of(cell), tuple, verdicts)).peekable();
         for (rank, at) in (0..).zip(order) {
             let cell = &mut self.cells[at as usize];
             let lists = Lists {
@@ -113,11 +118,11 @@ impl<C: ChunkSink> Accumulator<C> {
     }
 }
 
-/// What of a map is left to be handed on: rank, key and value.
-type Left<K, V> = Peekable<IntoIter<(u32, K, V)>>;
-
 /// Takes everything out of a map, in the order of its cells' ranks, then by key.
-fn by_rank<K: Ord, V>(map: &mut Map<(u32, K), V>, ranks: &[u32]) -> Left<K, V> {
+fn by_rank<K: Ord, V>(
+    map: &mut Map<(u32, K), V>,
+    ranks: &[u32],
+) -> Peekable<IntoIter<(u32, K, V)>> {
     let entries = map.drain();
     let mut all: Vec<_> =
         entries.map(|((cell, key), value)| (ranks[cell as usize], key, value)).collect();
@@ -125,8 +130,8 @@ fn by_rank<K: Ord, V>(map: &mut Map<(u32, K), V>, ranks: &[u32]) -> Left<K, V> {
     all.into_iter().peekable()
 }
 
-/// What the cell of this rank has.
-fn next_of<K, V>(left: &mut Left<K, V>, rank: u32) -> Vec<(K, V)> {
+/// What the cell of this rank has, of what is left to be handed on: rank, key and value.
+fn next_of<K, V>(left: &mut Peekable<impl Iterator<Item = (u32, K, V)>>, rank: u32) -> Vec<(K, V)> {
     let next = || left.next_if(|(of, ..)| *of == rank).map(|(_, key, value)| (key, value));
     std::iter::from_fn(next).collect()
 }
