@@ -161,10 +161,10 @@ mod tests {
         assert!(store.swap_state(&item, Some(3)).await.unwrap());
         assert!(!store.swap_state(&item, Some(3)).await.unwrap(), "not by this call");
         assert!(store.swap_state(&item, None).await.unwrap(), "by an attempt of this call");
-        let writers: BTreeSet<String> =
-            wire.asked().iter().map(|asked| asked.json()["Item"]["w"]["S"].to_string()).collect();
-        assert_eq!(writers.len(), 3);
         let asked = wire.asked();
+        let writers: BTreeSet<String> =
+            asked.iter().map(|asked| asked.json()["Item"]["w"]["S"].to_string()).collect();
+        assert_eq!(writers.len(), 3);
         let mut put = asked[0].json();
         put["Item"].as_object_mut().unwrap().remove("w");
         assert_eq!(
