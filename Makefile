@@ -187,7 +187,7 @@ evaluate: ## The rules on captured and generated traffic, beside four baselines 
 	$(PYTHON) tests/dev/evaluate.py $(FLOWLOG) --seeds $(or $(SEEDS),100) --first $(or $(FIRST),3000)
 
 # Objects of a million rows that a stranger invented; tests/dev/forged.py says what they are like.
-FORGED := interfaces times windows hosts
+FORGED := interfaces times windows hosts pairs
 
 .PHONY: memory
 memory: ## Peak memory of analyze: 5 M rows as text and as Parquet, 10 M invented sources, interfaces, times, hosts

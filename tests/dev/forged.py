@@ -4,6 +4,7 @@ interfaces   a million rows, each of another interface
 times        each of another window, of one interface
 windows      each of another window of four weeks, or of another interface: 125 of them
 hosts        each of another source and another host, refused on 20,000 interfaces within an hour
+pairs        each of another private source and another private host, refused on 7,900 interfaces within a window
 wide         60,000 rows: 2,000 interfaces, three windows of each, ten accepted connections of each in each
 """
 
@@ -15,7 +16,7 @@ HEADER = "version account-id interface-id srcaddr dstaddr srcport dstport protoc
 # As AWS would name such an object.
 KEY = "AWSLogs/123456789012/vpcflowlogs/us-east-1/2026/11/01/123456789012_vpcflowlogs_us-east-1_fl-1de_20261101T0000Z_00000000.log.gz"
 START, ROWS = 1_793_491_200, 1_000_000
-KINDS = ("interfaces", "times", "windows", "hosts", "wide")
+KINDS = ("interfaces", "times", "windows", "hosts", "pairs", "wide")
 
 
 def row(kind, n, first):
@@ -30,6 +31,9 @@ def row(kind, n, first):
     elif kind == "hosts":
         interface, start = n % 20_000, first + n % 3600
         source, host = f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", f"10.200.{n >> 8 & 255}.{n & 255}"
+    elif kind == "pairs":
+        interface, mixed = n % 7900, n * 2654435761 & 0xffffff
+        source, host = f"10.{mixed >> 16}.{mixed >> 8 & 255}.{mixed & 255}", f"10.{n & 255}.{mixed & 255}.{n >> 8 & 255}"
     else:
         interface, start, action = n % 2000, first + n // 2000 % 3 * 300, "ACCEPT"
         source, host = f"10.{interface >> 8}.{interface & 255}.{n // 2000}", f"10.200.{interface >> 8}.{interface & 255}"

@@ -22,6 +22,7 @@ use aws_types::SdkConfig;
 use flowlog_core::alert::{Directory, LookUp, Subject};
 use flowlog_core::detect::Identity;
 use flowlog_core::record::Address;
+use futures_util::future::try_join3;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::{Instant, timeout};
 
@@ -86,11 +87,12 @@ impl Ec2Directory {
             })
         };
         // Filters, not ids: an unknown id would be an error.
-        let (by_id, by_v4, by_v6) = futures_util::try_join!(
+        let asked = try_join3(
             self.interfaces("network-interface-id", ids.collect()),
             self.interfaces("addresses.private-ip-address", addresses(false).collect()),
             self.interfaces("ipv6-addresses.ipv6-address", addresses(true).collect()),
-        )?;
+        );
+        let (by_id, by_v4, by_v6) = asked.await?;
         let mut interfaces: Vec<xml::Interface> =
             by_id.into_iter().chain(by_v4).chain(by_v6).collect();
         interfaces.sort();
