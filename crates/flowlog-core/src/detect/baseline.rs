@@ -141,7 +141,7 @@ pub struct Baseline {
     pub hourly: Counts,
     /// Bytes to public addresses per hour that has any.
     pub egress: Volume,
-    /// How many of the last windows in a row had records, at most one [missing](GAP) between two; for the rule about
+    /// How many of the last windows in a row had records, at most one missing between two; for the rule about
     /// silence.
     pub streak: u16,
 }
