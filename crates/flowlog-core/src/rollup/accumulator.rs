@@ -157,7 +157,7 @@ impl<C: ChunkSink> Accumulator<C> {
             services: Table::new(budget.state_bytes / SERVICE_COST + 1, by_address.clone()),
             hasher: by_address,
             ports: HashMap::with_hasher(hasher.clone()),
-            tuples: Tuples::with_capacity_and_hasher(budget.state_bytes / TUPLE_COST + 1, hasher),
+            tuples: Tuples::with_hasher(hasher),
             used: 0,
             is_wanted: true,
             chunks,

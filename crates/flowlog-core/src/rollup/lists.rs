@@ -21,8 +21,8 @@ use crate::record::{Address, Direction};
 /// A hash map whose order is never let out: what leaves it is sorted.
 pub(super) type Map<K, V> = HashMap<K, V, RandomState>;
 
-/// Refused tuples by cell. Their entries stand in memory that is reserved once, touched as it is needed and sorted where
-/// they are: a table that doubles holds them twice, and once more when they are taken out.
+/// Refused tuples by cell. Their entries stand side by side and are sorted where they are: taken out of a hash table they
+/// would be there twice.
 pub(super) type Tuples = IndexMap<(u32, Tuple), Verdicts, RandomState>;
 
 #[derive(Debug, Default)]
