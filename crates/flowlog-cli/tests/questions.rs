@@ -471,12 +471,30 @@ fn a_hole_makes_every_answer_and_the_page_incomplete() {
     assert_eq!(answer(&run(&early))["complete"], true);
 }
 
-/// What an auditor has to know of an exposure, against the lines of the day.
-#[test]
+/// These fields of every record of the day, as its objects' own lines have them.
 #[expect(
     clippy::disallowed_types,
     reason = "a reader of the test's own; no object is hostile here"
 )]
+fn recorded<const N: usize>(folder: &TempDir, names: [&str; N]) -> Vec<[String; N]> {
+    let mut records = Vec::new();
+    for path in shapes::walk(&folder.path().join("day/AWSLogs")) {
+        let mut lines = String::new();
+        let file = std::fs::File::open(path).unwrap();
+        flate2::read::MultiGzDecoder::new(file).read_to_string(&mut lines).unwrap();
+        let mut lines = lines.lines();
+        let header: Vec<&str> = lines.next().unwrap().split(' ').collect();
+        let columns = names.map(|name| header.iter().position(|field| *field == name).unwrap());
+        records.extend(lines.map(|line| {
+            let fields: Vec<&str> = line.split(' ').collect();
+            columns.map(|column| fields[column].to_owned())
+        }));
+    }
+    records
+}
+
+/// What an auditor has to know of an exposure, against the lines of the day.
+#[test]
 fn exposures_are_dated_and_named() {
     let folder = day();
     let truth = std::fs::read(folder.path().join("day/truth.json")).unwrap();
@@ -485,21 +503,13 @@ fn exposures_are_dated_and_named() {
     let word = |name: &str| planted[name].as_str().unwrap();
     let mut windows: Vec<i64> = Vec::new();
     let mut places: Vec<[String; 2]> = Vec::new();
-    for path in shapes::walk(&folder.path().join("day/AWSLogs")) {
-        let mut lines = String::new();
-        let file = std::fs::File::open(path).unwrap();
-        flate2::read::MultiGzDecoder::new(file).read_to_string(&mut lines).unwrap();
-        let mut lines = lines.lines();
-        let header: Vec<&str> = lines.next().unwrap().split(' ').collect();
-        for line in lines {
-            let fields: Vec<&str> = line.split(' ').collect();
-            let of = |name| fields[header.iter().position(|field| *field == name).unwrap()];
-            if [of("interface-id"), of("srcaddr"), of("dstport"), of("action")]
-                == [word("interface_id"), word("source"), "3389", "ACCEPT"]
-            {
-                windows.push(of("start").parse::<i64>().unwrap() / 300 * 300);
-                places.push([of("vpc-id").to_owned(), of("instance-id").to_owned()]);
-            }
+    let names = ["interface-id", "srcaddr", "dstport", "action", "start", "vpc-id", "instance-id"];
+    for [interface, source, port, action, start, vpc, instance] in recorded(&folder, names) {
+        if [&interface[..], &source, &port, &action]
+            == [word("interface_id"), word("source"), "3389", "ACCEPT"]
+        {
+            windows.push(start.parse::<i64>().unwrap() / 300 * 300);
+            places.push([vpc, instance]);
         }
     }
     let (first, last) = (windows.iter().min().unwrap(), windows.iter().max().unwrap() + 300);
@@ -578,26 +588,11 @@ fn gaps_are_in_words_and_in_json() {
 
 /// A time is counted in the objects' own lines.
 #[test]
-#[expect(
-    clippy::disallowed_types,
-    reason = "a reader of the test's own; no object is hostile here"
-)]
 fn a_length_of_time_counts_from_the_end_of_the_data() {
     let folder = day();
-    let mut starts: Vec<(i64, bool)> = Vec::new();
-    for path in shapes::walk(&folder.path().join("day/AWSLogs")) {
-        let mut lines = String::new();
-        let file = std::fs::File::open(path).unwrap();
-        flate2::read::MultiGzDecoder::new(file).read_to_string(&mut lines).unwrap();
-        let mut lines = lines.lines();
-        let header: Vec<&str> = lines.next().unwrap().split(' ').collect();
-        let column = |name| header.iter().position(|field| *field == name).unwrap();
-        let (start, action) = (column("start"), column("action"));
-        for line in lines {
-            let fields: Vec<&str> = line.split(' ').collect();
-            starts.push((fields[start].parse().unwrap(), fields[action] == "REJECT"));
-        }
-    }
+    let records = recorded(&folder, ["start", "action"]).into_iter();
+    let starts: Vec<(i64, bool)> =
+        records.map(|[start, action]| (start.parse().unwrap(), action == "REJECT")).collect();
     // The end of the last window that has any record, NODATA included.
     let end = starts.iter().map(|(start, _)| start / 300 * 300 + 300).max().unwrap();
     for (since, seconds) in

@@ -130,8 +130,7 @@ pub async fn raise<S: AlertStore, N: Notifier>(
     for _ in 0..ATTEMPTS {
         let old = load(store, &key).await?;
         if let Some((item, alert)) = &old
-            && let Some(at) = alert.claimed_at
-            && alert.is_left(finding.window, at, now)
+            && alert.is_left(finding.window, now)
         {
             // Claimed before and never published: an error or a crash came between. First that, then this.
             finish(store, notifier, policy, &key, item.version, alert.clone(), now).await?;

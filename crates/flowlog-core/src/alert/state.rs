@@ -274,9 +274,10 @@ impl Alert {
         self.claimed_at.is_some_and(|at| now - at > Policy::REPAIR_AFTER)
     }
 
-    /// Whether whoever finds this `window` must publish the claim of `at`, which nobody has published yet: if it is
-    /// stuck, or told of the same window by somebody who has had the time to publish it.
-    pub(super) fn is_left(&self, window: Window, at: i64, now: i64) -> bool {
-        self.is_stuck(now) || (self.told == Some(window) && now - at >= Policy::PUBLISHES_IN)
+    /// Whether whoever finds this `window` must publish a claim that nobody has published yet: if it is stuck, or of
+    /// the same window by somebody who has had the time to publish it.
+    pub(super) fn is_left(&self, window: Window, now: i64) -> bool {
+        let had_time = self.claimed_at.is_some_and(|at| now - at >= Policy::PUBLISHES_IN);
+        self.is_stuck(now) || (had_time && self.told == Some(window))
     }
 }

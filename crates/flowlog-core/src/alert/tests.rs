@@ -236,6 +236,16 @@ struct Meanwhile<'a> {
     fails: bool,
 }
 
+impl<'a> Meanwhile<'a> {
+    /// Raises the finding as the first one who finds it.
+    fn raise(desk: &'a Desk, finding: &'a Finding, fails: bool) -> Result<Raised, RaiseError> {
+        let first = Self { desk, finding, raised: RefCell::default(), fails };
+        let raised = now(raise(&desk.store, &first, &desk.policy, finding, finding.window.end()));
+        assert_eq!(*first.raised.borrow(), [Raised::Held]);
+        raised
+    }
+}
+
 impl Notifier for Meanwhile<'_> {
     async fn publish(&self, notification: &Notification) -> Result<(), NotifyError> {
         let raised = self.desk.raise(self.finding);
@@ -250,25 +260,14 @@ impl Notifier for Meanwhile<'_> {
 #[test]
 fn two_who_find_the_same_at_once_send_it_once() {
     let (desk, finding) = (Desk::new(), burst(Severity::Notify, 0));
-    let at = finding.window.end();
-    let raised = RefCell::default();
-    let first = Meanwhile { desk: &desk, finding: &finding, raised, fails: false };
-    assert_eq!(
-        now(raise(&desk.store, &first, &desk.policy, &finding, at)).unwrap(),
-        Raised::Sent(1)
-    );
-    assert_eq!(*first.raised.borrow(), [Raised::Held]);
+    assert_eq!(Meanwhile::raise(&desk, &finding, false).unwrap(), Raised::Sent(1));
     assert_eq!(desk.inbox.subjects().len(), 1);
 }
 
 #[test]
 fn what_could_not_be_published_is_by_whoever_comes_next() {
     let (desk, finding) = (Desk::new(), burst(Severity::Notify, 0));
-    let at = finding.window.end();
-    let raised = RefCell::default();
-    let first = Meanwhile { desk: &desk, finding: &finding, raised, fails: true };
-    assert!(now(raise(&desk.store, &first, &desk.policy, &finding, at)).is_err());
-    assert_eq!(*first.raised.borrow(), [Raised::Held]);
+    assert!(Meanwhile::raise(&desk, &finding, true).is_err());
     assert_eq!(
         desk.raise(&finding),
         Raised::Held,
