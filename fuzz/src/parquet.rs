@@ -10,6 +10,8 @@ use super::lines::{Plainly, stored};
 /// So little that chunks end.
 const BUDGET: Budget = Budget {
     state_bytes: 16 << 10,
+    talker_bytes: 96,
+    held_bytes: 176,
     pruned_entries: 2,
     interface_windows: usize::MAX,
     ends_whole: false,

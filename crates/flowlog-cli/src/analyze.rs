@@ -15,11 +15,18 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::input::{Input, expand};
 use crate::report::{Builder, FileReport, Report};
 
-/// Approximate bytes of state while a file is rolled up, and interface-windows that it is of: less than the functions
-/// hold, since the lists over everything are beside it. Of a file that needs more, lists of interface-windows are cut
-/// earlier than theirs.
-const STATE: usize = 20 << 20;
-const INTERFACE_WINDOWS: usize = 8_000;
+/// What is held while a file is rolled up: less than the functions hold, since the lists over everything are beside it. Of
+/// a file that needs more, lists of interface-windows are cut earlier than theirs. A talker is charged what it takes, an
+/// entry of 32 bytes and its part of the slots, and a record whose direction is not known yet what it will: the
+/// functions' charges are part of their mapping version.
+const BUDGET: Budget = Budget {
+    state_bytes: 18 << 20,
+    talker_bytes: 48,
+    held_bytes: Budget::HELD_WHOLE,
+    pruned_entries: 128,
+    interface_windows: 8_000,
+    ends_whole: true,
+};
 
 /// How many rejected lines of one file are shown one by one.
 const SHOWN: usize = 10;
@@ -142,15 +149,9 @@ fn read_input(
         complaints: vec![error],
         found: None,
     };
-    let accumulator = spare.take().unwrap_or_else(|| {
-        let budget = Budget {
-            state_bytes: STATE,
-            interface_windows: INTERFACE_WINDOWS,
-            ends_whole: true,
-            ..Budget::default()
-        };
-        Accumulator::of(Mapping::CURRENT, budget, None, Added::of_a_file())
-    });
+    let accumulator = spare
+        .take()
+        .unwrap_or_else(|| Accumulator::of(Mapping::CURRENT, BUDGET, None, Added::of_a_file()));
     Ok(match input.decode(limits, fallback, Watched::new(accumulator), progress) {
         Ok(decoded) => {
             let Decoded { sink, counts, format, encoding, .. } = decoded;

@@ -23,8 +23,9 @@ use super::{
 
 /// How many rows a list of the report has.
 const ROWS: usize = 20;
-/// How many findings are kept, the loudest; twice as many are held before the others are let go.
-const FINDINGS: usize = 20_000;
+/// How many findings are kept, the loudest, of about a kilobyte each; how many are held before the others are let go.
+const FINDINGS: usize = 5_000;
+const FINDINGS_HELD: usize = 7_500;
 
 /// Collects roll-ups.
 #[derive(Debug, Default)]
@@ -234,7 +235,7 @@ impl Builder {
 impl Found {
     fn add(&mut self, findings: Vec<Finding>) {
         self.findings.extend(findings);
-        if self.findings.len() > 2 * FINDINGS {
+        if self.findings.len() > FINDINGS_HELD {
             self.settle();
             self.left_out += (self.findings.len() - FINDINGS) as u64;
             self.findings.truncate(FINDINGS);

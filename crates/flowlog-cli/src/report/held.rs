@@ -16,7 +16,7 @@ use flowlog_core::rollup::{ActionTotals, BlobError, Fold, Mapping, Rollup};
 const BUDGET: usize = 64 << 20;
 /// The same of one file, while its rows take memory, too. The largest that AWS delivers (75 MB) needs less,
 /// unless it is of thousands of interfaces.
-const OF_A_FILE: usize = 16 << 20;
+const OF_A_FILE: usize = 12 << 20;
 /// Bytes of an interface beside its windows, with what judging it takes.
 const INTERFACE_COST: usize = 1_536;
 /// Bytes of a window beside its roll-ups, with its line of the report.

@@ -1,6 +1,7 @@
 //! The report as JSON. The shape is stable: scripts rely on it.
 
 use flowlog_core::decode::Counts;
+use flowlog_core::detect::Finding;
 use flowlog_core::rollup::Sums;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Map, Value, json};
@@ -8,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{FileReport, InterfaceWindow, Report};
 
 /// A report to be written as JSON, with the alerts that were sent where there are any. Its lines of
-/// interfaces are made while it is written: there may be a hundred thousand.
+/// interfaces and its findings are made while it is written: there may be a hundred thousand.
 #[derive(Debug)]
 pub struct Json<'a> {
     /// The report.
@@ -23,7 +24,8 @@ impl Serialize for Json<'_> {
         for (key, value) in head(self.report) {
             object.serialize_entry(&key, &value)?;
         }
-        object.serialize_entry("interfaces", &Interfaces(&self.report.interfaces))?;
+        object.serialize_entry("findings", &Each(&self.report.findings, Finding::to_json))?;
+        object.serialize_entry("interfaces", &Each(&self.report.interfaces, interface))?;
         if let Some(alerts) = &self.alerts {
             object.serialize_entry("alerts", alerts)?;
         }
@@ -31,23 +33,26 @@ impl Serialize for Json<'_> {
     }
 }
 
-struct Interfaces<'a>(&'a [InterfaceWindow]);
+/// A list, and what each of it is written as.
+struct Each<'a, T>(&'a [T], fn(&T) -> Value);
 
-impl Serialize for Interfaces<'_> {
+impl<T> Serialize for Each<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(interface))
+        serializer.collect_seq(self.0.iter().map(self.1))
     }
 }
 
 /// The whole report as one value.
 pub fn to_json(report: &Report) -> Value {
     let mut object = head(report);
+    let findings = report.findings.iter().map(Finding::to_json).collect();
+    object.insert("findings".to_owned(), Value::Array(findings));
     let interfaces = report.interfaces.iter().map(interface).collect();
     object.insert("interfaces".to_owned(), Value::Array(interfaces));
     Value::Object(object)
 }
 
-/// Everything but the interfaces.
+/// Everything but findings and interfaces.
 fn head(report: &Report) -> Map<String, Value> {
     let coverage = &report.coverage;
     let left_out = &coverage.left_out;
@@ -76,7 +81,6 @@ fn head(report: &Report) -> Map<String, Value> {
             "port": p.key.port,
             "records": p.records,
         })).collect::<Vec<_>>(),
-        "findings": report.findings.iter().map(flowlog_core::detect::Finding::to_json).collect::<Vec<_>>(),
         "coverage": {
             "interface_windows": coverage.interface_windows,
             "with_skipdata": coverage.with_skipdata,

@@ -124,6 +124,16 @@ impl Spelled {
         }
     }
 
+    /// The address as a number, if it is one.
+    #[inline]
+    pub(crate) fn number(self) -> Option<u128> {
+        if self.family != Self::V4 {
+            return Some(self.bits);
+        }
+        let length = 16 - self.bits.leading_zeros() / 8;
+        Address::v4_of(self.bits, length).map(|v4| v4.to_bits().into())
+    }
+
     /// The address, if it is one.
     pub fn address(self) -> Option<Address> {
         match self.family {

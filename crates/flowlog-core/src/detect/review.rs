@@ -1,7 +1,7 @@
 //! A whole recording judged as the deployed function would judge it window by window: what
 //! `flowlog analyze`, `flowlog replay` and the evaluation rest on.
 //!
-//! What is held of a recording depends on how far back the rules look and on [`ACROSS`], never on how
+//! What is held of a recording depends on how far back the rules look and on [`ACROSS_RECORDED`], never on how
 //! long it is or how many interfaces a stranger invents.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +21,9 @@ const HOUR: i64 = 3_600;
 const KEPT: i64 = Rules::DAY_OF_HOUR + Rules::LOOKBACK + OPEN;
 
 /// About how many bytes of the last hour are looked at across interfaces, each by itself.
-pub const ACROSS: usize = 32 << 20;
+const ACROSS: usize = 32 << 20;
+/// The same of a recording, which is held beside them.
+const ACROSS_RECORDED: usize = 16 << 20;
 
 /// Everything that is found on one interface, whose windows come in order; its day is looked at at
 /// the end of each hour and at the end of the recording. An error of the windows ends it.
@@ -87,7 +89,7 @@ impl AcrossInterfaces {
             self.note(&interface_id, at, &rollup);
             let rollup = across(rollup);
             let cost = cost(&rollup);
-            if self.used + cost > ACROSS {
+            if self.used + cost > ACROSS_RECORDED {
                 self.shed();
             }
             self.used += cost;
@@ -163,7 +165,7 @@ impl AcrossInterfaces {
                 // Among equals the ones that come first stay, up to half.
                 let bytes: usize = history.windows.values().map(|rollup| cost(rollup)).sum();
                 let weight = hour(history);
-                let stays = weight > bar || (weight == bar && used + bytes <= ACROSS / 2);
+                let stays = weight > bar || (weight == bar && used + bytes <= ACROSS_RECORDED / 2);
                 if stays {
                     used += bytes;
                 } else {

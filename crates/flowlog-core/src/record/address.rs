@@ -5,7 +5,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
-use wide::u8x16;
+use wide::{i32x4, u8x16};
 
 /// An address in a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -107,22 +107,46 @@ impl Address {
     }
 
     /// As [`Address::parse_v4`], of a text of so many bytes, the first one lowest, then zeros.
+    ///
+    /// The octets are put side by side, each with its last digit highest, and read together. None has a zero too many
+    /// just if all of them have as few digits together as their values need: none can have fewer.
     #[inline]
     pub(crate) fn v4_of(text: u128, length: u32) -> Option<Ipv4Addr> {
         // Room to read four bytes from any of the first sixteen on.
         let mut bytes = [0; 20];
         bytes[..16].copy_from_slice(&text.to_le_bytes());
-        let mut dots = u8x16::new(text.to_le_bytes()).simd_eq(u8x16::splat(b'.')).to_bitmask();
-        let (mut bits, mut begin, mut wrong) = (0, 0, 0);
-        for nth in 0..4 {
-            let end = if nth < 3 { dots.trailing_zeros() } else { length };
-            dots &= dots.wrapping_sub(1);
+        let dots = u8x16::new(text.to_le_bytes()).simd_eq(u8x16::splat(b'.')).to_bitmask();
+        let second = without_lowest(dots);
+        let third = without_lowest(second);
+        let ends = [dots, second, third].map(u32::trailing_zeros);
+        let octet = |begin: u32, end: u32| {
             let from = (begin & 15) as usize;
             let text = [bytes[from], bytes[from + 1], bytes[from + 2], bytes[from + 3]];
-            bits = bits << 8 | octet(u32::from_le_bytes(text), end.wrapping_sub(begin), &mut wrong);
-            begin = end.wrapping_add(1);
+            let behind = 32u32.wrapping_sub(8u32.wrapping_mul(end.wrapping_sub(begin))) & 31;
+            ((u32::from_le_bytes(text) ^ 0x3030_3030) << behind).cast_signed()
+        };
+        let [a, b, c] = ends;
+        let octets =
+            i32x4::new([octet(0, a), octet(a + 1, b), octet(b + 1, c), octet(c + 1, length)]);
+        // Of a byte that is no digit the high bit is set here.
+        let high = i32x4::splat(0x8080_8080_u32.cast_signed());
+        let flaws = ((octets + i32x4::splat(0x7676_7676)) | octets) & high;
+        let byte = |shift: i32| (octets >> shift) & i32x4::splat(0xff);
+        let [hundreds, tens, ones] = [byte(8), byte(16), byte(24)];
+        // A hundred is 64 and 32 and 4, ten 8 and 2.
+        let values: i32x4 = (hundreds << 6_i32)
+            + (hundreds << 5_i32)
+            + (hundreds << 2_i32)
+            + (tens << 3_i32)
+            + (tens << 1_i32)
+            + ones;
+        let above = |least: i32| values.simd_gt(i32x4::splat(least)).to_bitmask();
+        let needed = 7 + count(above(9)) + count(above(99));
+        if flaws != i32x4::ZERO || above(255) != 0 || third == 0 || length != needed {
+            return None;
         }
-        (wrong == 0).then(|| Ipv4Addr::from_bits(bits))
+        let [a, b, c, d] = values.to_array();
+        Some(Ipv4Addr::from_bits((a << 24 | b << 16 | c << 8 | d).cast_unsigned()))
     }
 
     /// Private or public, by the address ranges named at [`Scope`].
@@ -153,19 +177,16 @@ impl Address {
     }
 }
 
-/// The octet that so many digits are, the first one lowest; `wrong` is not zero if they are none.
+/// Without the lowest bit that is set.
 #[inline]
-fn octet(text: u32, digits: u32, wrong: &mut u32) -> u32 {
-    // Behind zeros, so that the last digit is the highest byte.
-    let padded = (text ^ 0x3030_3030) << (32u32.wrapping_sub(8u32.wrapping_mul(digits)) & 31);
-    let [_, hundreds, tens, ones] = padded.to_le_bytes();
-    let value = u32::from(hundreds) * 100 + u32::from(tens) * 10 + u32::from(ones);
-    // Of a byte that is no digit the high bit is set here; the other three are no such bits.
-    *wrong |= (padded.wrapping_add(0x7676_7676) | padded) & 0x8080_8080;
-    *wrong |= u32::from(digits.wrapping_sub(1) > 2);
-    *wrong |= u32::from((digits > 1) & (text & 0xff == u32::from(b'0')));
-    *wrong |= u32::from(value > 255);
-    value & 255
+fn without_lowest(bits: u32) -> u32 {
+    bits & bits.wrapping_sub(1)
+}
+
+/// How many of four bits are set: a processor of no particular kind has no instruction for it.
+#[inline]
+fn count(bits: u32) -> u32 {
+    0x4332_3221_3221_2110_u64.unbounded_shr(4 * bits) as u32 & 7
 }
 
 fn parse_mac(text: &str) -> Option<[u8; 6]> {

@@ -9,16 +9,19 @@ use super::connections::service_of;
 use super::described::Described;
 use super::flow::{CONTACT_COST, Flow, family, note_contact};
 use super::known::Known;
-use super::lists::{Dropped, Map, Source, Tuples, prune, prune_table, prune_tuples};
+use super::lists::{
+    Charged, Dropped, Listed, Map, Source, Tuples, prune, prune_listed, prune_tuples,
+};
 use super::own::{MAX_HELD, Own};
 use super::samples::Samples;
 use super::sums::Blocks;
-use super::table::{Key, Table};
+use super::table::{Key, Table, Wide};
+use super::talkers::{TALKER_COST, Talkers};
 use super::{
-    Contact, Distinct, Evidence, Lacking, Mapping, PortKey, Service, Sums, Talker, TalkerKey,
-    Tally, Tuple, Verdicts, Weigh as _, scope_of,
+    Contact, Distinct, Evidence, Lacking, Mapping, PortKey, Service, Sums, TalkerKey, Tally, Tuple,
+    Verdicts, Weigh as _, scope_of,
 };
-use crate::decode::{QuickRow, RecordSink, Spelled, Verdict};
+use crate::decode::{QuickRow, RecordSink, Verdict};
 use crate::format::Format;
 use crate::record::{Action, Address, Direction, Field, LogStatus, Record, Window};
 
@@ -30,6 +33,11 @@ mod quick;
 pub struct Budget {
     /// Approximate bytes of state per chunk.
     pub state_bytes: usize,
+    /// Of these, what a talker of IPv4 is charged; one of another family is charged 96.
+    pub talker_bytes: usize,
+    /// The same of a record whose direction is not known yet. It may become a source with a sample, a contact, a port
+    /// and a tuple when the chunk ends: [`Budget::HELD_WHOLE`].
+    pub held_bytes: usize,
     /// How many entries of each list one interface and window keeps when state is pruned.
     pub pruned_entries: usize,
     /// A chunk ends with the interface-window that is one more than so many. Of many small ones more is held
@@ -40,10 +48,17 @@ pub struct Budget {
     pub ends_whole: bool,
 }
 
+impl Budget {
+    /// All that one record can add to the state.
+    pub const HELD_WHOLE: usize = SOURCE_COST + SAMPLE_COST + CONTACT_COST + PORT_COST + TUPLE_COST;
+}
+
 impl Default for Budget {
     fn default() -> Self {
         Self {
             state_bytes: 24 << 20,
+            talker_bytes: TALKER_COST,
+            held_bytes: HELD_COST,
             pruned_entries: 128,
             interface_windows: usize::MAX,
             ends_whole: false,
@@ -51,9 +66,8 @@ impl Default for Budget {
     }
 }
 
-/// Approximate bytes of one cell, talker, rejected source, port, held record.
+/// Approximate bytes of one cell, rejected source, port, held record.
 const CELL_COST: usize = 512;
-const TALKER_COST: usize = 96;
 const SOURCE_COST: usize = 144;
 const PORT_COST: usize = 32;
 const TUPLE_COST: usize = 112;
@@ -87,11 +101,11 @@ pub struct Accumulator<C = Vec<Chunk>> {
     batch: Option<Box<Batch>>,
     /// Of the tables by address.
     hasher: fast::RandomState,
-    talkers: Table<Talker>,
-    sources: Table<Source>,
+    talkers: Talkers,
+    sources: Table<Wide<Source>>,
     /// The first records of each source.
     samples: Samples,
-    services: Table<Service>,
+    services: Table<Wide<Service>>,
     ports: Map<(u32, PortKey), Tally>,
     tuples: Tuples,
     used: usize,
@@ -151,7 +165,7 @@ impl<C: ChunkSink> Accumulator<C> {
             last: None,
             known: Known::default(),
             batch: None,
-            talkers: Table::new(budget.state_bytes / TALKER_COST + 1, by_address.clone()),
+            talkers: Talkers::new(budget.state_bytes, budget.talker_bytes, &by_address),
             samples: Samples::with_room(budget.state_bytes / SAMPLE_COST + 1),
             sources: Table::new(budget.state_bytes / SOURCE_COST + 1, by_address.clone()),
             services: Table::new(budget.state_bytes / SERVICE_COST + 1, by_address.clone()),
@@ -265,7 +279,7 @@ impl<C: ChunkSink> Accumulator<C> {
                 // Of most interfaces the next record decides.
                 interface.held.reserve_exact(usize::from(interface.held.is_empty()));
                 interface.held.push((cell, flow));
-                self.used += HELD_COST;
+                self.used += self.budget.held_bytes;
             }
             Some(direction) => {
                 self.release(at);
@@ -286,7 +300,7 @@ impl<C: ChunkSink> Accumulator<C> {
             };
             match self.state[interface].own[family(src)].direction(src, dst) {
                 Some(direction) => {
-                    self.used -= HELD_COST.min(self.used);
+                    self.used -= self.budget.held_bytes.min(self.used);
                     self.apply(cell, direction, &flow);
                 }
                 None => self.state[interface].held.push((cell, flow)),
@@ -307,11 +321,11 @@ impl<C: ChunkSink> Accumulator<C> {
             if self.mapping.has_connections()
                 && let Some((key, service)) = service_of(flow, direction)
             {
-                let known = self.services.entry(Key::of(cell, &key), key.remote, || {
+                let known = self.services.entry(Key::of(cell, &key), |key| {
                     self.used += SERVICE_COST;
-                    Service::default()
+                    Wide::new(key, Service::default())
                 });
-                known.absorb(&service);
+                known.value.absorb(&service);
             }
         }
     }
@@ -319,11 +333,7 @@ impl<C: ChunkSink> Accumulator<C> {
     fn talk(&mut self, cell: u32, direction: Direction, remote: Address, row: &Evidence) {
         let port = row.srcport.min(row.dstport);
         let key = TalkerKey { remote, port, protocol: row.protocol };
-        let talker = self.talkers.entry(Key::of(cell, &key), remote, || {
-            self.used += TALKER_COST;
-            Talker::default()
-        });
-        talker.add(direction, row.packets, row.bytes);
+        self.used += self.talkers.add(cell, &key, direction, (row.packets, row.bytes));
     }
 
     fn reject(&mut self, cell: u32, direction: Direction, flow: &Flow) {
@@ -331,10 +341,11 @@ impl<C: ChunkSink> Accumulator<C> {
         self.tally_port(cell, PortKey { protocol: row.protocol, port: row.dstport });
         self.note_tuple(cell, flow);
         let Some(src) = flow.src else { return };
-        let source = self.sources.entry(Key::source(cell, Spelled::of(src)), src, || {
+        let source = self.sources.entry(Key::source(cell, src), |key| {
             self.used += SOURCE_COST;
-            Source::first(row.start, row.end, direction)
+            Wide::new(key, Source::first(row.start, row.end, direction))
         });
+        let source = &mut source.value;
         source.add(direction, row.packets, row.bytes, (row.start, row.end));
         if !source.samples.is_full() {
             self.samples.add(&mut source.samples, row);
@@ -388,41 +399,49 @@ impl<C: ChunkSink> Accumulator<C> {
         }
     }
 
-    /// At least as much state as pruning would free: of a crowded list of sources, which cost differently,
-    /// all of it.
+    /// At least as much state as pruning would free.
     fn prunable(&self) -> usize {
         let keep = self.budget.pruned_entries;
-        let of = |table: &mut dyn Iterator<Item = u32>, cost: usize| {
+        let of = |cells: &mut dyn Iterator<Item = u32>, cost: usize| {
             let mut counts = vec![0_usize; self.cells.len()];
-            table.for_each(|cell| counts[cell as usize] += 1);
+            cells.for_each(|cell| counts[cell as usize] += 1);
             counts.into_iter().map(|count| count.saturating_sub(keep) * cost).sum::<usize>()
         };
-        let mut costs = vec![(0, 0); self.cells.len()];
-        for (key, source) in self.sources.keys().zip(self.sources.values()) {
-            let (count, cost) = &mut costs[key.cell() as usize];
-            *count += 1;
-            *cost += source_cost(source);
-        }
-        let crowded = costs.into_iter().filter(|(count, _)| *count > keep);
-        of(&mut self.talkers.keys().map(Key::cell), TALKER_COST)
-            + of(&mut self.services.keys().map(Key::cell), SERVICE_COST)
+        self.crowded(&self.talkers)
+            + self.crowded(&self.sources)
+            + of(&mut self.services.cells(), SERVICE_COST)
             + of(&mut self.ports.keys().map(|(cell, _)| *cell), PORT_COST)
             + of(&mut self.tuples.keys().map(|(cell, _)| *cell), TUPLE_COST)
-            + crowded.map(|(_, cost)| cost).sum::<usize>()
+    }
+
+    /// What the entries of a list cost in the cells that have more of them than pruning keeps, less what it keeps at
+    /// the least.
+    fn crowded(&self, list: &impl Listed) -> usize {
+        let keep = self.budget.pruned_entries;
+        let mut costs = vec![(0, 0, usize::MAX); self.cells.len()];
+        for (place, cell) in (0..).zip(list.cells()) {
+            let (count, sum, least) = &mut costs[cell as usize];
+            let cost = list.cost(place);
+            *count += 1;
+            *sum += cost;
+            *least = cost.min(*least);
+        }
+        let crowded = costs.into_iter().filter(|(count, ..)| *count > keep);
+        crowded.map(|(_, sum, least)| sum - keep * least).sum()
     }
 
     fn prune(&mut self) {
         let keep = self.budget.pruned_entries;
         let address = |address: &Address| Some(Distinct::address(address));
-        let talkers = prune_table(&mut self.talkers, keep, |_| TALKER_COST, address);
-        let sources = prune_table(&mut self.sources, keep, source_cost, address);
+        let talkers = prune_listed(&mut self.talkers, keep, address);
+        let sources = prune_listed(&mut self.sources, keep, address);
         if !sources.is_empty() {
             self.samples.retain(&mut self.sources);
         }
         let ports = prune(&mut self.ports, keep, |_| PORT_COST, |k| Some(Distinct::port(*k)));
         // Of these nobody is told how many there were.
         let tuples = prune_tuples(&mut self.tuples, keep, TUPLE_COST);
-        let services = prune_table(&mut self.services, keep, |_| SERVICE_COST, |_| None);
+        let services = prune_listed(&mut self.services, keep, |_| None);
         let lists = [talkers, sources, ports, tuples, services];
         for (list, losses) in lists.into_iter().enumerate() {
             for (cell, loss) in losses {
@@ -441,8 +460,17 @@ impl<C: ChunkSink> Accumulator<C> {
     }
 }
 
-fn source_cost(source: &Source) -> usize {
-    SOURCE_COST + source.totals.contacts.len() * CONTACT_COST + source.samples.len() * SAMPLE_COST
+impl Charged for Source {
+    fn cost(&self) -> usize {
+        let contacts = self.totals.contacts.len() * CONTACT_COST;
+        SOURCE_COST + contacts + self.samples.len() * SAMPLE_COST
+    }
+}
+
+impl Charged for Service {
+    fn cost(&self) -> usize {
+        SERVICE_COST
+    }
 }
 
 impl<C: ChunkSink> RecordSink for Accumulator<C> {

@@ -11,7 +11,7 @@ use indexmap::IndexMap;
 
 use super::distinct::Token;
 use super::samples::{Places, Samples};
-use super::table::{Key, Table};
+use super::table::{Entry, Key, Ordered, Table, Wide};
 use super::{
     Distinct, EVIDENCE, Evidence, Mapping, PortKey, Ranked, RejectedSource, Rollup, Service,
     Talker, TalkerKey, Tally, Tuple, Verdicts, Weigh,
@@ -231,29 +231,81 @@ pub(super) fn prune_tuples(tuples: &mut Tuples, keep: usize, cost: usize) -> BTr
     ranked.losses(keep, |_| None, remove)
 }
 
-/// As [`prune`], for a table by address.
-pub(super) fn prune_table<V: Weigh>(
-    table: &mut Table<V>,
+/// A list by address: of every cell the entries stand among those of others, in the order in which they came.
+pub(super) trait Listed {
+    /// How many entries there are.
+    fn len(&self) -> usize;
+
+    /// Their cells.
+    fn cells(&self) -> impl Iterator<Item = u32>;
+
+    /// Their cells, their order within the cell, with their places, and what they weigh.
+    fn ordered(&self) -> impl Iterator<Item = (u32, Ordered, u64)>;
+
+    /// What the one at a place is kept under.
+    fn key(&self, place: u32) -> Option<Key>;
+
+    /// What the one at a place is charged.
+    fn cost(&self, place: u32) -> usize;
+
+    /// Keeps the entries for which `keep` says so.
+    fn retain(&mut self, keep: &[bool]);
+}
+
+/// A value of a table, which costs state.
+pub(super) trait Charged: Weigh {
+    fn cost(&self) -> usize;
+}
+
+impl<V: Charged> Listed for Table<Wide<V>> {
+    fn len(&self) -> usize {
+        self.len()
+    }
+
+    fn cells(&self) -> impl Iterator<Item = u32> {
+        self.cells()
+    }
+
+    fn ordered(&self) -> impl Iterator<Item = (u32, Ordered, u64)> {
+        (0..)
+            .zip(self.iter())
+            .map(|(place, one)| (one.cell(), one.key().ordered(place), one.value.weight()))
+    }
+
+    fn key(&self, place: u32) -> Option<Key> {
+        self.get(place as usize).map(Entry::key)
+    }
+
+    fn cost(&self, place: u32) -> usize {
+        self.get(place as usize).map_or(0, |one| one.value.cost())
+    }
+
+    fn retain(&mut self, keep: &[bool]) {
+        self.retain(keep);
+    }
+}
+
+/// As [`prune`], for a list by address.
+pub(super) fn prune_listed(
+    list: &mut impl Listed,
     keep: usize,
-    cost: impl Fn(&V) -> usize,
     token: impl Fn(&Address) -> Option<Token>,
 ) -> BTreeMap<u32, Loss> {
-    let mut ranked = Crowds::of(table.keys().map(Key::cell), keep);
-    for (cell, ordered, value) in table.ordered() {
-        ranked.add(cell, value.weight(), ordered);
+    let mut ranked = Crowds::of(list.cells(), keep);
+    for (cell, ordered, weight) in list.ordered() {
+        ranked.add(cell, weight, ordered);
     }
-    let mut kept = vec![true; table.len()];
+    let mut kept = vec![true; list.len()];
     let losses = ranked.losses(
         keep,
-        |ordered| token(&table.talker(ordered.place as usize)?.remote),
+        |ordered| token(&list.key(ordered.place)?.remote()),
         |_, ordered| {
-            let place = ordered.place as usize;
-            kept[place] = false;
-            table.value(place).map_or(0, &cost)
+            kept[ordered.place as usize] = false;
+            list.cost(ordered.place)
         },
     );
     if !losses.is_empty() {
-        table.retain(&kept);
+        list.retain(&kept);
     }
     losses
 }

@@ -22,6 +22,7 @@ mod ranked;
 mod samples;
 mod sums;
 mod table;
+mod talkers;
 
 pub use accumulator::{Accumulator, Budget, Chunk, ChunkSink};
 pub use blob::{BLOB_LIMIT, BlobError};

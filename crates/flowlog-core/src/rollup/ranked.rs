@@ -87,6 +87,8 @@ impl<K: Ord + Clone, V: Weigh + Clone> Ranked<K, V> {
         }
         if !new.is_empty() {
             // Two runs that are sorted: the sort only merges them.
+            // No more memory than it takes: many are held, and few grow again.
+            self.entries.reserve_exact(new.len());
             self.entries.append(&mut new);
             self.entries.sort_by(|a, b| a.0.cmp(&b.0));
         }

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 
 use super::Evidence;
 use super::lists::Source;
-use super::table::Table;
+use super::table::{Table, Wide};
 use crate::record::{Action, Address};
 
 /// How many records of one source may become evidence.
@@ -136,12 +136,12 @@ impl Samples {
     }
 
     /// Keeps those of these sources.
-    pub(super) fn retain(&mut self, sources: &mut Table<Source>) {
+    pub(super) fn retain(&mut self, sources: &mut Table<Wide<Source>>) {
         const GONE: u32 = u32::MAX;
         // Where each one goes.
         let mut narrow = vec![GONE; self.narrow.len()];
         let mut wide = vec![GONE; self.wide.len()];
-        for place in sources.values().flat_map(|source| source.samples.iter()) {
+        for place in sources.iter().flat_map(|source| source.value.samples.iter()) {
             let moved = if place & WIDE == 0 { &mut narrow } else { &mut wide };
             moved[(place & !WIDE) as usize] = 0;
         }
@@ -153,8 +153,8 @@ impl Samples {
         self.narrow.retain(|_| each.next() != Some(&GONE));
         let mut each = wide.iter();
         self.wide.retain(|_| each.next() != Some(&GONE));
-        for source in sources.values_mut() {
-            let Places { places, count } = &mut source.samples;
+        for source in sources.iter_mut() {
+            let Places { places, count } = &mut source.value.samples;
             for place in places.iter_mut().take(usize::from(*count)) {
                 *place = if *place & WIDE == 0 {
                     narrow[*place as usize]
@@ -180,8 +180,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::decode::Spelled;
-    use crate::rollup::table::Key;
+    use crate::rollup::table::{Entry as _, Key};
 
     /// Of a number of so many bits: its ends, what is around them, anything.
     fn around(bits: u32) -> impl Strategy<Value = u64> {
@@ -250,8 +249,9 @@ mod tests {
                 match step {
                     Step::Add(source, sample) => {
                         let address = address(source);
-                        let key = Key::source(0, Spelled::of(address));
-                        let source = sources.entry(key, address, Source::default);
+                        let key = Key::source(0, address);
+                        let source = sources.entry(key, |key| Wide::new(key, Source::default()));
+                        let source = &mut source.value;
                         let of_source = expected.entry(address).or_default();
                         prop_assert_eq!(source.samples.is_full(), of_source.len() == SAMPLES);
                         samples.add(&mut source.samples, &sample);
@@ -262,10 +262,8 @@ mod tests {
                         let stays = |source: &u8| kept >> source & 1 == 1;
                         let gone = (0..12).filter(|source| !stays(source)).map(address);
                         gone.for_each(|address| _ = expected.remove(&address));
-                        let of = |place| sources.talker(place).map(|talker| talker.remote);
-                        let remotes = (0..sources.len()).map(of);
-                        let keep: Vec<_> =
-                            remotes.map(|a| a.is_some_and(|a| expected.contains_key(&a))).collect();
+                        let remotes = sources.iter().map(|source| source.key().remote());
+                        let keep: Vec<_> = remotes.map(|a| expected.contains_key(&a)).collect();
                         sources.retain(&keep);
                         samples.retain(&mut sources);
                     }
@@ -274,11 +272,10 @@ mod tests {
             let held: usize = expected.values().map(Vec::len).sum();
             prop_assert_eq!(samples.narrow.len() + samples.wide.len(), held);
             let found: BTreeMap<_, Vec<_>> = sources
-                .values()
-                .enumerate()
-                .map(|(place, source)| {
-                    let all = (0..).map_while(|nth| samples.nth(&source.samples, nth));
-                    (sources.talker(place).unwrap().remote, all.collect())
+                .iter()
+                .map(|source| {
+                    let all = (0..).map_while(|nth| samples.nth(&source.value.samples, nth));
+                    (source.key().remote(), all.collect())
                 })
                 .collect();
             prop_assert_eq!(found, expected);

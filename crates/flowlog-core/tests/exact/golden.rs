@@ -28,6 +28,8 @@ fn digest(mapping: Mapping, budget: Budget) -> (usize, usize, String) {
 /// So little that chunks are cut.
 const SMALL: Budget = Budget {
     state_bytes: 40_000,
+    talker_bytes: 96,
+    held_bytes: 176,
     pruned_entries: 8,
     interface_windows: usize::MAX,
     ends_whole: false,

@@ -258,9 +258,12 @@ fn budget() -> impl Strategy<Value = Budget> {
         Just(Budget::default().state_bytes)
     ];
     let windows = prop_oneof![3 => Just(usize::MAX), 1 => 0..6_usize];
-    (bytes, 0..40_usize, windows, any::<bool>()).prop_map(
-        |(state_bytes, pruned_entries, interface_windows, ends_whole)| Budget {
+    let charged = prop_oneof![Just((96, 176)), Just((48, Budget::HELD_WHOLE))];
+    (bytes, charged, 0..40_usize, windows, any::<bool>()).prop_map(
+        |(state_bytes, charged, pruned_entries, interface_windows, ends_whole)| Budget {
             state_bytes,
+            talker_bytes: charged.0,
+            held_bytes: charged.1,
             pruned_entries,
             interface_windows,
             ends_whole,

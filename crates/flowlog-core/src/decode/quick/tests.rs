@@ -223,12 +223,17 @@ pub(super) fn rolls_up_the_same(
 /// Chunks that are cut all the time, by one limit or the other.
 pub(super) fn budget() -> impl Strategy<Value = Budget> {
     let windows = prop_oneof![2 => Just(usize::MAX), 1 => 0..6usize];
-    (1usize..24, windows, any::<bool>()).prop_map(|(kib, interface_windows, ends_whole)| Budget {
-        state_bytes: kib << 10,
-        pruned_entries: 2,
-        interface_windows,
-        ends_whole,
-    })
+    let charged = prop_oneof![Just((96, 176)), (32..96usize, 176..420usize)];
+    (1usize..24, charged, windows, any::<bool>()).prop_map(
+        |(kib, (talker_bytes, held_bytes), interface_windows, ends_whole)| Budget {
+            state_bytes: kib << 10,
+            talker_bytes,
+            held_bytes,
+            pruned_entries: 2,
+            interface_windows,
+            ends_whole,
+        },
+    )
 }
 
 proptest! {

@@ -5,6 +5,7 @@
 //! interface and window in the chunk, and leave their tables as their turn comes.
 
 use std::iter::Peekable;
+use std::mem::take;
 use std::vec::IntoIter;
 
 use super::Accumulator;
@@ -102,13 +103,17 @@ impl<C: ChunkSink> Accumulator<C> {
         for (rank, at) in (0..).zip(order) {
             let cell = &mut self.cells[at as usize];
             let lists = Lists {
-                talkers: self.talkers.take(&talkers, rank, |key| key),
-                sources: self.sources.take(&sources, rank, |key| key.remote),
+                talkers: self.talkers.take(&talkers, rank),
+                sources: self
+                    .sources
+                    .take(&sources, rank, |key, _, one| (key.remote, take(&mut one.value))),
                 ports: next_of(&mut ports, rank),
                 tuples: next_of(&mut tuples, rank),
-                services: self.services.take(&services, rank, |key| key),
+                services: self
+                    .services
+                    .take(&services, rank, |key, _, one| (key, take(&mut one.value))),
             };
-            let mut rollup = std::mem::take(&mut cell.described).into_rollup();
+            let mut rollup = take(&mut cell.described).into_rollup();
             rollup.breakdown = self.sums.breakdown(at);
             let dropped = cell.dropped.take();
             let rollup = lists.into_rollup(rollup, &self.samples, dropped, self.mapping);

@@ -6,25 +6,24 @@
 //! branch on that; sums do not depend on the order, and rows of one kind keep theirs.
 //!
 //! ```text
-//! rows ─► aim: cell, direction, key, hash ─► slots of all ─► entries of all ─► accepted ─► services ─► refused
-//!          └ an unknown head ends the batch      └ one that has no entry must be an address, or ends it
+//! rows ─► aim: cell, direction, address, key ─► hash ─► slots of all ─► entries of all ─► accepted ─► services ─► refused
+//!          └ an unknown head, or what is no address, ends the batch
 //! ```
 
 use std::hint::{black_box, select_unpredictable};
 
-use super::{Accumulator, CONTACT_COST, ChunkSink, PORT_COST, SAMPLE_COST};
-use super::{SERVICE_COST, SOURCE_COST, TALKER_COST, TUPLE_COST};
-use crate::decode::QuickRow;
-use crate::record::{Action, Direction, Scope};
+use super::{Accumulator, Budget, ChunkSink, SAMPLE_COST, SERVICE_COST, SOURCE_COST, TALKER_COST};
+use crate::decode::{QuickRow, Spelled};
+use crate::record::{Action, Address, Direction, Scope};
 use crate::rollup::connections::served;
 use crate::rollup::flow::{Flow, is_late_reply, note_contact};
 use crate::rollup::known::Aim;
 use crate::rollup::lists::Source;
-use crate::rollup::table::{Key, Probe};
+use crate::rollup::table::{Key, NarrowKey, Probe, Wide};
 use crate::rollup::{Contact, PortKey, Service, Sums, Talker, Weigh as _, is_watched};
 
 /// The most state that one row can add.
-const MOST: usize = SOURCE_COST + SAMPLE_COST + CONTACT_COST + PORT_COST + TUPLE_COST;
+const MOST: usize = Budget::HELD_WHOLE;
 const _: () = assert!(TALKER_COST + SERVICE_COST <= MOST);
 
 /// The most rows that are looked up together.
@@ -34,11 +33,19 @@ const ROWS: usize = 64;
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     ahead: Vec<Ahead>,
-    accepted: Kind,
-    /// Of these, rows that use a watched service of the interface's own, and their look-ups.
+    /// Accepted rows whose other side is of IPv4, and their look-ups.
+    v4: Kind,
+    talkers: Vec<Probe<NarrowKey>>,
+    /// The other accepted rows.
+    others: Kind,
+    other_talkers: Vec<Probe<Key>>,
+    /// Of the accepted rows those that use a watched service of the interface's own.
     serving: Kind,
-    services: Vec<Probe>,
+    services: Vec<Probe<Key>>,
     refused: Kind,
+    sources: Vec<Probe<Key>>,
+    /// Where the refused rows were going.
+    hosts: Vec<Address>,
 }
 
 /// The places of some rows of a batch, in order.
@@ -74,11 +81,11 @@ impl Kind {
     }
 }
 
-/// What was foreseen of one row.
+/// What one row belongs to.
 #[derive(Debug, Clone, Copy)]
 struct Ahead {
     /// Of a refused row its source, of any other its talker.
-    probe: Probe,
+    key: Key,
     direction: Direction,
 }
 
@@ -91,23 +98,24 @@ impl<C: ChunkSink> Accumulator<C> {
         let rows = &rows[..if near { most.min(1) } else { most }];
         let mut batch = self.batch.take().unwrap_or_default();
         self.aim(rows, &mut batch);
+        self.probe(rows, &mut batch);
         self.foresee(&mut batch);
-        let taken = self.quick_talks(rows, &mut batch);
-        batch.serving.truncate(taken);
-        batch.refused.truncate(taken);
+        self.quick_talks(rows, &mut batch);
         for (at, probe) in batch.serving.iter().zip(&batch.services) {
             self.quick_serve(&rows[at], batch.ahead[at].direction, *probe);
         }
-        for at in batch.refused.iter() {
-            self.quick_reject(&rows[at], &batch.ahead[at]);
+        for (at, (probe, host)) in batch.refused.iter().zip(batch.sources.iter().zip(&batch.hosts))
+        {
+            self.quick_reject(&rows[at], batch.ahead[at].direction, *probe, *host);
         }
         if self.numbered {
-            for (row, Ahead { probe, .. }) in rows.iter().zip(&batch.ahead[..taken]) {
+            for (row, Ahead { key, .. }) in rows.iter().zip(&batch.ahead) {
                 let path = row.traffic_path.map(|path| (path, row.bytes));
-                let described = &mut self.cells[probe.key.cell() as usize].described;
+                let described = &mut self.cells[key.cell() as usize].described;
                 described.tally_numbers(row.tcp_flags, path, row.encryption_status);
             }
         }
+        let taken = batch.ahead.len();
         self.batch = Some(batch);
         if self.used > self.budget.state_bytes {
             self.relieve();
@@ -115,156 +123,171 @@ impl<C: ChunkSink> Accumulator<C> {
         taken
     }
 
-    /// Finds out where rows belong, up to the first of which that is not known.
+    /// Finds out where rows belong, up to the first of which that is not known, or which names something as an
+    /// address that is none. The interface's own is one.
     #[expect(clippy::needless_bitwise_bool, reason = "a branch on a row's kind is foretold badly")]
     fn aim(&self, rows: &[QuickRow], batch: &mut Batch) {
-        let Batch { ahead, accepted, serving, services, refused } = batch;
+        let Batch { ahead, v4, others, serving, refused, hosts, .. } = batch;
         ahead.clear();
-        services.clear();
-        for kind in [&mut *accepted, serving, refused] {
+        hosts.clear();
+        for kind in [&mut *v4, others, serving, refused] {
             kind.count = 0;
         }
         let watches = self.mapping.has_connections();
         for (at, row) in (0..).zip(rows) {
             let Some(Aim { cell, direction, remote }) = self.known.aim(row) else { break };
             let is_refused = row.action == Action::Reject;
-            let key = select_unpredictable(
+            let bits = select_unpredictable(is_refused, row.src.bits, remote.bits);
+            let Some(number) = (Spelled { bits, ..remote }).number() else { break };
+            let (port, protocol) = select_unpredictable(
                 is_refused,
-                Key::source(cell, row.src),
-                Key::new(cell, remote, row.srcport.min(row.dstport), row.protocol),
+                (0, 0),
+                (row.srcport.min(row.dstport), row.protocol),
             );
-            ahead.push(Ahead { probe: Probe::new(key, &self.hasher), direction });
+            ahead.push(Ahead {
+                key: Key::new(cell, number, remote.family, port, protocol),
+                direction,
+            });
+            let is_v4 = remote.family == Spelled::V4;
+            v4.add_if(at, !is_refused & is_v4);
+            others.add_if(at, !is_refused & !is_v4);
             refused.add_if(at, is_refused);
-            accepted.add_if(at, !is_refused);
             let is_watched = is_watched(own_port(row, direction));
             serving.add_if(at, watches & !is_refused & is_watched);
         }
-        for at in serving.iter() {
-            let (row, Ahead { probe, direction }) = (&rows[at], &ahead[at]);
-            let port = own_port(row, *direction);
-            services.push(if port <= row.srcport.min(row.dstport) {
-                *probe
-            } else {
-                Probe::new(probe.key.of_port(port), &self.hasher)
-            });
+        for at in refused.iter() {
+            let Some(host) = self.known.host(&rows[at], ahead[at].direction) else {
+                ahead.truncate(at);
+                break;
+            };
+            hosts.push(host);
         }
+        for kind in [v4, others, serving, refused] {
+            kind.truncate(ahead.len());
+        }
+    }
+
+    /// Prepares what is looked up of each row.
+    fn probe(&self, rows: &[QuickRow], batch: &mut Batch) {
+        let probe = |key: Key| Probe::new(key, &self.hasher);
+        let narrow = batch.v4.iter().map(|at| batch.ahead[at].key.narrow());
+        batch.talkers.clear();
+        batch.talkers.extend(narrow.map(|key| Probe::new(key, &self.hasher)));
+        batch.other_talkers.clear();
+        batch.other_talkers.extend(batch.others.iter().map(|at| probe(batch.ahead[at].key)));
+        batch.services.clear();
+        batch.services.extend(batch.serving.iter().map(|at| {
+            let Ahead { key, direction } = &batch.ahead[at];
+            probe(key.of_port(own_port(&rows[at], *direction)))
+        }));
+        batch.sources.clear();
+        batch.sources.extend(batch.refused.iter().map(|at| probe(batch.ahead[at].key)));
     }
 
     /// Asks memory for what the rows of a batch will be added to, one kind of thing after the other. The less
     /// a loop does, the more of what it asks for is under way at once.
     fn foresee(&self, batch: &mut Batch) {
-        let Batch { ahead, accepted, services, refused, .. } = batch;
+        let Batch { ahead, v4, talkers, others, other_talkers, services, sources, .. } = batch;
         let mut seen = 0;
-        for at in accepted.iter() {
-            seen ^= self.talkers.touch_slots(&ahead[at].probe);
+        for probe in &*talkers {
+            seen ^= self.talkers.v4.touch_slots(probe);
         }
-        for at in refused.iter() {
-            seen ^= self.sources.touch_slots(&ahead[at].probe);
+        for probe in &*other_talkers {
+            seen ^= self.talkers.others.touch_slots(probe);
+        }
+        for probe in &*sources {
+            seen ^= self.sources.touch_slots(probe);
         }
         for probe in &*services {
             seen ^= self.services.touch_slots(probe);
         }
-        for at in accepted.iter() {
-            self.talkers.foresee(&mut ahead[at].probe);
+        for probe in &mut *talkers {
+            self.talkers.v4.foresee(probe);
+            seen ^= self.talkers.v4.touch(probe);
         }
-        for at in refused.iter() {
-            self.sources.foresee(&mut ahead[at].probe);
+        for probe in &mut *other_talkers {
+            self.talkers.others.foresee(probe);
+            seen ^= self.talkers.others.touch(probe);
+        }
+        for probe in &mut *sources {
+            self.sources.foresee(probe);
+            seen ^= self.sources.touch(probe);
         }
         for probe in &mut *services {
             self.services.foresee(probe);
-        }
-        for at in accepted.iter() {
-            seen ^= self.talkers.touch(&ahead[at].probe);
-        }
-        for at in refused.iter() {
-            seen ^= self.sources.touch(&ahead[at].probe);
-        }
-        for probe in &*services {
             seen ^= self.services.touch(probe);
         }
-        for at in accepted.iter() {
-            let Ahead { probe, direction } = &ahead[at];
-            seen ^= self.sums.touch(probe.key.cell(), *direction);
+        for at in v4.iter().chain(others.iter()) {
+            let Ahead { key, direction } = &ahead[at];
+            seen ^= self.sums.touch(key.cell(), *direction);
         }
-        for at in refused.iter() {
-            let contacts = self.sources.foreseen(&ahead[at].probe).map(|s| &s.totals.contacts);
+        for probe in &*sources {
+            let contacts = self.sources.foreseen(probe).map(|s| &s.value.totals.contacts);
             seen ^= contacts.and_then(|c| c.first()).map_or(0, |contact| contact.port.into());
         }
         black_box(seen);
     }
 
-    /// Adds the accepted rows to their talkers and to the sums, up to the first row that names something as
-    /// an address that is none; returns its place. What an entry is kept under is an address, and so is
-    /// the interface's own.
-    fn quick_talks(&mut self, rows: &[QuickRow], batch: &mut Batch) -> usize {
-        let Batch { ahead, accepted, refused, .. } = batch;
-        let unusable = refused.iter().find(|at| {
-            let Ahead { probe, direction } = &ahead[*at];
-            let known = self.sources.is_foreseen(probe);
-            !known && probe.key.address().is_none()
-                || self.known.host(&rows[*at], *direction).is_none()
-        });
-        let end = unusable.unwrap_or(ahead.len());
-        for at in accepted.iter().take_while(|at| *at < end) {
-            let Ahead { probe, direction } = &mut ahead[at];
-            if !self.talkers.is_foreseen(probe) && !self.meet(probe) {
-                return at;
+    /// Adds the accepted rows to their talkers and to the sums.
+    fn quick_talks(&mut self, rows: &[QuickRow], batch: &mut Batch) {
+        for (at, probe) in batch.v4.iter().zip(&mut batch.talkers) {
+            if self.talkers.v4.foreseen(probe).is_none() && !self.talkers.v4.locate(probe) {
+                self.used += self.talkers.meet(probe);
             }
-            self.quick_talk(&rows[at], probe, *direction);
+            let (row, direction) = (&rows[at], batch.ahead[at].direction);
+            let Some(talker) = self.talkers.v4.located(probe) else { continue };
+            let scope = talker.scope();
+            if !talker.add(direction, row.packets, row.bytes) {
+                self.used += self.talkers.outgrow(probe.place, direction, (row.packets, row.bytes));
+            }
+            self.quick_sum(row, batch.ahead[at].key.cell(), direction, scope);
         }
-        end
+        for (at, probe) in batch.others.iter().zip(&mut batch.other_talkers) {
+            let (row, direction) = (&rows[at], batch.ahead[at].direction);
+            let talker = self.talkers.others.locate_or_insert(probe, |key| {
+                self.used += TALKER_COST;
+                Wide::new(key, Talker::default())
+            });
+            talker.value.add(direction, row.packets, row.bytes);
+            self.quick_sum(row, probe.key.cell(), direction, probe.key.remote().scope());
+        }
     }
 
-    /// Finds the talker of a look-up, or makes it; whether it is one.
-    #[cold]
-    fn meet(&mut self, probe: &mut Probe) -> bool {
-        let talker = self.talkers.locate_or_insert(probe, || {
-            self.used += TALKER_COST;
-            Talker::default()
-        });
-        talker.is_some()
-    }
-
-    /// Adds an accepted row to its talker, which is there, and to the sums.
+    /// Adds an accepted row to the sums.
     #[inline]
-    fn quick_talk(&mut self, row: &QuickRow, probe: &Probe, direction: Direction) {
-        let Some(talker) = self.talkers.located(probe) else { return };
-        let scope = talker.scope();
-        talker.value.add(direction, row.packets, row.bytes);
+    fn quick_sum(&mut self, row: &QuickRow, cell: u32, direction: Direction, scope: Scope) {
         let sums = Sums { records: 1, packets: row.packets, bytes: row.bytes };
-        self.sums.add(probe.key.cell(), (row.action, direction, scope), &sums);
+        self.sums.add(cell, (row.action, direction, scope), &sums);
     }
 
     /// Adds an accepted row to its service.
-    fn quick_serve(&mut self, row: &QuickRow, direction: Direction, mut probe: Probe) {
-        let service = self.services.locate_or_insert(&mut probe, || {
+    fn quick_serve(&mut self, row: &QuickRow, direction: Direction, mut probe: Probe<Key>) {
+        let service = self.services.locate_or_insert(&mut probe, |key| {
             self.used += SERVICE_COST;
-            Service::default()
+            Wide::new(key, Service::default())
         });
-        if let Some(known) = service {
-            known.value.absorb(&served(direction, row.packets, row.bytes));
-        }
+        service.value.absorb(&served(direction, row.packets, row.bytes));
     }
 
     /// Adds a refused row to its source, its port, its tuple and the sums.
-    fn quick_reject(&mut self, row: &QuickRow, Ahead { probe, direction }: &Ahead) {
-        let cell = probe.key.cell();
-        let Some(host) = self.known.host(row, *direction) else { return };
-        let mut probe = *probe;
-        let located = self.sources.locate_or_insert(&mut probe, || {
+    fn quick_reject(
+        &mut self,
+        row: &QuickRow,
+        direction: Direction,
+        mut probe: Probe<Key>,
+        host: Address,
+    ) {
+        let (cell, src) = (probe.key.cell(), probe.key.remote());
+        let source = self.sources.locate_or_insert(&mut probe, |key| {
             self.used += SOURCE_COST;
-            Source::first(row.start, row.end, *direction)
+            Wide::new(key, Source::first(row.start, row.end, direction))
         });
-        let Some(located) = located else { return };
-        let scope = located.scope();
-        let sampled = !located.value.samples.is_full();
+        let source = &mut source.value;
+        let scope = src.scope();
         let inside = scope == Scope::Private && host.scope() == Scope::Private;
-        // Only what is kept whole needs to know who it was.
-        let src = (sampled || inside).then(|| located.address()).flatten();
-        let source = located.value;
-        source.add(*direction, row.packets, row.bytes, (row.start, row.end));
-        let flow = src.map(|src| Flow::of_quick(row, src, host));
-        if let Some(flow) = flow.filter(|_| sampled) {
+        let flow = Flow::of_quick(row, src, host);
+        source.add(direction, row.packets, row.bytes, (row.start, row.end));
+        if !source.samples.is_full() {
             self.samples.add(&mut source.samples, &flow.evidence);
             self.used += SAMPLE_COST;
         }
@@ -275,12 +298,12 @@ impl<C: ChunkSink> Accumulator<C> {
             self.used += note_contact(&mut source.totals, contact);
         }
         self.tally_port(cell, PortKey { protocol: row.protocol, port: row.dstport });
-        if let Some(flow) = flow.filter(|_| inside) {
+        if inside {
             self.note_tuple(cell, &flow);
         }
-        let scope = if *direction == Direction::Ingress { scope } else { host.scope() };
+        let scope = if direction == Direction::Ingress { scope } else { host.scope() };
         let sums = Sums { records: 1, packets: row.packets, bytes: row.bytes };
-        self.sums.add(cell, (row.action, *direction, scope), &sums);
+        self.sums.add(cell, (row.action, direction, scope), &sums);
     }
 }
 

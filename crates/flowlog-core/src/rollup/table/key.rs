@@ -9,32 +9,88 @@ use crate::decode::Spelled;
 use crate::record::{Address, Scope};
 use crate::rollup::TalkerKey;
 
-/// Cell, remote address as it is spelled, port and protocol.
-#[derive(Debug, Clone, Copy)]
+/// Cell, remote address, port and protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::rollup) struct Key {
+    /// The address as a number, its lower half first.
     remote: [u64; 2],
-    /// From the top: cell, port, protocol, [`PUBLIC`], family.
+    /// From the top: cell, port, protocol, family.
     rest: u64,
 }
 
-/// Of a stored key: the remote address is public. No part of what keys are compared by.
-const PUBLIC: u64 = 1 << 7;
+/// The same in half of that, if the address is of IPv4.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::rollup) struct NarrowKey {
+    cell: u32,
+    remote: u32,
+    /// From the top: port, protocol, [`PUBLIC`].
+    service: u32,
+}
+
+/// Of a stored key: the address is public. No part of what keys are compared by.
+const PUBLIC: u32 = 1;
+
+/// A key that a table looks up.
+pub(in crate::rollup) trait Hashed: Copy {
+    /// Seeded: strangers choose the addresses.
+    fn hash(&self, hasher: &RandomState) -> u64;
+}
+
+impl Hashed for Key {
+    #[inline]
+    fn hash(&self, hasher: &RandomState) -> u64 {
+        let mut hasher = hasher.build_hasher();
+        hasher.write_u128(self.bits());
+        hasher.write_u64(self.rest);
+        hasher.finish()
+    }
+}
+
+impl Hashed for NarrowKey {
+    #[inline]
+    fn hash(&self, hasher: &RandomState) -> u64 {
+        let mut hasher = hasher.build_hasher();
+        hasher.write_u64(u64::from(self.cell) << 32 | u64::from(self.remote));
+        hasher.write_u32(self.service & !PUBLIC);
+        hasher.finish()
+    }
+}
 
 impl Key {
+    /// The key of a talker.
+    #[inline]
+    pub(in crate::rollup) fn of(cell: u32, talker: &TalkerKey) -> Self {
+        let (bits, family) = match talker.remote {
+            Address::V4(v4) => (v4.to_bits().into(), Spelled::V4),
+            Address::V6(v6) => (v6.to_bits(), Spelled::V6),
+            Address::Mac(mac) => {
+                (mac.iter().fold(0, |bits, byte| bits << 8 | u128::from(*byte)), Spelled::MAC)
+            }
+        };
+        Self::new(cell, bits, family, talker.port, talker.protocol)
+    }
+
+    /// The key of an address that is a number of this family.
     #[inline]
     #[expect(clippy::cast_possible_truncation, reason = "the two halves of a number")]
-    pub(in crate::rollup) fn new(cell: u32, remote: Spelled, port: u16, protocol: u8) -> Self {
+    pub(in crate::rollup) fn new(
+        cell: u32,
+        remote: u128,
+        family: u8,
+        port: u16,
+        protocol: u8,
+    ) -> Self {
         let rest = u64::from(cell) << 32
             | u64::from(port) << 16
             | u64::from(protocol) << 8
-            | u64::from(remote.family);
-        Self { remote: [remote.bits as u64, (remote.bits >> 64) as u64], rest }
+            | u64::from(family);
+        Self { remote: [remote as u64, (remote >> 64) as u64], rest }
     }
 
     /// The key of a refused source.
     #[inline]
-    pub(in crate::rollup) fn source(cell: u32, address: Spelled) -> Self {
-        Self::new(cell, address, 0, 0)
+    pub(in crate::rollup) fn source(cell: u32, remote: Address) -> Self {
+        Self::of(cell, &TalkerKey { remote, port: 0, protocol: 0 })
     }
 
     /// The key of the same address and protocol at another port.
@@ -43,30 +99,21 @@ impl Key {
         self
     }
 
-    /// The same key with the scope of its address, to be stored.
-    pub(super) fn scoped(mut self, scope: Scope) -> Self {
-        if scope == Scope::Public {
-            self.rest |= PUBLIC;
-        }
-        self
-    }
-
+    /// The same in less; of an address of IPv4.
     #[inline]
-    pub(super) fn is(&self, other: &Self) -> bool {
-        self.remote == other.remote && (self.rest ^ other.rest) & !PUBLIC == 0
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the number of an IPv4 address, and parts of a number"
+    )]
+    pub(in crate::rollup) fn narrow(&self) -> NarrowKey {
+        let service = self.rest as u32 & 0xffff_ff00;
+        NarrowKey { cell: self.cell(), remote: self.remote[0] as u32, service }
     }
 
+    /// Whether the address is of IPv4.
     #[inline]
-    pub(super) fn hash(&self, hasher: &RandomState) -> u64 {
-        let mut hasher = hasher.build_hasher();
-        hasher.write_u128(self.bits());
-        hasher.write_u64(self.rest & !PUBLIC);
-        hasher.finish()
-    }
-
-    /// The key of a talker, however the row was read.
-    pub(in crate::rollup) fn of(cell: u32, key: &TalkerKey) -> Self {
-        Self::new(cell, Spelled::of(key.remote), key.port, key.protocol)
+    pub(in crate::rollup) fn is_v4(&self) -> bool {
+        self.family() == Spelled::V4
     }
 
     /// The cell.
@@ -81,58 +128,86 @@ impl Key {
     }
 
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "part of a number")]
     fn family(&self) -> u8 {
-        (self.rest & (PUBLIC - 1)) as u8
+        self.rest as u8
     }
 
-    /// The address, if it is one.
+    /// The address.
     #[inline]
-    pub(in crate::rollup) fn address(&self) -> Option<Address> {
-        Spelled { bits: self.bits(), family: self.family() }.address()
-    }
-
-    /// Of a stored key: the scope of its address.
-    #[inline]
-    pub(super) fn scope(&self) -> Scope {
-        if self.rest & PUBLIC == 0 { Scope::Private } else { Scope::Public }
-    }
-
-    /// Of a stored key: its address, without reading text; `v4` is its number, if it is of IPv4. `None` never, since
-    /// only addresses are stored.
-    pub(super) fn remote(&self, v4: u32) -> Option<Address> {
+    #[expect(clippy::cast_possible_truncation, reason = "the number of an IPv4 address")]
+    pub(in crate::rollup) fn remote(&self) -> Address {
         match self.family() {
-            Spelled::V4 => Some(Address::V4(Ipv4Addr::from_bits(v4))),
-            _ => self.address(),
+            Spelled::V4 => Address::V4(Ipv4Addr::from_bits(self.remote[0] as u32)),
+            Spelled::V6 => Address::V6(self.bits().into()),
+            _ => {
+                let [_, _, mac @ ..] = self.remote[0].to_be_bytes();
+                Address::Mac(mac)
+            }
         }
     }
 
-    /// Of a stored key: the talker, as [`Key::remote`].
-    pub(super) fn talker(&self, v4: u32) -> Option<TalkerKey> {
+    /// The talker.
+    pub(super) fn talker(&self) -> TalkerKey {
         let (port, protocol) = self.service();
-        Some(TalkerKey { remote: self.remote(v4)?, port, protocol })
+        TalkerKey { remote: self.remote(), port, protocol }
     }
 
-    /// How the entry at a place is ordered; `v4` is the number of its address, if it is of IPv4.
-    pub(super) fn order(&self, v4: u32, place: u32) -> Order {
+    /// How the entry at a place is ordered.
+    pub(super) fn order(&self, place: u32) -> Order {
         match self.family() {
             // Port and protocol follow one another in the key.
-            Spelled::V4 => Order::V4(u64::from(v4) << 24 | self.rest >> 8 & 0xff_ffff),
-            _ => Order::Other(self.ordered(v4, place)),
+            Spelled::V4 => Order::V4(self.remote[0] << 24 | self.rest >> 8 & 0xff_ffff),
+            _ => Order::Other(self.ordered(place)),
         }
     }
 
     /// The same, of whatever family it is.
-    pub(super) fn ordered(&self, v4: u32, place: u32) -> Ordered {
-        let family = self.family();
-        let address =
-            if family == Spelled::V4 { [v4.into(), 0] } else { [self.remote[1], self.remote[0]] };
+    pub(in crate::rollup) fn ordered(&self, place: u32) -> Ordered {
+        let address = [self.remote[1], self.remote[0]];
         let (port, protocol) = self.service();
-        Ordered { family, address, port, protocol, place }
+        Ordered { family: self.family(), address, port, protocol, place }
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "parts of a number")]
     fn service(&self) -> (u16, u8) {
         ((self.rest >> 16) as u16, (self.rest >> 8) as u8)
+    }
+}
+
+impl NarrowKey {
+    /// The same as it is kept of every family.
+    #[inline]
+    pub(in crate::rollup) fn widen(&self) -> Key {
+        let service = self.service & !PUBLIC;
+        let rest = u64::from(self.cell) << 32 | u64::from(service) | u64::from(Spelled::V4);
+        Key { remote: [self.remote.into(), 0], rest }
+    }
+
+    /// The same key with the scope of its address, to be stored.
+    pub(in crate::rollup) fn scoped(mut self) -> Self {
+        if Address::V4(Ipv4Addr::from_bits(self.remote)).scope() == Scope::Public {
+            self.service |= PUBLIC;
+        }
+        self
+    }
+
+    /// Of a stored key: the scope of its address.
+    #[inline]
+    pub(in crate::rollup) fn scope(&self) -> Scope {
+        if self.service & PUBLIC == 0 { Scope::Private } else { Scope::Public }
+    }
+
+    #[inline]
+    pub(in crate::rollup) fn is(&self, other: &Self) -> bool {
+        let differing = (self.service ^ other.service) & !PUBLIC;
+        (self.cell ^ other.cell) | (self.remote ^ other.remote) | differing == 0
+    }
+
+    /// The cell.
+    #[inline]
+    pub(in crate::rollup) fn cell(&self) -> u32 {
+        self.cell
     }
 }
 
