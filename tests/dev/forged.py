@@ -5,6 +5,10 @@ times        each of another window, of one interface
 windows      each of another window of four weeks, or of another interface: 125 of them
 hosts        each of another source and another host, refused on 20,000 interfaces within an hour
 pairs        each of another private source and another private host, refused on 7,900 interfaces within a window
+pairs6       the same over IPv6
+large        each of another private source, with more packets and bytes than 32 bits hold
+scans        40,000 port scans: twenty sources try 25 ports of each of 2,000 interfaces
+lists        three million rows: on 127 interfaces, in each window of an hour, 32 private sources try 64 doors each
 wide         60,000 rows: 2,000 interfaces, three windows of each, ten accepted connections of each in each
 """
 
@@ -16,12 +20,14 @@ HEADER = "version account-id interface-id srcaddr dstaddr srcport dstport protoc
 # As AWS would name such an object.
 KEY = "AWSLogs/123456789012/vpcflowlogs/us-east-1/2026/11/01/123456789012_vpcflowlogs_us-east-1_fl-1de_20261101T0000Z_00000000.log.gz"
 START, ROWS = 1_793_491_200, 1_000_000
-KINDS = ("interfaces", "times", "windows", "hosts", "pairs", "wide")
+KINDS = ("interfaces", "times", "windows", "hosts", "pairs", "pairs6", "large", "scans", "lists", "wide")
+OTHER_ROWS = {"lists": 3_100_000, "wide": 60_000}
 
 
 def row(kind, n, first):
     """One row; `first` is the second with which an object's first hour begins."""
     interface, start, source, host, action = 0, first, "203.0.113.9", "10.0.0.5", "REJECT"
+    port, numbers, mixed = n % 50000, "1 40", n * 2654435761 & 0xffffff
     if kind == "interfaces":
         interface, start = n, first + n % 3600
     elif kind == "times":
@@ -31,21 +37,30 @@ def row(kind, n, first):
     elif kind == "hosts":
         interface, start = n % 20_000, first + n % 3600
         source, host = f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", f"10.200.{n >> 8 & 255}.{n & 255}"
-    elif kind == "pairs":
-        interface, mixed = n % 7900, n * 2654435761 & 0xffffff
+    elif kind in ("pairs", "pairs6", "large"):
+        interface = n % 7900
         source, host = f"10.{mixed >> 16}.{mixed >> 8 & 255}.{mixed & 255}", f"10.{n & 255}.{mixed & 255}.{n >> 8 & 255}"
+        if kind == "pairs6":
+            source, host = f"fd00::{mixed >> 8:x}:{mixed & 255:x}:{n & 0xffff:x}", f"fd00:1::{n >> 8 & 0xffff:x}:{mixed & 255:x}"
+        elif kind == "large":
+            host, numbers = f"10.200.{interface >> 8}.{interface & 255}", f"{1 << 33} {1 << 43}"
+    elif kind == "scans":
+        interface, port = n % 2000, 1000 + n // 2000 % 25 * 7
+        source, host = f"45.{n // 50_000}.{interface >> 8}.{interface & 255}", f"10.200.{interface >> 8}.{interface & 255}"
+    elif kind == "lists":
+        interface, start, port = n // 24_576, first + n // 2048 % 12 * 300, 1000 + n % 64 * 7 + n // 64 % 32
+        source, host = f"10.{n // 64 % 32}.0.{interface}", f"10.200.{n % 64}.{interface}"
     else:
         interface, start, action = n % 2000, first + n // 2000 % 3 * 300, "ACCEPT"
         source, host = f"10.{interface >> 8}.{interface & 255}.{n // 2000}", f"10.200.{interface >> 8}.{interface & 255}"
-    ports = f"{40000 + n % 20000} {n % 50000}"
-    return f"2 123456789012 eni-{interface:017x} {source} {host} {ports} 6 1 40 {start} {start} {action} OK\n"
+    return f"2 123456789012 eni-{interface:017x} {source} {host} {40000 + n % 20000} {port} 6 {numbers} {start} {start} {action} OK\n"
 
 
 def write(kind, path, first=START):
     path.parent.mkdir(parents=True, exist_ok=True)
     with gzip.open(path, "wt", compresslevel=1, newline="") as file:
         file.write(HEADER + "\n")
-        file.writelines(row(kind, n, first) for n in range(60_000 if kind == "wide" else ROWS))
+        file.writelines(row(kind, n, first) for n in range(OTHER_ROWS.get(kind, ROWS)))
 
 
 def main():

@@ -186,7 +186,8 @@ fn without_lowest(bits: u32) -> u32 {
 /// How many of four bits are set: a processor of no particular kind has no instruction for it.
 #[inline]
 fn count(bits: u32) -> u32 {
-    0x4332_3221_3221_2110_u64.unbounded_shr(4 * bits) as u32 & 7
+    const SET: [u32; 16] = [0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4];
+    SET[bits as usize % SET.len()]
 }
 
 fn parse_mac(text: &str) -> Option<[u8; 6]> {

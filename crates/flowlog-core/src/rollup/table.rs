@@ -156,25 +156,30 @@ impl<E: Entry> Table<E> {
         Self { groups: Vec::new(), entries: Vec::new(), room: room.min(ROOM), hasher }
     }
 
-    /// Reads a slot where a probe begins, so that its group is in the cache when it is needed.
+    /// Reads a slot where each probe begins, so that its group is in the cache when it is needed.
     #[inline]
-    pub(super) fn touch_slots(&self, probe: &Probe<E::Key>) -> u64 {
-        self.groups.get(home(probe.hash, self.groups.len())).map_or(0, |group| group.0[0].into())
+    pub(super) fn touch_slots(&self, probes: &[Probe<E::Key>]) -> u64 {
+        let slot = |probe: &Probe<_>| {
+            self.groups
+                .get(home(probe.hash, self.groups.len()))
+                .map_or(0, |group| group.0[0].into())
+        };
+        probes.iter().fold(0, |seen, probe| seen ^ slot(probe))
     }
 
-    /// Where the entry of a probe probably is, if there is one: reads its slots, not the entry.
+    /// Finds out from the slots of each probe where its entry probably is, if there is one, and reads a word of that, so
+    /// that it is in the cache when it is needed.
     #[inline]
-    pub(super) fn foresee(&self, probe: &mut Probe<E::Key>) {
-        let Some(group) = self.groups.get(home(probe.hash, self.groups.len())) else { return };
+    pub(super) fn foresee(&self, probes: &mut [Probe<E::Key>]) -> u64 {
         let low = low(self.groups.len());
-        probe.place = group.place(group.hits(tag(probe.hash), low), low);
-    }
-
-    /// Reads a word of the entry that was foreseen, so that it is in the cache when it is needed.
-    #[inline]
-    pub(super) fn touch(&self, probe: &Probe<E::Key>) -> u64 {
-        let place = (probe.place as usize).min(self.entries.len().wrapping_sub(1));
-        self.entries.get(place).map_or(0, |entry| entry.cell().into())
+        let mut seen = 0;
+        for probe in probes {
+            let Some(group) = self.groups.get(home(probe.hash, self.groups.len())) else { break };
+            probe.place = group.place(group.hits(tag(probe.hash), low), low);
+            let place = (probe.place as usize).min(self.entries.len().wrapping_sub(1));
+            seen ^= self.entries.get(place).map_or(0, |entry| entry.cell().into());
+        }
+        seen
     }
 
     /// The entry, if it is where it was foreseen.
@@ -443,14 +448,14 @@ mod tests {
         let mut table = Table::new(10, hasher.clone());
         for n in 0..40_000 {
             let mut probe = Probe::new(key(n), &hasher);
-            table.foresee(&mut probe);
+            table.foresee(std::slice::from_mut(&mut probe));
             assert!(!table.locate(&mut probe));
             table.entry(key(n), |key| Wide::new(key, n));
         }
         let mut foreseen = 0;
         for n in 0..40_000 {
             let mut probe = Probe::new(key(n), &hasher);
-            table.foresee(&mut probe);
+            table.foresee(std::slice::from_mut(&mut probe));
             foreseen += u32::from(table.foreseen(&probe).is_some());
             assert!(table.locate(&mut probe));
             let located = table.located(&probe).unwrap();

@@ -66,15 +66,9 @@ impl Narrow {
         Self { key: key.scoped(), records: 0, counts: [[0; 2]; 2] }
     }
 
-    /// The scope of its address.
-    #[inline]
-    pub(super) fn scope(&self) -> Scope {
-        self.key.scope()
-    }
-
     /// Adds a record, if there is room for its numbers.
     #[inline]
-    pub(super) fn add(&mut self, direction: Direction, packets: u64, bytes: u64) -> bool {
+    fn add(&mut self, direction: Direction, packets: u64, bytes: u64) -> bool {
         let [of_packets, of_bytes] = &mut self.counts[usize::from(direction == Direction::Ingress)];
         let packets = u32::try_from(u64::from(*of_packets).saturating_add(packets));
         let bytes = u32::try_from(u64::from(*of_bytes).saturating_add(bytes));
@@ -121,7 +115,8 @@ impl Talkers {
         if key.is_v4() {
             let mut probe = Probe::new(key.narrow(), self.v4.hasher());
             let new = if self.v4.locate(&mut probe) { 0 } else { self.meet(&mut probe) };
-            return new + self.add_narrow(&probe, direction, (packets, bytes));
+            let added = self.add_located(&probe, direction, (packets, bytes));
+            return new + added.map_or(0, |(_, cost)| cost);
         }
         let mut cost = 0;
         let entry = self.others.entry(key, |key| {
@@ -140,29 +135,25 @@ impl Talkers {
         (self.v4.len() - before) * self.narrow_cost
     }
 
-    /// Adds a record of an IPv4 talker that was located; returns the state that it costs.
+    /// Adds a record of an IPv4 talker that was located; returns the scope of its address and the state that it costs.
     #[inline]
-    pub(super) fn add_narrow(
+    pub(super) fn add_located(
         &mut self,
         probe: &Probe<NarrowKey>,
         direction: Direction,
         (packets, bytes): (u64, u64),
-    ) -> usize {
-        let Some(talker) = self.v4.located(probe) else { return 0 };
+    ) -> Option<(Scope, usize)> {
+        let talker = self.v4.located(probe)?;
+        let scope = talker.key.scope();
         if talker.add(direction, packets, bytes) {
-            return 0;
+            return Some((scope, 0));
         }
-        self.outgrow(probe.place, direction, (packets, bytes))
+        Some((scope, self.outgrow(probe.place, direction, (packets, bytes))))
     }
 
     /// Adds a record whose numbers there is no room for in the entry of its talker.
     #[cold]
-    pub(super) fn outgrow(
-        &mut self,
-        place: u32,
-        direction: Direction,
-        (packets, bytes): (u64, u64),
-    ) -> usize {
+    fn outgrow(&mut self, place: u32, direction: Direction, (packets, bytes): (u64, u64)) -> usize {
         let before = self.large.len();
         self.large.entry(place).or_default().add(direction, packets, bytes);
         (self.large.len() - before) * TALKER_COST.saturating_sub(self.narrow_cost)
@@ -189,11 +180,9 @@ impl Talkers {
         let large = &self.large;
         let mut taken = self.v4.take(v4, rank, |key, place, one| (key, value(large, place, one)));
         // Those of IPv4 come first.
-        let others =
-            self.others.take(others, rank, |key, _, one| (key, std::mem::take(&mut one.value)));
-        if !others.is_empty() {
-            taken.extend(others);
-        }
+        let others = self.others.take(others, rank, |key, _, one| (key, one.value));
+        taken.reserve_exact(others.len());
+        taken.extend(others);
         taken
     }
 }
@@ -255,5 +244,107 @@ impl Listed for Talkers {
         }
         self.v4.retain(v4);
         self.others.retain(others);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::record::Address;
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Add(u32, TalkerKey, Direction, (u64, u64)),
+        /// Every talker whose place has a bit that is not set goes.
+        Retain(u64),
+    }
+
+    fn address() -> impl Strategy<Value = Address> {
+        prop_oneof![
+            4 => (0..9_u8).prop_map(|n| Address::V4([[10, 0, 0, n], [198, 51, 100, n]][usize::from(n % 2)].into())),
+            2 => (0..4_u128).prop_map(|n| Address::V6((0x2001_0db8 << 96 | n).into())),
+            1 => (0..2_u8).prop_map(|n| Address::Mac([2, 0, 0, 0, 0, n])),
+        ]
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let key = (address(), 0..3_u16, 0..2_u8).prop_map(|(remote, port, protocol)| TalkerKey {
+            remote,
+            port,
+            protocol,
+        });
+        let direction = prop_oneof![
+            Just(Direction::Ingress),
+            Just(Direction::Egress),
+            Just(Direction::Unknown)
+        ];
+        // Of 32 bits and of 64 the ends, and what is small.
+        let number = || {
+            prop_oneof![
+                8 => 0..10_000_u64,
+                2 => (1 << 32) - 2..(1 << 32) + 2_u64,
+                1 => u64::MAX - 2..=u64::MAX,
+            ]
+        };
+        let add = (0..3_u32, key, direction, (number(), number()));
+        let add = add.prop_map(|(cell, key, way, numbers)| Step::Add(cell, key, way, numbers));
+        let step = prop_oneof![40 => add, 1 => any::<u64>().prop_map(Step::Retain)];
+        proptest::collection::vec(step, 0..300)
+    }
+
+    proptest! {
+        /// What went in comes out, in order, whoever grows large and whichever go meanwhile; and so does what they
+        /// are charged.
+        #[test]
+        fn talkers_come_out_as_they_went_in(steps in steps()) {
+            const NARROW: usize = 40;
+            let mut talkers = Talkers::new(1000, NARROW, &RandomState::default());
+            let mut expected: BTreeMap<(u32, TalkerKey), Talker> = BTreeMap::new();
+            let mut charged = 0;
+            for step in steps {
+                match step {
+                    Step::Add(cell, key, direction, (packets, bytes)) => {
+                        charged += talkers.add(cell, &key, direction, (packets, bytes));
+                        let talker = expected.entry((cell, key)).or_default();
+                        talker.add(direction, packets, bytes);
+                    }
+                    Step::Retain(kept) => {
+                        let keep: Vec<bool> =
+                            (0..talkers.len()).map(|place| kept >> (place % 64) & 1 == 1).collect();
+                        for ((cell, ordered, weight), keep) in talkers.ordered().zip(&keep) {
+                            let key = talkers.key(ordered.place).unwrap();
+                            let talker = expected.get(&(cell, key.talker())).unwrap();
+                            prop_assert_eq!(talker.weight(), weight);
+                            if !keep {
+                                expected.remove(&(cell, key.talker()));
+                                charged -= talkers.cost(ordered.place);
+                            }
+                        }
+                        talkers.retain(&keep);
+                    }
+                }
+            }
+            prop_assert_eq!(talkers.len(), expected.len());
+            let places = 0..u32::try_from(talkers.len()).unwrap();
+            prop_assert_eq!(places.map(|place| talkers.cost(place)).sum::<usize>(), charged);
+            let small = |(_, key): &(u32, TalkerKey), talker: &Talker| {
+                matches!(key.remote, Address::V4(_)) && talker.bytes_in.max(talker.bytes_out) < 1 << 32
+                    && talker.packets_in.max(talker.packets_out) < 1 << 32
+            };
+            let narrow = expected.iter().filter(|(key, talker)| small(key, talker)).count();
+            prop_assert_eq!(charged, narrow * NARROW + (expected.len() - narrow) * TALKER_COST);
+            let ranks = talkers.by_rank(&[2, 0, 1]);
+            let mut taken = BTreeMap::new();
+            for (rank, cell) in [(0, 1), (1, 2), (2, 0)] {
+                let of_cell = talkers.take(&ranks, rank);
+                prop_assert!(of_cell.is_sorted_by_key(|(key, _)| *key));
+                taken.extend(of_cell.into_iter().map(|(key, talker)| ((cell, key), talker)));
+            }
+            prop_assert_eq!(taken, expected);
+        }
     }
 }

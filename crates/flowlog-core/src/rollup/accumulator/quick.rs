@@ -188,35 +188,14 @@ impl<C: ChunkSink> Accumulator<C> {
     /// a loop does, the more of what it asks for is under way at once.
     fn foresee(&self, batch: &mut Batch) {
         let Batch { ahead, v4, talkers, others, other_talkers, services, sources, .. } = batch;
-        let mut seen = 0;
-        for probe in &*talkers {
-            seen ^= self.talkers.v4.touch_slots(probe);
-        }
-        for probe in &*other_talkers {
-            seen ^= self.talkers.others.touch_slots(probe);
-        }
-        for probe in &*sources {
-            seen ^= self.sources.touch_slots(probe);
-        }
-        for probe in &*services {
-            seen ^= self.services.touch_slots(probe);
-        }
-        for probe in &mut *talkers {
-            self.talkers.v4.foresee(probe);
-            seen ^= self.talkers.v4.touch(probe);
-        }
-        for probe in &mut *other_talkers {
-            self.talkers.others.foresee(probe);
-            seen ^= self.talkers.others.touch(probe);
-        }
-        for probe in &mut *sources {
-            self.sources.foresee(probe);
-            seen ^= self.sources.touch(probe);
-        }
-        for probe in &mut *services {
-            self.services.foresee(probe);
-            seen ^= self.services.touch(probe);
-        }
+        let mut seen = self.talkers.v4.touch_slots(talkers);
+        seen ^= self.talkers.others.touch_slots(other_talkers);
+        seen ^= self.sources.touch_slots(sources);
+        seen ^= self.services.touch_slots(services);
+        seen ^= self.talkers.v4.foresee(talkers);
+        seen ^= self.talkers.others.foresee(other_talkers);
+        seen ^= self.sources.foresee(sources);
+        seen ^= self.services.foresee(services);
         for at in v4.iter().chain(others.iter()) {
             let Ahead { key, direction } = &ahead[at];
             seen ^= self.sums.touch(key.cell(), *direction);
@@ -231,16 +210,15 @@ impl<C: ChunkSink> Accumulator<C> {
     /// Adds the accepted rows to their talkers and to the sums.
     fn quick_talks(&mut self, rows: &[QuickRow], batch: &mut Batch) {
         for (at, probe) in batch.v4.iter().zip(&mut batch.talkers) {
-            if self.talkers.v4.foreseen(probe).is_none() && !self.talkers.v4.locate(probe) {
+            if !self.talkers.v4.locate(probe) {
                 self.used += self.talkers.meet(probe);
             }
-            let (row, direction) = (&rows[at], batch.ahead[at].direction);
-            let Some(talker) = self.talkers.v4.located(probe) else { continue };
-            let scope = talker.scope();
-            if !talker.add(direction, row.packets, row.bytes) {
-                self.used += self.talkers.outgrow(probe.place, direction, (row.packets, row.bytes));
+            let (row, Ahead { key, direction }) = (&rows[at], &batch.ahead[at]);
+            let numbers = (row.packets, row.bytes);
+            if let Some((scope, cost)) = self.talkers.add_located(probe, *direction, numbers) {
+                self.used += cost;
+                self.quick_sum(row, key.cell(), *direction, scope);
             }
-            self.quick_sum(row, batch.ahead[at].key.cell(), direction, scope);
         }
         for (at, probe) in batch.others.iter().zip(&mut batch.other_talkers) {
             let (row, direction) = (&rows[at], batch.ahead[at].direction);
@@ -253,7 +231,7 @@ impl<C: ChunkSink> Accumulator<C> {
         }
     }
 
-    /// Adds an accepted row to the sums.
+    /// Adds a row to the sums.
     #[inline]
     fn quick_sum(&mut self, row: &QuickRow, cell: u32, direction: Direction, scope: Scope) {
         let sums = Sums { records: 1, packets: row.packets, bytes: row.bytes };
@@ -302,8 +280,7 @@ impl<C: ChunkSink> Accumulator<C> {
             self.note_tuple(cell, &flow);
         }
         let scope = if direction == Direction::Ingress { scope } else { host.scope() };
-        let sums = Sums { records: 1, packets: row.packets, bytes: row.bytes };
-        self.sums.add(cell, (row.action, direction, scope), &sums);
+        self.quick_sum(row, cell, direction, scope);
     }
 }
 

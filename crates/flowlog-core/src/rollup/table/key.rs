@@ -148,7 +148,7 @@ impl Key {
     }
 
     /// The talker.
-    pub(super) fn talker(&self) -> TalkerKey {
+    pub(in crate::rollup) fn talker(&self) -> TalkerKey {
         let (port, protocol) = self.service();
         TalkerKey { remote: self.remote(), port, protocol }
     }
