@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::analyze;
 use crate::ask::{self, AskError, Asked, Period, Subject};
 use crate::local::Inbox;
-use crate::report::{Builder, FileReport, time};
+use crate::report::{Builder, FileReport, Room, time};
 
 /// How many noisy subjects are named.
 const SUBJECTS: usize = 10;
@@ -178,7 +178,7 @@ impl Recording {
 
 /// Runs rules over a recording.
 pub async fn replay(recording: &Recording, rules: &RuleSet) -> Result<Outcome, ReplayError> {
-    let found = recording.builder.findings(rules, |_, _, _| {})?;
+    let found = recording.builder.findings(rules, Room::REPLAYED, |_, _, _| {})?;
     let mut outcome = Outcome { left_out: found.notes(), ..Outcome::default() };
     outcome.lines = recording.lines.clone();
     let mut findings = found.findings;

@@ -23,9 +23,22 @@ use super::{
 
 /// How many rows a list of the report has.
 const ROWS: usize = 20;
-/// How many findings are kept, the loudest, of about a kilobyte each; how many are held before the others are let go.
-const FINDINGS: usize = 5_000;
-const FINDINGS_HELD: usize = 7_500;
+/// What may be held while the rules look.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    /// How many findings are kept, the loudest, of about a kilobyte each; half as many more are held before the others
+    /// are let go.
+    pub findings: usize,
+    /// About how many bytes of the last hour are looked at across interfaces, each by itself.
+    pub across: usize,
+}
+
+impl Room {
+    /// For a report, which nobody reads to its five thousandth finding.
+    const REPORTED: Self = Self { findings: 5_000, across: review::ACROSS / 2 };
+    /// Where every finding counts, since it may keep an alert open.
+    pub const REPLAYED: Self = Self { findings: 20_000, across: review::ACROSS };
+}
 
 /// Collects roll-ups.
 #[derive(Debug, Default)]
@@ -105,11 +118,12 @@ impl Builder {
         self.held.absorb(other.held)
     }
 
-    /// Everything that the rules find in what is held. `see` is shown each roll-up, in order of
+    /// What the rules find in what is held, as far as there is room. `see` is shown each roll-up, in order of
     /// interfaces and windows.
     pub fn findings(
         &self,
         rules: &RuleSet,
+        room: Room,
         mut see: impl FnMut(&str, Window, &Rollup),
     ) -> Result<Found, BlobError> {
         let mut found = Found::default();
@@ -119,10 +133,10 @@ impl Builder {
                     see(interface_id, *window, rollup);
                 }
             });
-            found.add(review::of_interface(rules, interface_id, windows)?);
+            found.add(review::of_interface(rules, interface_id, windows)?, room);
         }
         let mut windows = self.held.by_window();
-        let mut across = review::AcrossInterfaces::default();
+        let mut across = review::AcrossInterfaces::within(room.across);
         let mut next = windows.first_key_value().map(|(window, _)| *window);
         while let Some(window) = next {
             let mut failed = None;
@@ -136,7 +150,7 @@ impl Builder {
                     }
                 }
             });
-            found.add(across.step(rules, window, rollups));
+            found.add(across.step(rules, window, rollups), room);
             failed.map_or(Ok(()), Err)?;
             // Silence is seen in windows that have nothing.
             let recorded = windows.first_key_value().map(|(window, _)| *window);
@@ -216,7 +230,7 @@ impl Builder {
         report.rejected_ports =
             ports.into_iter().map(|(key, tally)| PortRow { key, records: tally.0 }).collect();
         report.notes.extend(self.note());
-        let found = self.findings(rules, |interface_id, window, rollup| {
+        let found = self.findings(rules, Room::REPORTED, |interface_id, window, rollup| {
             coverage.add(window, rollup);
             report.interfaces.push(InterfaceWindow {
                 account_id: rollup.account_id.clone(),
@@ -233,12 +247,12 @@ impl Builder {
 }
 
 impl Found {
-    fn add(&mut self, findings: Vec<Finding>) {
+    fn add(&mut self, findings: Vec<Finding>, room: Room) {
         self.findings.extend(findings);
-        if self.findings.len() > FINDINGS_HELD {
+        if self.findings.len() > room.findings + room.findings / 2 {
             self.settle();
-            self.left_out += (self.findings.len() - FINDINGS) as u64;
-            self.findings.truncate(FINDINGS);
+            self.left_out += (self.findings.len() - room.findings) as u64;
+            self.findings.truncate(room.findings);
         }
     }
 

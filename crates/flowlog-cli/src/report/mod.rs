@@ -6,7 +6,7 @@ mod held;
 mod json;
 mod table;
 
-pub use builder::{Builder, Found, Tops};
+pub use builder::{Builder, Found, Room, Tops};
 pub use held::LeftOut;
 pub use json::{Json, to_json};
 pub use table::{printable, render as to_text};

@@ -1,7 +1,7 @@
 //! A whole recording judged as the deployed function would judge it window by window: what
 //! `flowlog analyze`, `flowlog replay` and the evaluation rest on.
 //!
-//! What is held of a recording depends on how far back the rules look and on [`ACROSS_RECORDED`], never on how
+//! What is held of a recording depends on how far back the rules look and on [`ACROSS`], never on how
 //! long it is or how many interfaces a stranger invents.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,9 +21,7 @@ const HOUR: i64 = 3_600;
 const KEPT: i64 = Rules::DAY_OF_HOUR + Rules::LOOKBACK + OPEN;
 
 /// About how many bytes of the last hour are looked at across interfaces, each by itself.
-const ACROSS: usize = 32 << 20;
-/// The same of a recording, which is held beside them.
-const ACROSS_RECORDED: usize = 16 << 20;
+pub const ACROSS: usize = 32 << 20;
 
 /// Everything that is found on one interface, whose windows come in order; its day is looked at at
 /// the end of each hour and at the end of the recording. An error of the windows ends it.
@@ -63,7 +61,7 @@ fn is_same(a: &Finding, b: &Finding) -> bool {
 }
 
 /// What is found across interfaces; it is shown one window after the other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct AcrossInterfaces {
     /// The last hour of each interface, by account.
     accounts: BTreeMap<String, BTreeMap<String, History>>,
@@ -71,13 +69,32 @@ pub struct AcrossInterfaces {
     known: BTreeMap<String, Known>,
     /// Silences that were reported, by place and last window: each is one finding.
     silent: BTreeSet<(String, Window)>,
-    /// About how many bytes the hours take.
+    /// About how many bytes the hours take, and how many they may.
     used: usize,
+    most: usize,
     /// Interface-windows that were let go before their hour was over.
     left_out: u64,
 }
 
+impl Default for AcrossInterfaces {
+    fn default() -> Self {
+        Self::within(ACROSS)
+    }
+}
+
 impl AcrossInterfaces {
+    /// One that has seen nothing, and room for about so many bytes.
+    pub fn within(most: usize) -> Self {
+        Self {
+            accounts: BTreeMap::new(),
+            known: BTreeMap::new(),
+            silent: BTreeSet::new(),
+            used: 0,
+            most,
+            left_out: 0,
+        }
+    }
+
     /// Takes in the roll-ups of one window, and judges the hour that ends with it.
     pub fn step(
         &mut self,
@@ -89,7 +106,7 @@ impl AcrossInterfaces {
             self.note(&interface_id, at, &rollup);
             let rollup = across(rollup);
             let cost = cost(&rollup);
-            if self.used + cost > ACROSS_RECORDED {
+            if self.used + cost > self.most {
                 self.shed();
             }
             self.used += cost;
@@ -165,7 +182,7 @@ impl AcrossInterfaces {
                 // Among equals the ones that come first stay, up to half.
                 let bytes: usize = history.windows.values().map(|rollup| cost(rollup)).sum();
                 let weight = hour(history);
-                let stays = weight > bar || (weight == bar && used + bytes <= ACROSS_RECORDED / 2);
+                let stays = weight > bar || (weight == bar && used + bytes <= self.most / 2);
                 if stays {
                     used += bytes;
                 } else {
