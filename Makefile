@@ -187,7 +187,7 @@ evaluate: ## The rules on captured and generated traffic, beside four baselines 
 	$(PYTHON) tests/dev/evaluate.py $(FLOWLOG) --seeds $(or $(SEEDS),100) --first $(or $(FIRST),3000)
 
 # Objects of a million rows that a stranger invented; tests/dev/forged.py says what they are like.
-FORGED := interfaces times windows hosts pairs pairs6 large scans lists
+FORGED := interfaces times windows hosts pairs pairs6 evidence large talkers scans lists
 
 .PHONY: memory
 memory: ## Peak memory of analyze: 5 M rows as text and as Parquet, 10 M invented sources, and what else strangers invent
@@ -197,6 +197,7 @@ memory: ## Peak memory of analyze: 5 M rows as text and as Parquet, 10 M invente
 	$(FLOWLOG) generate --minutes 5 --rate 1000000 --file-format parquet -o .run/memory/columns
 	$(FLOWLOG) generate --format v2 --minutes 20 --rate 1000 --attack source-flood=10000000 -o .run/memory/sources
 	for kind in $(FORGED); do $(PYTHON) tests/dev/forged.py $$kind .run/memory/$$kind/$$kind.log.gz; done
+	cp .run/memory/talkers/talkers.log.gz .run/memory/talkers/again.log.gz
 	for kind in rows columns sources $(FORGED); do \
 		$(PYTHON) tests/dev/peak_memory.py 64 $(FLOWLOG) analyze --format json .run/memory/$$kind; done
 	rm -rf .run/memory

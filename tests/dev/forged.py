@@ -6,7 +6,9 @@ windows      each of another window of four weeks, or of another interface: 125 
 hosts        each of another source and another host, refused on 20,000 interfaces within an hour
 pairs        each of another private source and another private host, refused on 7,900 interfaces within a window
 pairs6       the same over IPv6
-large        each of another private source, with more packets and bytes than 32 bits hold
+evidence     each of another private source, refused with more packets and bytes than 32 bits hold
+large        the same, accepted, on 1,900 interfaces
+talkers      294,000 rows, each accepted from another address, of one interface: what `analyze` holds before it ends a chunk
 scans        40,000 port scans: twenty sources try 25 ports of each of 2,000 interfaces
 lists        three million rows: on 127 interfaces, in each window of an hour, 32 private sources try 64 doors each
 wide         60,000 rows: 2,000 interfaces, three windows of each, ten accepted connections of each in each
@@ -20,8 +22,8 @@ HEADER = "version account-id interface-id srcaddr dstaddr srcport dstport protoc
 # As AWS would name such an object.
 KEY = "AWSLogs/123456789012/vpcflowlogs/us-east-1/2026/11/01/123456789012_vpcflowlogs_us-east-1_fl-1de_20261101T0000Z_00000000.log.gz"
 START, ROWS = 1_793_491_200, 1_000_000
-KINDS = ("interfaces", "times", "windows", "hosts", "pairs", "pairs6", "large", "scans", "lists", "wide")
-OTHER_ROWS = {"lists": 3_100_000, "wide": 60_000}
+KINDS = ("interfaces", "times", "windows", "hosts", "pairs", "pairs6", "evidence", "large", "talkers", "scans", "lists", "wide")
+OTHER_ROWS = {"talkers": 294_000, "lists": 3_100_000, "wide": 60_000}
 
 
 def row(kind, n, first):
@@ -37,13 +39,16 @@ def row(kind, n, first):
     elif kind == "hosts":
         interface, start = n % 20_000, first + n % 3600
         source, host = f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", f"10.200.{n >> 8 & 255}.{n & 255}"
-    elif kind in ("pairs", "pairs6", "large"):
-        interface = n % 7900
+    elif kind in ("pairs", "pairs6", "evidence", "large"):
+        interface = n % (1900 if kind == "large" else 7900)
         source, host = f"10.{mixed >> 16}.{mixed >> 8 & 255}.{mixed & 255}", f"10.{n & 255}.{mixed & 255}.{n >> 8 & 255}"
         if kind == "pairs6":
             source, host = f"fd00::{mixed >> 8:x}:{mixed & 255:x}:{n & 0xffff:x}", f"fd00:1::{n >> 8 & 0xffff:x}:{mixed & 255:x}"
-        elif kind == "large":
+        elif kind in ("evidence", "large"):
+            action = "ACCEPT" if kind == "large" else action
             host, numbers = f"10.200.{interface >> 8}.{interface & 255}", f"{1 << 33} {1 << 43}"
+    elif kind == "talkers":
+        source, action = f"45.{mixed >> 16}.{mixed >> 8 & 255}.{mixed & 255}", "ACCEPT"
     elif kind == "scans":
         interface, port = n % 2000, 1000 + n // 2000 % 25 * 7
         source, host = f"45.{n // 50_000}.{interface >> 8}.{interface & 255}", f"10.200.{interface >> 8}.{interface & 255}"

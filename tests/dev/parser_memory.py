@@ -9,7 +9,7 @@ table is a server that answers each request after --delay ms and keeps nothing, 
 (16 of 25 items, `patience.rs`) for as long as there is something to write. Fails above the limit, or if an object of many partials
 never had 64 writes in flight, which would say nothing. The goal is 96 MiB; the limit leaves a sixth for noise.
 
-    wide, interfaces, hosts, windows   of `forged.py`
+    wide, interfaces, hosts, windows, large   of `forged.py`
     sources                            an attack from so many invented sources (--sources)
     columns                            Parquet of 29 fields (--rows)
     a path                             that file, whose records must not be late
@@ -35,7 +35,7 @@ from loopback import Handler
 from runtime_api import Function, notification, queue_event
 from services import ENVIRONMENT, Objects, Serving
 
-KINDS = ("wide", "interfaces", "hosts", "windows", "sources", "columns")
+KINDS = ("wide", "interfaces", "hosts", "windows", "large", "sources", "columns")
 
 
 class Table(Serving):

@@ -16,12 +16,12 @@ use crate::input::{Input, expand};
 use crate::report::{Builder, FileReport, Report};
 
 /// What is held while a file is rolled up: less than the functions hold, since the lists over everything are beside it. Of
-/// a file that needs more, lists of interface-windows are cut earlier than theirs. A talker is charged what it takes, an
-/// entry of 32 bytes and its part of the slots, and a record whose direction is not known yet what it will: the
-/// functions' charges are part of their mapping version.
+/// a file that needs more, lists of interface-windows are cut earlier than theirs. A talker takes an entry of 32 bytes and
+/// its part of the slots, and 84 bytes more when the chunk ends; a record whose direction is not known yet is charged
+/// what it will be. The functions' charges are part of their mapping version.
 const BUDGET: Budget = Budget {
     state_bytes: 18 << 20,
-    talker_bytes: 48,
+    talker_bytes: 72,
     held_bytes: Budget::HELD_WHOLE,
     pruned_entries: 128,
     interface_windows: 8_000,

@@ -16,8 +16,8 @@
 //! that a row's is nearly always known: equal bytes need no second look. Heads are numbered, and a
 //! sink may keep what it knows of an interface under that number.
 //!
-//! Addresses are handed on as they are spelled. Whoever has met that spelling before knows that it is
-//! an address; whoever has not must look ([`Spelled::address`]) and leave the row if it is none.
+//! Addresses are handed on as they are spelled. Whoever has met that spelling before knows that it is an address, as
+//! of the interface's own; whoever has not must look ([`Spelled::address`]) and leave the row if it is none.
 
 use std::net::Ipv6Addr;
 use std::ops::Range;
@@ -116,10 +116,9 @@ impl Spelled {
     pub fn of(address: Address) -> Self {
         match address {
             Address::V4(v4) => Self { bits: spell(v4.octets()), family: Self::V4 },
-            Address::V6(v6) => Self { bits: v6.to_bits(), family: Self::V6 },
-            Address::Mac(mac) => {
-                let bits = mac.iter().fold(0, |bits, byte| bits << 8 | u128::from(*byte));
-                Self { bits, family: Self::MAC }
+            other => {
+                let (family, bits) = other.number();
+                Self { bits, family }
             }
         }
     }
@@ -136,17 +135,7 @@ impl Spelled {
 
     /// The address, if it is one.
     pub fn address(self) -> Option<Address> {
-        match self.family {
-            Self::V4 => {
-                let length = 16 - self.bits.leading_zeros() / 8;
-                Address::v4_of(self.bits, length).map(Address::V4)
-            }
-            Self::V6 => Some(Address::V6(Ipv6Addr::from_bits(self.bits))),
-            _ => {
-                let bytes = self.bits.to_be_bytes();
-                bytes.last_chunk().copied().map(Address::Mac)
-            }
-        }
+        Some(Address::of_number(self.family, self.number()?))
     }
 }
 

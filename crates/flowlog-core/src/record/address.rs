@@ -56,13 +56,27 @@ pub enum Scope {
 }
 
 impl Address {
-    /// Kind and value.
+    /// Kind, IPv4 before IPv6 before MAC, and value.
     #[inline]
-    fn number(&self) -> (u8, u128) {
+    pub(crate) fn number(&self) -> (u8, u128) {
         match self {
             Self::V4(v4) => (0, u128::from(v4.to_bits())),
             Self::V6(v6) => (1, v6.to_bits()),
             Self::Mac(mac) => (2, mac.iter().fold(0, |bits, byte| bits << 8 | u128::from(*byte))),
+        }
+    }
+
+    /// The address of a kind and value, as [`Address::number`] gives them.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "the value of an IPv4 address has 32 bits")]
+    pub(crate) fn of_number(kind: u8, value: u128) -> Self {
+        match kind {
+            0 => Self::V4(Ipv4Addr::from_bits(value as u32)),
+            1 => Self::V6(Ipv6Addr::from_bits(value)),
+            _ => {
+                let [_, _, _, _, _, _, _, _, _, _, mac @ ..] = value.to_be_bytes();
+                Self::Mac(mac)
+            }
         }
     }
 

@@ -33,7 +33,8 @@ mod quick;
 pub struct Budget {
     /// Approximate bytes of state per chunk.
     pub state_bytes: usize,
-    /// Of these, what a talker of IPv4 is charged; one of another family is charged 96.
+    /// Of these, what a talker of IPv4 is charged, 96 at most; one of another family, or that has exchanged 4 GiB or as
+    /// many packets, is charged 96.
     pub talker_bytes: usize,
     /// The same of a record whose direction is not known yet. It may become a source with a sample, a contact, a port
     /// and a tuple when the chunk ends: [`Budget::HELD_WHOLE`].
@@ -49,7 +50,7 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// All that one record can add to the state.
+    /// All that one record can add to the state of its interface and window.
     pub const HELD_WHOLE: usize = SOURCE_COST + SAMPLE_COST + CONTACT_COST + PORT_COST + TUPLE_COST;
 }
 
@@ -66,7 +67,7 @@ impl Default for Budget {
     }
 }
 
-/// Approximate bytes of one cell, rejected source, port, held record.
+/// Approximate bytes of one cell, rejected source, port, and so on.
 const CELL_COST: usize = 512;
 const SOURCE_COST: usize = 144;
 const PORT_COST: usize = 32;

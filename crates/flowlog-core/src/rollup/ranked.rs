@@ -105,6 +105,7 @@ impl<K: Ord + Clone, V: Weigh + Clone> Ranked<K, V> {
         // Never nothing: without an error the list would say that it is complete.
         self.error = self.error.saturating_add(heaviest.weight().max(1));
         self.entries.truncate(n);
+        self.entries.shrink_to_fit();
         self.entries.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     }
 }

@@ -1,6 +1,6 @@
 //! A flat table by interface, window and remote address: talkers, services and refused sources.
 //!
-//! An entry of talkers is half a cache line ([`super::talkers`]). The entries stand in the
+//! An entry of an IPv4 talker is half a cache line ([`super::talkers`]), all others one or more. The entries stand in the
 //! order in which they came, in memory that is reserved once and touched as it is needed; beside them
 //! are slots of four bytes, part of a hash and the place of an entry, so that a look-up touches one
 //! group of slots and one entry, and growing moves slots only. The hash is seeded per process, because
@@ -11,8 +11,8 @@ use std::ops::Range;
 use foldhash::fast::RandomState;
 use wide::u32x8;
 
-use self::key::Order;
-pub(super) use self::key::{Hashed, Key, NarrowKey, Ordered};
+use self::key::{Hashed, Order};
+pub(super) use self::key::{Key, NarrowKey, Ordered};
 use super::TalkerKey;
 
 mod key;
@@ -208,7 +208,7 @@ impl<E: Entry> Table<E> {
         new: impl FnOnce(E::Key) -> E,
     ) -> &mut E {
         if !self.locate(probe) {
-            probe.place = self.insert(probe.hash, new(probe.key));
+            self.insert(probe, new(probe.key));
         }
         &mut self.entries[probe.place as usize]
     }
@@ -219,9 +219,9 @@ impl<E: Entry> Table<E> {
         self.entries.get_mut(probe.place as usize)
     }
 
-    /// Puts an entry that is not there yet; returns its place.
+    /// Puts the entry of a probe that has none yet.
     #[expect(clippy::cast_possible_truncation, reason = "there are fewer than slots can number")]
-    fn insert(&mut self, hash: u64, entry: E) -> u32 {
+    pub(super) fn insert(&mut self, probe: &mut Probe<E::Key>, entry: E) {
         // Five entries or fewer in a group, on average: one in eight is full then.
         if self.entries.len() + 1 > self.groups.len() * 5 && self.groups.len() < MOST {
             self.groups = vec![Group::EMPTY; (self.groups.len() * 2).max(FEWEST)];
@@ -229,9 +229,9 @@ impl<E: Entry> Table<E> {
             self.index();
         }
         let place = self.entries.len();
-        place_at(&mut self.groups, hash, place);
+        place_at(&mut self.groups, probe.hash, place);
         self.entries.push(entry);
-        place as u32
+        probe.place = place as u32;
     }
 
     /// The entry of a key, put there by `new` if there is none.
@@ -257,12 +257,12 @@ impl<E: Entry> Table<E> {
         Ranks { ends, places }
     }
 
-    /// Takes out what the cell of a rank has, in the order of talkers, as `take` makes it of talker, place and entry.
+    /// Takes out what the cell of a rank has, in the order of talkers, as `take` makes it of talker and entry.
     pub(super) fn take<T>(
         &mut self,
         ranks: &Ranks,
         rank: u32,
-        mut take: impl FnMut(TalkerKey, u32, &mut E) -> T,
+        mut take: impl FnMut(TalkerKey, &mut E) -> T,
     ) -> Vec<T> {
         let places = &ranks.places[ranks.range(rank)];
         // Compared as numbers, which is much quicker than as what they are. One cell may have nearly all entries, so
@@ -281,7 +281,7 @@ impl<E: Entry> Table<E> {
         let mut taken = Vec::with_capacity(v4.len() + others.len());
         taken.extend(sorted.map(|place| {
             let entry = &mut self.entries[place as usize];
-            take(entry.wide_key().talker(), place, entry)
+            take(entry.wide_key().talker(), entry)
         }));
         taken
     }
@@ -432,7 +432,7 @@ mod tests {
         let ranks = table.by_rank(&[0, 1]);
         let mut taken = Vec::new();
         for rank in 0..2 {
-            taken.extend(table.take(&ranks, rank, |talker, _, entry| (rank, talker, entry.value)));
+            taken.extend(table.take(&ranks, rank, |talker, entry| (rank, talker, entry.value)));
         }
         assert_eq!(taken, expected);
     }

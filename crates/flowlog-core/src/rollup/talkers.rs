@@ -1,16 +1,16 @@
 //! Who talked: a table of IPv4 talkers, two of which share a cache line, and one of all others.
 //!
-//! There are more talkers than anything else, and hardly one exchanges as much as 4 GiB in one window. One that
-//! does goes on under its place in a table of the few.
+//! There are more talkers than anything else, and hardly one exchanges as much as 4 GiB in one window. What one
+//! that does has exchanged stands in a list of the few.
 
 use foldhash::fast::RandomState;
 
-use super::lists::{Listed, Map};
+use super::lists::Listed;
 use super::table::{Entry, Key, NarrowKey, Ordered, Probe, Ranks, Table, Wide};
 use super::{Talker, TalkerKey, Weigh as _};
 use crate::record::{Direction, Scope};
 
-/// Approximate bytes of state of a talker, of whatever family and size.
+/// Approximate bytes of state of a talker that is large, or not of IPv4; the most that one is charged.
 pub(super) const TALKER_COST: usize = 96;
 
 /// See the module's documentation.
@@ -18,9 +18,9 @@ pub(super) const TALKER_COST: usize = 96;
 pub(super) struct Talkers {
     pub(super) v4: Table<Narrow>,
     pub(super) others: Table<Wide<Talker>>,
-    /// By the place of an IPv4 talker: what its entry has no room for.
-    large: Map<u32, Talker>,
-    /// What an entry of IPv4 is charged; one that is large is charged [`TALKER_COST`].
+    /// What the large ones of IPv4 have exchanged.
+    large: Vec<Talker>,
+    /// What one of IPv4 is charged that is not large.
     narrow_cost: usize,
 }
 
@@ -29,8 +29,9 @@ pub(super) struct Talkers {
 #[repr(align(32))]
 pub(super) struct Narrow {
     key: NarrowKey,
+    /// How many records; of a large one, its place among those.
     records: u32,
-    /// Packets and bytes: from the interface (or of unknown direction), then towards it.
+    /// Packets and bytes: from the interface (or of unknown direction), then towards it. Of a large one nothing.
     counts: [[u32; 2]; 2],
 }
 
@@ -66,13 +67,13 @@ impl Narrow {
         Self { key: key.scoped(), records: 0, counts: [[0; 2]; 2] }
     }
 
-    /// Adds a record, if there is room for its numbers.
+    /// Adds a record, if there is room for its numbers; in a large one there is none.
     #[inline]
     fn add(&mut self, direction: Direction, packets: u64, bytes: u64) -> bool {
         let [of_packets, of_bytes] = &mut self.counts[usize::from(direction == Direction::Ingress)];
         let packets = u32::try_from(u64::from(*of_packets).saturating_add(packets));
         let bytes = u32::try_from(u64::from(*of_bytes).saturating_add(bytes));
-        let records = self.records.checked_add(1);
+        let records = self.records.checked_add(1).filter(|_| !self.key.is_large());
         let (Ok(packets), Ok(bytes), Some(records)) = (packets, bytes, records) else {
             return false;
         };
@@ -80,7 +81,11 @@ impl Narrow {
         true
     }
 
-    fn value(&self) -> Talker {
+    /// What it has exchanged.
+    fn value(&self, large: &[Talker]) -> Talker {
+        if self.key.is_large() {
+            return large.get(self.records as usize).copied().unwrap_or_default();
+        }
         let [[packets_out, bytes_out], [packets_in, bytes_in]] = self.counts;
         Talker {
             records: self.records.into(),
@@ -90,15 +95,24 @@ impl Narrow {
             bytes_out: bytes_out.into(),
         }
     }
+
+    /// Moves it to the large ones.
+    fn grow(&mut self, large: &mut Vec<Talker>) {
+        let talker = self.value(large);
+        self.records = u32::try_from(large.len()).unwrap_or(u32::MAX);
+        self.key.mark_large();
+        large.push(talker);
+    }
 }
 
 impl Talkers {
-    /// None yet. Of `state_bytes`, an entry of IPv4 takes `narrow_cost` at least.
+    /// None yet. Of `state_bytes` one of IPv4 is charged `narrow_cost`, at most [`TALKER_COST`].
     pub(super) fn new(state_bytes: usize, narrow_cost: usize, hasher: &RandomState) -> Self {
+        let narrow_cost = narrow_cost.clamp(1, TALKER_COST);
         Self {
-            v4: Table::new(state_bytes / narrow_cost.max(1) + 1, hasher.clone()),
+            v4: Table::new(state_bytes / narrow_cost + 1, hasher.clone()),
             others: Table::new(state_bytes / TALKER_COST + 1, hasher.clone()),
-            large: Map::default(),
+            large: Vec::new(),
             narrow_cost,
         }
     }
@@ -127,12 +141,11 @@ impl Talkers {
         cost
     }
 
-    /// Makes the IPv4 talker of a look-up, if there is none; returns the state that it costs.
+    /// Makes the IPv4 talker of a look-up that has none; returns the state that it costs.
     #[cold]
     pub(super) fn meet(&mut self, probe: &mut Probe<NarrowKey>) -> usize {
-        let before = self.v4.len();
-        self.v4.locate_or_insert(probe, Narrow::new);
-        (self.v4.len() - before) * self.narrow_cost
+        self.v4.insert(probe, Narrow::new(probe.key));
+        self.narrow_cost
     }
 
     /// Adds a record of an IPv4 talker that was located; returns the scope of its address and the state that it costs.
@@ -148,15 +161,26 @@ impl Talkers {
         if talker.add(direction, packets, bytes) {
             return Some((scope, 0));
         }
-        Some((scope, self.outgrow(probe.place, direction, (packets, bytes))))
+        Some((scope, self.add_large(probe, direction, (packets, bytes))))
     }
 
-    /// Adds a record whose numbers there is no room for in the entry of its talker.
+    /// Adds a record of an IPv4 talker whose numbers its entry has no room for.
     #[cold]
-    fn outgrow(&mut self, place: u32, direction: Direction, (packets, bytes): (u64, u64)) -> usize {
-        let before = self.large.len();
-        self.large.entry(place).or_default().add(direction, packets, bytes);
-        (self.large.len() - before) * TALKER_COST.saturating_sub(self.narrow_cost)
+    fn add_large(
+        &mut self,
+        probe: &Probe<NarrowKey>,
+        direction: Direction,
+        (packets, bytes): (u64, u64),
+    ) -> usize {
+        let Some(talker) = self.v4.located(probe) else { return 0 };
+        let grows = !talker.key.is_large();
+        if grows {
+            talker.grow(&mut self.large);
+        }
+        if let Some(large) = self.large.get_mut(talker.records as usize) {
+            large.add(direction, packets, bytes);
+        }
+        if grows { TALKER_COST - self.narrow_cost } else { 0 }
     }
 
     /// Forgets every one.
@@ -178,22 +202,13 @@ impl Talkers {
         rank: u32,
     ) -> Vec<(TalkerKey, Talker)> {
         let large = &self.large;
-        let mut taken = self.v4.take(v4, rank, |key, place, one| (key, value(large, place, one)));
+        let mut taken = self.v4.take(v4, rank, |key, one| (key, one.value(large)));
         // Those of IPv4 come first.
-        let others = self.others.take(others, rank, |key, _, one| (key, one.value));
+        let others = self.others.take(others, rank, |key, one| (key, one.value));
         taken.reserve_exact(others.len());
         taken.extend(others);
         taken
     }
-}
-
-/// What an IPv4 talker at a place has exchanged.
-fn value(large: &Map<u32, Talker>, place: u32, narrow: &Narrow) -> Talker {
-    let mut talker = narrow.value();
-    if let Some(more) = large.get(&place) {
-        talker.absorb(more);
-    }
-    talker
 }
 
 /// Those of IPv4 come first.
@@ -208,7 +223,7 @@ impl Listed for Talkers {
 
     fn ordered(&self) -> impl Iterator<Item = (u32, Ordered, u64)> {
         let v4 = (0..).zip(self.v4.iter()).map(|(place, one)| {
-            let weight = value(&self.large, place, one).weight();
+            let weight = one.value(&self.large).weight();
             (one.cell(), one.wide_key().ordered(place), weight)
         });
         let first = u32::try_from(self.v4.len()).unwrap_or(u32::MAX);
@@ -229,21 +244,20 @@ impl Listed for Talkers {
     }
 
     fn cost(&self, place: u32) -> usize {
-        let is_narrow = (place as usize) < self.v4.len() && !self.large.contains_key(&place);
-        if is_narrow { self.narrow_cost } else { TALKER_COST }
+        let narrow = self.v4.get(place as usize).filter(|one| !one.key.is_large());
+        narrow.map_or(TALKER_COST, |_| self.narrow_cost)
     }
 
     fn retain(&mut self, keep: &[bool]) {
         let (v4, others) = keep.split_at(self.v4.len());
-        if !self.large.is_empty() {
-            let stays = (0..).zip(v4).filter(|(_, stays)| **stays);
-            self.large = (0..)
-                .zip(stays)
-                .filter_map(|(to, (from, _))| Some((to, self.large.remove(&from)?)))
-                .collect();
-        }
         self.v4.retain(v4);
         self.others.retain(others);
+        let large = std::mem::take(&mut self.large);
+        for one in self.v4.iter_mut().filter(|one| one.key.is_large()) {
+            let talker = one.value(&large);
+            one.records = u32::try_from(self.large.len()).unwrap_or(u32::MAX);
+            self.large.push(talker);
+        }
     }
 }
 

@@ -106,12 +106,12 @@ impl<C: ChunkSink> Accumulator<C> {
                 talkers: self.talkers.take(&talkers, rank),
                 sources: self
                     .sources
-                    .take(&sources, rank, |key, _, one| (key.remote, take(&mut one.value))),
+                    .take(&sources, rank, |key, one| (key.remote, take(&mut one.value))),
                 ports: next_of(&mut ports, rank),
                 tuples: next_of(&mut tuples, rank),
                 services: self
                     .services
-                    .take(&services, rank, |key, _, one| (key, take(&mut one.value))),
+                    .take(&services, rank, |key, one| (key, take(&mut one.value))),
             };
             let mut rollup = take(&mut cell.described).into_rollup();
             rollup.breakdown = self.sums.breakdown(at);

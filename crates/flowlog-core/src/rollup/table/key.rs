@@ -23,12 +23,14 @@ pub(in crate::rollup) struct Key {
 pub(in crate::rollup) struct NarrowKey {
     cell: u32,
     remote: u32,
-    /// From the top: port, protocol, [`PUBLIC`].
+    /// From the top: port, protocol, [`PUBLIC`] and [`LARGE`].
     service: u32,
 }
 
-/// Of a stored key: the address is public. No part of what keys are compared by.
+/// Of a stored key: the address is public; the entry is large. No part of what keys are compared by.
 const PUBLIC: u32 = 1;
+const LARGE: u32 = 2;
+const MARKS: u32 = PUBLIC | LARGE;
 
 /// A key that a table looks up.
 pub(in crate::rollup) trait Hashed: Copy {
@@ -51,7 +53,7 @@ impl Hashed for NarrowKey {
     fn hash(&self, hasher: &RandomState) -> u64 {
         let mut hasher = hasher.build_hasher();
         hasher.write_u64(u64::from(self.cell) << 32 | u64::from(self.remote));
-        hasher.write_u32(self.service & !PUBLIC);
+        hasher.write_u32(self.service & !MARKS);
         hasher.finish()
     }
 }
@@ -60,13 +62,7 @@ impl Key {
     /// The key of a talker.
     #[inline]
     pub(in crate::rollup) fn of(cell: u32, talker: &TalkerKey) -> Self {
-        let (bits, family) = match talker.remote {
-            Address::V4(v4) => (v4.to_bits().into(), Spelled::V4),
-            Address::V6(v6) => (v6.to_bits(), Spelled::V6),
-            Address::Mac(mac) => {
-                (mac.iter().fold(0, |bits, byte| bits << 8 | u128::from(*byte)), Spelled::MAC)
-            }
-        };
+        let (family, bits) = talker.remote.number();
         Self::new(cell, bits, family, talker.port, talker.protocol)
     }
 
@@ -135,16 +131,8 @@ impl Key {
 
     /// The address.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "the number of an IPv4 address")]
     pub(in crate::rollup) fn remote(&self) -> Address {
-        match self.family() {
-            Spelled::V4 => Address::V4(Ipv4Addr::from_bits(self.remote[0] as u32)),
-            Spelled::V6 => Address::V6(self.bits().into()),
-            _ => {
-                let [_, _, mac @ ..] = self.remote[0].to_be_bytes();
-                Address::Mac(mac)
-            }
-        }
+        Address::of_number(self.family(), self.bits())
     }
 
     /// The talker.
@@ -179,7 +167,7 @@ impl NarrowKey {
     /// The same as it is kept of every family.
     #[inline]
     pub(in crate::rollup) fn widen(&self) -> Key {
-        let service = self.service & !PUBLIC;
+        let service = self.service & !MARKS;
         let rest = u64::from(self.cell) << 32 | u64::from(service) | u64::from(Spelled::V4);
         Key { remote: [self.remote.into(), 0], rest }
     }
@@ -198,9 +186,20 @@ impl NarrowKey {
         if self.service & PUBLIC == 0 { Scope::Private } else { Scope::Public }
     }
 
+    /// Of a stored key: whether its entry was marked as large.
+    #[inline]
+    pub(in crate::rollup) fn is_large(&self) -> bool {
+        self.service & LARGE != 0
+    }
+
+    /// Marks the entry of a stored key.
+    pub(in crate::rollup) fn mark_large(&mut self) {
+        self.service |= LARGE;
+    }
+
     #[inline]
     pub(in crate::rollup) fn is(&self, other: &Self) -> bool {
-        let differing = (self.service ^ other.service) & !PUBLIC;
+        let differing = (self.service ^ other.service) & !MARKS;
         (self.cell ^ other.cell) | (self.remote ^ other.remote) | differing == 0
     }
 
