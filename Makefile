@@ -199,7 +199,7 @@ memory: ## Peak memory of analyze: 5 M rows as text and as Parquet, 10 M invente
 	for kind in $(FORGED); do $(PYTHON) tests/dev/forged.py $$kind .run/memory/$$kind/$$kind.log.gz; done
 	cp .run/memory/talkers/talkers.log.gz .run/memory/talkers/again.log.gz
 	for kind in rows columns sources $(FORGED); do \
-		$(PYTHON) tests/dev/peak_memory.py 64 $(FLOWLOG) analyze --format json .run/memory/$$kind; done
+		$(PYTHON) tests/dev/peak_memory.py 60 $(FLOWLOG) analyze --format json .run/memory/$$kind; done
 	rm -rf .run/memory
 
 .PHONY: parser-memory
