@@ -1,6 +1,6 @@
 //! A flat table by interface, window and remote address: talkers, services and refused sources.
 //!
-//! An entry of an IPv4 talker is half a cache line ([`super::talkers`]), all others one or more. The entries stand in the
+//! An entry of an IPv4 talker is half a cache line ([`super::talkers`]), others take 56 bytes or more. The entries stand in the
 //! order in which they came, in memory that is reserved once and touched as it is needed; beside them
 //! are slots of four bytes, part of a hash and the place of an entry, so that a look-up touches one
 //! group of slots and one entry, and growing moves slots only. The hash is seeded per process, because
@@ -23,7 +23,7 @@ pub(super) struct Probe<K> {
     pub(super) key: K,
     hash: u64,
     /// Where the entry is, or may be.
-    pub(super) place: u32,
+    place: u32,
 }
 
 impl<K: Hashed> Probe<K> {

@@ -2,7 +2,7 @@
 //!
 //! What rows belong to is looked up for a whole batch before the first of them is added, each step for
 //! all of them before the next: the processor then waits for memory once, not once a row. The batch is
-//! sorted by what its rows are (accepted, of a watched service, refused), since nobody can foretell a
+//! sorted by what its rows are (accepted, over IPv4 or not, of a watched service, refused), since nobody can foretell a
 //! branch on that; sums do not depend on the order, and rows of one kind keep theirs.
 //!
 //! ```text
