@@ -10,9 +10,9 @@ table is a server that answers each request after --delay ms and keeps nothing, 
 never had 64 writes in flight, which would say nothing. The goal is 96 MiB; the limit leaves a sixth for noise.
 
     wide, interfaces, hosts, windows, large   of `forged.py`
-    sources                            an attack from so many invented sources (--sources)
-    columns                            Parquet of 29 fields (--rows)
-    a path                             that file, whose records must not be late
+    sources                                   an attack from so many invented sources (--sources)
+    columns                                   Parquet of 29 fields (--rows)
+    a path                                    that file, whose records must not be late
 """
 
 import argparse

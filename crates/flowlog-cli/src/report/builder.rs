@@ -23,6 +23,7 @@ use super::{
 
 /// How many rows a list of the report has.
 const ROWS: usize = 20;
+
 /// What may be held while the rules look.
 #[derive(Debug, Clone, Copy)]
 pub struct Room {

@@ -76,12 +76,6 @@ pub struct AcrossInterfaces {
     left_out: u64,
 }
 
-impl Default for AcrossInterfaces {
-    fn default() -> Self {
-        Self::within(ACROSS)
-    }
-}
-
 impl AcrossInterfaces {
     /// One that has seen nothing, and room for about so many bytes.
     pub fn within(most: usize) -> Self {
@@ -265,7 +259,7 @@ mod tests {
 
     #[test]
     fn an_hour_of_invented_interfaces_is_bounded() {
-        let (rules, mut across) = (RuleSet::default(), AcrossInterfaces::default());
+        let (rules, mut across) = (RuleSet::default(), AcrossInterfaces::within(ACROSS));
         let heavy = rejects((1..=40).map(|port| ("10.9.9.9".to_owned(), port)));
         let forged = (0..30_000).map(|n| (format!("eni-{n}"), refused(n)));
         across.step(&rules, window(0), forged.chain([("eni-heavy".to_owned(), heavy)]));
@@ -294,7 +288,7 @@ mod tests {
 
     /// Findings and steps over three recorded spells with days between them.
     fn spells(skipping: bool) -> (Vec<Finding>, usize) {
-        let (rules, mut across) = (RuleSet::default(), AcrossInterfaces::default());
+        let (rules, mut across) = (RuleSet::default(), AcrossInterfaces::within(ACROSS));
         let spells = [0..40, 700..740, 5_000..5_001];
         let recorded: BTreeSet<Window> = spells.into_iter().flatten().map(window).collect();
         let (mut found, mut steps, mut next) = (Vec::new(), 0, recorded.first().copied());

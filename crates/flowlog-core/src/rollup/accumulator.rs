@@ -410,7 +410,7 @@ impl<C: ChunkSink> Accumulator<C> {
         };
         self.crowded(&self.talkers)
             + self.crowded(&self.sources)
-            + of(&mut self.services.cells(), SERVICE_COST)
+            + self.crowded(&self.services)
             + of(&mut self.ports.keys().map(|(cell, _)| *cell), PORT_COST)
             + of(&mut self.tuples.keys().map(|(cell, _)| *cell), TUPLE_COST)
     }

@@ -155,15 +155,19 @@ impl<C: ChunkSink> Accumulator<C> {
             let is_watched = is_watched(own_port(row, direction));
             serving.add_if(at, watches & !is_refused & is_watched);
         }
+        let mut unusable = None;
         for at in refused.iter() {
             let Some(host) = self.known.host(&rows[at], ahead[at].direction) else {
-                ahead.truncate(at);
+                unusable = Some(at);
                 break;
             };
             hosts.push(host);
         }
-        for kind in [v4, others, serving, refused] {
-            kind.truncate(ahead.len());
+        if let Some(end) = unusable {
+            ahead.truncate(end);
+            for kind in [v4, others, serving, refused] {
+                kind.truncate(end);
+            }
         }
     }
 
