@@ -36,11 +36,12 @@ pub async fn create_tables(store: &DynamoDbStore) -> Result<(), StoreError> {
 }
 
 /// The tables of a stack, by the names that CloudFormation gives them: `<stack>-FlowAggregates-…` and
-/// `<stack>-FlowControl-…`. `None` if there is not exactly one of each.
+/// `<stack>-FlowControl-…`. If there is not exactly one of each, the names of those that there are: a stack that is
+/// deleted leaves its tables.
 pub async fn tables_of_stack(
     config: &SdkConfig,
     stack: &str,
-) -> Result<Option<Tables>, StoreError> {
+) -> Result<Result<Tables, Vec<String>>, StoreError> {
     let client = Client::new(config);
     let mut pages = client.list_tables().into_paginator().items().send();
     let (mut aggregates, mut control) = (Vec::new(), Vec::new());
@@ -55,9 +56,9 @@ pub async fn tables_of_stack(
     }
     Ok(match (&aggregates[..], &control[..]) {
         ([aggregates], [control]) => {
-            Some(Tables { aggregates: aggregates.clone(), control: control.clone() })
+            Ok(Tables { aggregates: aggregates.clone(), control: control.clone() })
         }
-        _ => None,
+        _ => Err([aggregates, control].concat()),
     })
 }
 

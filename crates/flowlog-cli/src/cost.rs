@@ -145,14 +145,16 @@ const LEDGER_WRITES: f64 = 2.0;
 const QUEUE_REQUESTS: f64 = 4.0;
 /// Looks of Lambda's five pollers into the queue a day, each of 20 seconds, whatever is in it.
 const POLLS: f64 = 5.0 * SECONDS_A_DAY / 20.0;
-/// Stream records in one invocation of the alerter, and its seconds for each.
+/// Stream records in one invocation of the alerter, and its seconds for each (`docs/scale.md`: 56 a second).
 const STREAM_BATCH: f64 = 100.0;
-const ALERT_SECONDS: f64 = 0.005;
+const ALERT_SECONDS: f64 = 0.018;
 /// Windows that the rules read when partials ring: an hour, and the windows that are still open. The
 /// partials of an interface that come together ring once. And once an hour, a day is read.
 const LOOK_WINDOWS: f64 = 15.0;
 /// Runs of compaction that read a partial: three while it is fresh, three when its day settles.
 const COMPACTION_READS: f64 = 6.0;
+/// Times that reconciliation asks the ledger for an object: each hour while its day or the next one lasts.
+const RECONCILED: f64 = 36.0;
 /// Sweeps a day, and the bytes of what is known of an interface, which each of them reads.
 const SWEEPS: f64 = 288.0;
 const BASELINE_BYTES: f64 = 500.0;
@@ -283,8 +285,12 @@ fn added(load: &Load) -> Vec<Line> {
     // What attackers add is an average over all partials, so that it is not rounded up in each.
     let partial_writes =
         partials * (units(PARTIAL_BYTES, 1024.0) + (partial_bytes - PARTIAL_BYTES) / 1024.0);
-    let other_writes =
-        scopes * units(SCOPE_BYTES, 1024.0) + objects * LEDGER_WRITES + interfaces * 2.0;
+    // What is usual of an interface is written once for each window.
+    let baseline_writes = units(BASELINE_BYTES, 1024.0);
+    let other_writes = scopes * units(SCOPE_BYTES, 1024.0)
+        + objects * LEDGER_WRITES
+        + interfaces * 2.0
+        + windows * baseline_writes;
     let compaction_writes = summaries * units(SUMMARY_BYTES, 1024.0);
     // Every read is consistent: a unit for each 4 KB.
     let compaction_reads = partials * partial_bytes / 4096.0 * COMPACTION_READS;
@@ -292,7 +298,9 @@ fn added(load: &Load) -> Vec<Line> {
     let day_looks = interfaces * 24.0 * WINDOWS_A_DAY * window_bytes / 4096.0;
     let sweeps = interfaces * SWEEPS * BASELINE_BYTES / 4096.0;
     let bells = partials / PARTIALS_A_WINDOW;
-    let looks = bells * units(LOOK_WINDOWS * window_bytes, 4096.0) + day_looks + sweeps;
+    // What is usual of an interface is read at each of them, too.
+    let look = units(LOOK_WINDOWS * window_bytes, 4096.0) + units(BASELINE_BYTES, 4096.0);
+    let looks = bells * look + day_looks + sweeps + objects * RECONCILED;
     let stored = partials * partial_bytes * PARTIAL_DAYS
         + summaries * SUMMARY_BYTES * SUMMARY_DAYS
         + scopes * SCOPE_BYTES * PARTIAL_DAYS;
@@ -307,7 +315,9 @@ fn added(load: &Load) -> Vec<Line> {
         line(
             "DynamoDB writes",
             DAYS * (partial_writes + other_writes) / 1e6 * WRITE_MILLION,
-            format!("{partials:.0} partials of {partial_bytes:.0} bytes a day, ledger, scopes"),
+            format!(
+                "{partials:.0} partials of {partial_bytes:.0} bytes a day, ledger, scopes, baselines"
+            ),
         ),
         line(
             "DynamoDB compaction",

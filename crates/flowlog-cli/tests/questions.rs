@@ -753,17 +753,21 @@ async fn a_stack_is_known_by_its_tables() {
     let store = DynamoDbStore::new(database.config(), tables.clone());
     schema::create_tables(&store).await.unwrap();
     let found = schema::tables_of_stack(database.config(), "flowlog").await.unwrap();
-    assert_eq!(found, Some(tables));
-    assert_eq!(schema::tables_of_stack(database.config(), "flow").await.unwrap(), None);
+    assert_eq!(found, Ok(tables));
+    assert_eq!(schema::tables_of_stack(database.config(), "flow").await.unwrap(), Err(vec![]));
 
     // Whatever works on the tables finds them so.
     std::fs::write(folder.path().join("rules.toml"), "[rules.port-scan]\ncontacts = 40\n").unwrap();
     let server = database.serve(0).unwrap();
     let endpoint = server.endpoint();
-    let run = |args: &'static [&'static str]| {
+    let deployed = |args: &'static [&'static str]| {
         let mut command = command(folder.path(), args);
         command.env("AWS_REGION", "eu-central-1").env("AWS_ENDPOINT_URL", &endpoint);
         command.env("AWS_ACCESS_KEY_ID", "local").env("AWS_SECRET_ACCESS_KEY", "local");
+        command
+    };
+    let run = |args: &'static [&'static str]| {
+        let mut command = deployed(args);
         tokio::task::spawn_blocking(move || printed(&mut command))
     };
     let said = run(&["backfill", "day", "--stack", "flowlog"]).await.unwrap();
@@ -772,6 +776,16 @@ async fn a_stack_is_known_by_its_tables() {
     assert!(said.contains("nothing is quarantined"), "{said}");
     run(&["rules", "put", "rules.toml", "--stack", "flowlog"]).await.unwrap();
     assert!(store.state("rules", "current").await.unwrap().is_some());
+
+    // Beside the tables that a stack of this name left.
+    let name = |table: &str| format!("flowlog-{table}-OLD");
+    let kept = Tables { aggregates: name("FlowAggregates"), control: name("FlowControl") };
+    schema::create_tables(&DynamoDbStore::new(database.config(), kept.clone())).await.unwrap();
+    let mut top = deployed(&["top", "--stack", "flowlog"]);
+    let said = tokio::task::spawn_blocking(move || top.output()).await.unwrap().unwrap();
+    let said = String::from_utf8(said.stderr).unwrap();
+    let named = [kept.aggregates.as_str(), "flowlog-FlowControl-1A2B3C", "CONTROL_TABLE"];
+    assert!(named.iter().all(|name| said.contains(name)), "{said}");
 }
 
 /// What a document has between fences of this kind, line by line; each line with its kind.

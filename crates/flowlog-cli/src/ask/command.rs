@@ -233,9 +233,17 @@ pub enum AskError {
         "which store? --store FILE, --stack NAME, or the environment variable {0}, which is not set"
     )]
     NoTables(&'static str),
-    /// No such stack, or several whose names begin alike.
-    #[error("there is not exactly one pair of tables that is called as those of the stack {0:?}")]
-    Stack(String),
+    /// No such stack, or one that has taken the name of another one.
+    #[error(
+        "there is not exactly one pair of tables that is called as those of the stack {stack:?}: {}",
+        others(found)
+    )]
+    Stack {
+        /// Its name.
+        stack: String,
+        /// The tables that there are.
+        found: Vec<String>,
+    },
     /// The local store.
     #[error(transparent)]
     Embedded(#[from] EmbeddedError),
@@ -511,4 +519,15 @@ impl Question {
         };
         Ok(Answer { value, text })
     }
+}
+
+/// What to do where a stack's name does not tell its tables.
+fn others(found: &[String]) -> String {
+    if found.is_empty() {
+        return "this account and Region have none".to_owned();
+    }
+    format!(
+        "there are {}; name two by AGGREGATES_TABLE and CONTROL_TABLE, in place of --stack",
+        found.join(", ")
+    )
 }

@@ -345,7 +345,7 @@ impl StoreArgs {
 /// The tables of a stack.
 pub(crate) async fn tables_of(config: &SdkConfig, stack: &str) -> Result<Tables, AskError> {
     let tables = schema::tables_of_stack(config, stack).await?;
-    tables.ok_or_else(|| AskError::Stack(stack.to_owned()))
+    tables.map_err(|found| AskError::Stack { stack: stack.to_owned(), found })
 }
 
 /// The parser's settings for a command that does its work: the tables of a stack, or those that the environment

@@ -5,21 +5,18 @@
 
 use super::{BlockPublicAccess, Cause, Finding, History, Rule, Why, ports, shown};
 use crate::record::{WINDOW_SECONDS, Window};
-use crate::rollup::Rollup;
-
-/// What AWS writes into `reject-reason`.
-pub(super) const REASON: &str = "BPA";
+use crate::rollup::{BLOCK_PUBLIC_ACCESS, Rollup};
 
 /// Whether every refusal of a window is Block Public Access's.
 pub(super) fn explains(rollup: &Rollup) -> bool {
-    let blocked = rollup.reject_reasons.get(REASON).copied().unwrap_or(0);
+    let blocked = rollup.reject_reasons.get(BLOCK_PUBLIC_ACCESS).copied().unwrap_or(0);
     blocked > 0 && blocked >= rollup.totals().reject.records
 }
 
 impl BlockPublicAccess {
     pub(super) fn evaluate(self, history: &History, at: Window) -> Option<Finding> {
         let now = history.windows.get(&at)?;
-        let value = now.reject_reasons.get(REASON).copied().unwrap_or(0);
+        let value = now.reject_reasons.get(BLOCK_PUBLIC_ACCESS).copied().unwrap_or(0);
         if !self.enabled || value == 0 {
             return None;
         }

@@ -353,8 +353,11 @@ impl<C: ChunkSink> Accumulator<C> {
             self.used += SAMPLE_COST;
         }
         let totals = &mut source.totals;
-        if flow.is_reply() {
+        if flow.is_reply(self.mapping) {
             totals.replies += 1;
+            return;
+        }
+        if flow.is_blocked && self.mapping.knows_attempts() {
             return;
         }
         let Some(host) = flow.dst else { return };

@@ -82,14 +82,14 @@ impl Rollup {
     fn bytes(&self, mapping: Mapping) -> Option<Vec<u8>> {
         let mut room = [0; BLOB_LIMIT];
         let (version, rest) = room.get_mut(..mapping.blob_limit())?.split_first_mut()?;
-        *version = mapping.number();
+        *version = mapping.encoding();
         let Self { rejected_tuples, services, path_bytes, about, .. } = self;
         let appended = Appended { rejected_tuples, services, path_bytes, about };
         // Writing fails only where there is no room left: postcard can represent every type here, and writes a
         // tuple as its parts, one after the other.
         let written = match mapping {
             Mapping::V1 => postcard::to_slice(self, rest),
-            Mapping::V2 => postcard::to_slice(&(self, appended), rest),
+            Mapping::V2 | Mapping::V3 => postcard::to_slice(&(self, appended), rest),
         };
         let length = written.ok()?.len();
         room.get(..=length).map(<[u8]>::to_vec)
@@ -101,11 +101,15 @@ impl Rollup {
             return Err(BlobError::Length(bytes.len()));
         }
         let (version, rest) = bytes.split_first().ok_or(BlobError::Length(0))?;
-        let mapping = Mapping::from_number(*version).ok_or(BlobError::Version(*version))?;
+        let is_longer = match *version {
+            1 => false,
+            2 => true,
+            other => return Err(BlobError::Version(other)),
+        };
         let malformed = |error: postcard::Error| BlobError::Malformed(error.to_string());
         let (mut rollup, mut left): (Self, _) =
             postcard::take_from_bytes(rest).map_err(malformed)?;
-        if mapping == Mapping::V2 {
+        if is_longer {
             let appended: Taken;
             (appended, left) = postcard::take_from_bytes(left).map_err(malformed)?;
             rollup.rejected_tuples = appended.rejected_tuples;

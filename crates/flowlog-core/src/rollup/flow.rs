@@ -1,6 +1,6 @@
 //! One record on its way into the sums, and what of it is counted where.
 
-use super::{CONTACTS, Contact, Evidence, RejectedSource, scope_of};
+use super::{CONTACTS, Contact, Evidence, Mapping, RejectedSource, scope_of};
 use crate::decode::QuickRow;
 use crate::record::{Address, Direction, Record, Scope};
 
@@ -11,6 +11,8 @@ pub(super) struct Flow {
     pub(super) dst: Option<Address>,
     pub(super) evidence: Evidence,
     tcp_flags: Option<u8>,
+    /// Refused by VPC Block Public Access, as its reason says.
+    pub(super) is_blocked: bool,
 }
 
 impl Flow {
@@ -20,10 +22,11 @@ impl Flow {
             dst: record.pkt_dstaddr.or(record.dstaddr),
             evidence: Evidence::of(record),
             tcp_flags: record.tcp_flags,
+            is_blocked: record.reject_reason == Some(BLOCK_PUBLIC_ACCESS),
         }
     }
 
-    /// A quick row with what its addresses are.
+    /// A quick row, which gives no reason for a refusal, with what its addresses are.
     pub(super) fn of_quick(row: &QuickRow, src: Address, dst: Address) -> Self {
         let evidence = Evidence {
             start: row.start,
@@ -37,7 +40,13 @@ impl Flow {
             bytes: row.bytes,
             action: row.action,
         };
-        Self { src: Some(src), dst: Some(dst), evidence, tcp_flags: row.tcp_flags }
+        Self {
+            src: Some(src),
+            dst: Some(dst),
+            evidence,
+            tcp_flags: row.tcp_flags,
+            is_blocked: false,
+        }
     }
 
     /// The other side's address; where the direction is unknown, the public one or the source.
@@ -57,26 +66,39 @@ impl Flow {
         opened_by_source(self.tcp_flags, self.evidence.srcport, self.evidence.dstport)
     }
 
-    /// Whether this reads as a late reply. Such a row is no attempt to reach a port.
-    pub(super) fn is_reply(&self) -> bool {
-        is_late_reply(self.evidence.srcport, self.evidence.dstport, self.tcp_flags)
+    /// Whether this reads as a late reply, of a connection that has begun elsewhere or is forgotten. Such a row is no
+    /// attempt to reach a port.
+    #[inline]
+    pub(super) fn is_reply(&self, mapping: Mapping) -> bool {
+        let Evidence { srcport, dstport, protocol, .. } = self.evidence;
+        let is_from_service = (1..1024).contains(&srcport) && dstport >= 32_768;
+        if !mapping.knows_attempts() {
+            return is_from_service && self.tcp_flags != Some(SYN);
+        }
+        match self.tcp_flags {
+            // Ports that a client may be given begin at 1024: AWS's load balancers, NAT gateways and functions use all
+            // of them. Whoever feels for ports without a SYN does it from a high one.
+            Some(flags) if protocol == TCP => {
+                let is_downwards = (1..dstport).contains(&srcport) && dstport >= 1024;
+                is_downwards && (flags & SYN == 0 || flags & ACK != 0)
+            }
+            _ => is_from_service,
+        }
     }
 }
 
-/// Whether a record reads as a late reply: from a service port to a high one, and not opening a
-/// connection, as far as the flags tell.
-#[inline]
-pub(super) fn is_late_reply(srcport: u16, dstport: u16, tcp_flags: Option<u8>) -> bool {
-    const SYN_ONLY: u8 = 2;
-    (1..1024).contains(&srcport) && dstport >= 32_768 && tcp_flags != Some(SYN_ONLY)
-}
+/// What AWS writes into `reject-reason` where VPC Block Public Access refused.
+pub(crate) const BLOCK_PUBLIC_ACCESS: &str = "BPA";
+
+/// TCP's number.
+const TCP: u8 = 6;
+/// Bits of `tcp-flags`; ACK is kept of a SYN-ACK only, the responder's side.
+const SYN: u8 = 2;
+const ACK: u8 = 16;
 
 /// Whether a record's source opened the connection, as far as flags, else ports, tell.
 pub(crate) fn opened_by_source(tcp_flags: Option<u8>, srcport: u16, dstport: u16) -> bool {
-    const SYN: u8 = 2;
-    const ACK: u8 = 16;
     match tcp_flags {
-        // ACK is kept of a SYN-ACK only: the responder's side.
         Some(flags) if flags & ACK != 0 => false,
         Some(flags) if flags & SYN != 0 => true,
         // The service's port is the lower one.
@@ -122,4 +144,48 @@ pub(super) fn note_contact(totals: &mut RejectedSource, contact: Contact) -> usi
 
 fn full_list() -> u32 {
     u32::try_from(CONTACTS).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_late_reply_is_known_by_its_flags_and_else_by_its_ports() {
+        let is_reply = |mapping, (srcport, dstport, protocol, tcp_flags)| {
+            let record = Record {
+                srcport: Some(srcport),
+                dstport: Some(dstport),
+                protocol: Some(protocol),
+                tcp_flags,
+                ..Record::empty()
+            };
+            Flow::of(&record).is_reply(mapping)
+        };
+        // A row, and what the second version and the third say of it.
+        let rows = [
+            ((443, 50_000, 6, None), true, true),
+            ((443, 50_000, 6, Some(4)), true, true),
+            ((443, 50_000, 6, Some(2)), false, false),
+            // It opens a connection, and ended it in the same record.
+            ((443, 50_000, 6, Some(3)), true, false),
+            ((53, 50_000, 17, Some(0)), true, true),
+            // A load balancer's port.
+            ((443, 2_000, 6, None), false, false),
+            ((443, 2_000, 6, Some(4)), false, true),
+            ((8_080, 40_000, 6, Some(4)), false, true),
+            ((8_080, 40_000, 6, Some(18)), false, true),
+            ((8_080, 40_000, 6, Some(2)), false, false),
+            ((8_080, 40_000, 6, None), false, false),
+            // What a client leaves behind, or feels for.
+            ((40_000, 5_432, 6, Some(4)), false, false),
+            ((40_000, 22, 6, Some(0)), false, false),
+            ((20, 443, 6, Some(0)), false, false),
+            ((0, 40_000, 6, Some(0)), false, false),
+        ];
+        for (row, second, third) in rows {
+            assert_eq!(is_reply(Mapping::V2, row), second, "{row:?}");
+            assert_eq!(is_reply(Mapping::V3, row), third, "{row:?}");
+        }
+    }
 }

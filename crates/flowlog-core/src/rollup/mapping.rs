@@ -3,11 +3,11 @@
 use std::fmt;
 
 /// A version of the mapping. A delivery is pinned to the version of its first attempt, so a binary
-/// implements the current version and the previous one; any other fails closed.
+/// implements the current version and those before; any other fails closed.
 ///
 /// What a version fixes: the window of a record, what state costs ([`super::Budget`]) and so where
 /// chunks are cut, which items a chunk becomes, and their bytes. Any change of that is a new
-/// version beside the old one; golden items of both are frozen in the tests.
+/// version beside the old ones; golden items of each are frozen in the tests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Mapping {
     /// The first: one partial per interface and window.
@@ -15,21 +15,25 @@ pub enum Mapping {
     /// Since 2026-11-25: adds rejected tuples with their verdicts, services, bytes by traffic path
     /// and who the interface is to the roll-up, and scope partials (VPC and account views) to the
     /// items.
-    #[default]
     V2,
+    /// Since 2026-11-30: what an established connection leaves behind is known by its flags, too, and is no contact; nor
+    /// is what Block Public Access refused. Encoded as version 2.
+    #[default]
+    V3,
 }
 
 impl Mapping {
     /// What new deliveries use.
-    pub const CURRENT: Self = Self::V2;
+    pub const CURRENT: Self = Self::V3;
     /// Every version that this binary implements, oldest first.
-    pub const ALL: [Self; 2] = [Self::V1, Self::V2];
+    pub const ALL: [Self; 3] = [Self::V1, Self::V2, Self::V3];
 
     /// The number that is stored.
     pub fn number(self) -> u8 {
         match self {
             Self::V1 => 1,
             Self::V2 => 2,
+            Self::V3 => 3,
         }
     }
 
@@ -43,13 +47,26 @@ impl Mapping {
     pub(super) fn blob_limit(self) -> usize {
         match self {
             Self::V1 => super::BLOB_LIMIT,
-            Self::V2 => super::BLOB_LIMIT - 512,
+            Self::V2 | Self::V3 => super::BLOB_LIMIT - 512,
         }
     }
 
     /// Whether rejected tuples, services and descriptions are kept.
     pub(super) fn has_connections(self) -> bool {
         self >= Self::V2
+    }
+
+    /// The number of the encoding of its roll-ups.
+    pub(super) fn encoding(self) -> u8 {
+        match self {
+            Self::V1 => 1,
+            Self::V2 | Self::V3 => 2,
+        }
+    }
+
+    /// Whether refusals that are no attempts to reach a port are known by flags and reasons, too.
+    pub(super) fn knows_attempts(self) -> bool {
+        self >= Self::V3
     }
 
     /// Whether a chunk becomes scope partials, too.

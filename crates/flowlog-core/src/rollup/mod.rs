@@ -30,7 +30,7 @@ pub use connections::{
     About, NAME_LIMIT, SHORT_FLOW_PACKETS, Service, Tuple, Verdicts, WATCHED_PORTS, is_watched,
 };
 pub use distinct::{Distinct, DistinctEstimate};
-pub(crate) use flow::opened_by_source;
+pub(crate) use flow::{BLOCK_PUBLIC_ACCESS, opened_by_source};
 pub use fold::Fold;
 pub use mapping::Mapping;
 pub(crate) use own::Own;
@@ -189,8 +189,8 @@ pub struct RejectedSource {
     pub packets: u64,
     /// Rejected bytes.
     pub bytes: u64,
-    /// Of the records, those that look like late replies (service port → high port): they are
-    /// counted, but are no contacts.
+    /// Of the records, those that look like late replies (by their flags, or from a service port to a high one): they
+    /// are counted, but are no contacts.
     pub replies: u64,
     /// Earliest start (epoch seconds).
     pub first: i64,

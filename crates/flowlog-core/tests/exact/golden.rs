@@ -64,9 +64,24 @@ fn version_2_in_chunks_is_frozen() {
 }
 
 #[test]
+fn version_3_is_frozen() {
+    let (chunks, rollups, digest) = digest(Mapping::V3, Budget::default());
+    let frozen = "68d3e819af2be8baf5ec3b507be0d5bd1b72e369b133b59f6221b901938022fb";
+    assert_eq!((chunks, rollups, digest.as_str()), (1, 12, frozen));
+}
+
+#[test]
+fn version_3_in_chunks_is_frozen() {
+    let (chunks, rollups, digest) = digest(Mapping::V3, SMALL);
+    let frozen = "612d9620d394ba4a46316a0fe2b019baa492d2fb041ff16a3e08052a3541a2ee";
+    assert_eq!((chunks, rollups, digest.as_str()), (23, 276, frozen));
+}
+
+#[test]
 fn versions_agree_on_what_both_have() {
     let text = text(2000, 4, MIDNIGHT, 2);
-    let [first, second] = Mapping::ALL.map(|mapping| chunks(&text, mapping, Budget::default()));
+    let [first, second] =
+        [Mapping::V1, Mapping::V2].map(|mapping| chunks(&text, mapping, Budget::default()));
     let (mut tuples, mut services) = (0, 0);
     for (a, b) in first.concat().into_iter().zip(second.concat()) {
         assert_eq!((&a.0, a.1, a.2.totals()), (&b.0, b.1, b.2.totals()));
@@ -79,4 +94,28 @@ fn versions_agree_on_what_both_have() {
         assert_eq!(b.2.about.name, format!("web%2D{}", &b.0[b.0.len() - 1..]));
     }
     assert!(tuples > 10 && services > 10, "{tuples} tuples, {services} services");
+}
+
+#[test]
+fn version_3_takes_less_for_a_contact() {
+    let text = text(2000, 4, MIDNIGHT, 2);
+    let [second, third] =
+        [Mapping::V2, Mapping::V3].map(|mapping| chunks(&text, mapping, Budget::default()));
+    let tallies = |rollup: &Rollup| {
+        let sources = rollup.rejected_sources.iter().map(|(_, source)| source);
+        sources.fold((0, 0, 0), |(records, replies, contacts), source| {
+            (records + source.records, replies + source.replies, contacts + source.contact_count)
+        })
+    };
+    for (a, b) in second.concat().into_iter().zip(third.concat()) {
+        assert_eq!((&a.0, a.1, a.2.totals()), (&b.0, b.1, b.2.totals()));
+        let (before, now) = (tallies(&a.2), tallies(&b.2));
+        assert_eq!(before.0, now.0, "records");
+        assert!(before.1 < now.1 && before.2 > now.2, "{before:?} {now:?}");
+        // What Block Public Access refused is neither.
+        let blocked = b.2.reject_reasons["BPA"];
+        assert!(blocked > 0 && u64::from(now.2) + now.1 + blocked <= now.0, "{now:?}, {blocked}");
+        // It is read by whoever reads version 2.
+        assert_eq!(b.2.encode_as(Mapping::V3), b.2.encode_as(Mapping::V2));
+    }
 }

@@ -16,7 +16,7 @@ use super::{Accumulator, Budget, ChunkSink, SAMPLE_COST, SERVICE_COST, SOURCE_CO
 use crate::decode::{QuickRow, Spelled};
 use crate::record::{Action, Address, Direction, Scope};
 use crate::rollup::connections::served;
-use crate::rollup::flow::{Flow, is_late_reply, note_contact};
+use crate::rollup::flow::{Flow, note_contact};
 use crate::rollup::known::Aim;
 use crate::rollup::lists::Source;
 use crate::rollup::table::{Key, NarrowKey, Probe, Wide};
@@ -273,7 +273,7 @@ impl<C: ChunkSink> Accumulator<C> {
             self.samples.add(&mut source.samples, &flow.evidence);
             self.used += SAMPLE_COST;
         }
-        if is_late_reply(row.srcport, row.dstport, row.tcp_flags) {
+        if flow.is_reply(self.mapping) {
             source.totals.replies += 1;
         } else {
             let contact = Contact { host, port: row.dstport, protocol: row.protocol };
