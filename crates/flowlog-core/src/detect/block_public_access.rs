@@ -46,8 +46,10 @@ impl BlockPublicAccess {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{rejects, window};
+    use super::super::tests::{record, rejects, roll_up, window};
     use super::*;
+    use crate::detect::PortScan;
+    use crate::record::{Action, Record};
 
     #[test]
     fn bpa_is_counted_and_other_reasons_are_not() {
@@ -62,5 +64,21 @@ mod tests {
                 .map(|f| f.evidence.value);
             assert_eq!(value, found);
         }
+    }
+    #[test]
+    fn what_it_refused_is_no_scan_beside_other_refusals_either() {
+        let mut rows: Vec<Record<'_>> = (1..60)
+            .map(|port| record("10.0.0.9", 50_000, "10.0.0.5", port, Action::Reject))
+            .collect();
+        let scans = |rows: &[Record<'_>]| {
+            let mut history = History::default();
+            history.add(window(0), &roll_up(rows));
+            PortScan::default().evaluate(&history, window(0)).len()
+        };
+        assert_eq!(scans(&rows), 1);
+        for row in rows.iter_mut().skip(1) {
+            row.reject_reason = Some(BLOCK_PUBLIC_ACCESS);
+        }
+        assert_eq!(scans(&rows), 0);
     }
 }

