@@ -34,7 +34,7 @@ mod thresholds;
 mod unencrypted;
 mod walk;
 
-pub use baseline::{Baseline, Counts, KNOWN, OPEN, Volume};
+pub use baseline::{Baseline, Counts, Hour, KNOWN, OPEN, Volume};
 pub use data_gap::Known;
 pub(crate) use finding::is_internal;
 pub use finding::{
