@@ -90,7 +90,9 @@ impl Rules {
         let explained = Explained::by(&findings);
         let burst = self.reject_burst.evaluate(history, baseline, at, &explained);
         if burst.as_ref().is_none_or(|burst| burst.severity == Severity::Recorded) {
-            findings.extend(self.reject_anomaly.evaluate(history, baseline, at, &explained));
+            let of_hour = || Explained::of_hour(self, history, at);
+            findings
+                .extend(self.reject_anomaly.evaluate(history, baseline, at, &explained, of_hour));
         }
         findings.extend(burst);
         findings.extend(self.brute_force.evaluate(history, at));
