@@ -512,3 +512,12 @@ reason = "ticket 4711"
         assert!(!rules.rules_at("123456789012", "123456789012").host_sweep.enabled);
     }
 }
+            ("[rules.port-scan]\ncontacts = 65\n", "line 2, column 12: must be between 0 and 64"),
+            (
+                "[[override]]\nvpc = \"vpc-1\"\nrules.data-gap.silent = 86400\n",
+                "line 3, column 25: must be between 0 and 86100",
+            ),
+            (
+                "[rules.east-west-reject]\nwindows = 13\n",
+                "line 2, column 11: must be between 1 and 12",
+            ),
