@@ -194,6 +194,9 @@ thresholds! {
         severity: Severity = Severity::Notify,
         /// This many short flows from one source to one port in 30 minutes.
         flows: u64 = 30,
+        /// With at least so many bytes each on average: what a log-in with a key exchange takes; half of it where there
+        /// is none.
+        bytes: u64 = 500,
     }
     /// D5: a source that was refused at many doors is let in.
     rejected_then_accepted "rejected-then-accepted" = RejectedThenAccepted / RejectedThenAcceptedPatch {
