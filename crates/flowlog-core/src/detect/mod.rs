@@ -58,6 +58,20 @@ use crate::rollup::{Evidence, Rollup, Service, Talker, TalkerKey};
 use explained::Explained;
 use port_scan::Seen;
 
+/// Whom a rules file exempts: rule, source and port.
+#[derive(Clone, Copy)]
+pub struct Exempt<'a> {
+    /// Is never found, and counts for nothing.
+    pub allowed: &'a dyn Fn(Rule, &Address, u16) -> bool,
+    /// Is found, and nobody is told. A finding about several is of others, if there are any.
+    pub silenced: &'a dyn Fn(Rule, &Address, u16) -> bool,
+}
+
+impl Exempt<'_> {
+    /// Nobody.
+    pub const NOBODY: Self = Self { allowed: &|_, _, _| false, silenced: &|_, _, _| false };
+}
+
 impl Rules {
     /// How many windows, the one in question included, the rules look at when a window changes.
     pub const LOOKBACK: i64 = 12;
@@ -69,16 +83,16 @@ impl Rules {
     /// What is found in one window of an interface, loudest first. `baseline` is what was usual
     /// before it ([`Baseline::before`]).
     pub fn evaluate(&self, history: &History, baseline: &Baseline, at: Window) -> Vec<Finding> {
-        self.evaluate_but(history, baseline, at, &|_, _, _| false)
+        self.evaluate_but(history, baseline, at, Exempt::NOBODY)
     }
 
-    /// The same, leaving out what `allowed` (rule, source, port) lets pass.
+    /// The same, without those who are exempt.
     pub fn evaluate_but(
         &self,
         history: &History,
         baseline: &Baseline,
         at: Window,
-        allowed: &dyn Fn(Rule, &Address, u16) -> bool,
+        exempt: Exempt<'_>,
     ) -> Vec<Finding> {
         if !history.windows.contains_key(&at) {
             return Vec::new();
@@ -98,28 +112,26 @@ impl Rules {
         findings.extend(self.brute_force.evaluate(history, at));
         findings.extend(self.rejected_then_accepted.evaluate(history, at));
         findings.extend(self.east_west_reject.evaluate(history, at, &explained.scanners));
-        findings.extend(self.sensitive_port_exposed.evaluate(history, at, &|source, port| {
-            allowed(Rule::SensitivePortExposed, source, port)
-        }));
+        findings.extend(self.sensitive_port_exposed.evaluate(history, at, exempt));
         findings.extend(self.data_gap.evaluate(history, at));
         findings.extend(self.unencrypted.evaluate(history, at));
         findings.extend(self.block_public_access.evaluate(history, at));
-        settle(findings, history, at, allowed)
+        settle(findings, history, at, exempt.allowed)
     }
 
     /// What is found on one interface over the day that ends with `at`, which may have no record. Meant to be looked
     /// at once an hour, when all of it has [arrived](OPEN).
     pub fn evaluate_day(&self, history: &History, baseline: &Baseline, at: Window) -> Vec<Finding> {
-        self.evaluate_day_but(history, baseline, at, &|_, _, _| false)
+        self.evaluate_day_but(history, baseline, at, Exempt::NOBODY)
     }
 
-    /// The same, leaving out what `allowed` lets pass.
+    /// The same, without those who are exempt.
     pub fn evaluate_day_but(
         &self,
         history: &History,
         baseline: &Baseline,
         at: Window,
-        allowed: &dyn Fn(Rule, &Address, u16) -> bool,
+        exempt: Exempt<'_>,
     ) -> Vec<Finding> {
         let mut findings: Vec<Finding> = self.slow_scan.evaluate(history, at).into_iter().collect();
         // Every window of the last hour: the day is looked at once an hour.
@@ -127,8 +139,29 @@ impl Rules {
             findings.extend(self.rejected_then_accepted.evaluate_day(history, *window));
             findings.extend(self.beacon.evaluate(history, *window));
         }
-        findings.extend(self.egress_volume.evaluate(history, baseline, at));
-        settle(findings, history, at, allowed)
+        findings.extend(self.egress(history, baseline, at, exempt));
+        settle(findings, history, at, exempt.allowed)
+    }
+
+    /// What is sent to those who are not allowed; and if that is about one who is silenced, to the others as well.
+    fn egress(
+        &self,
+        history: &History,
+        baseline: &Baseline,
+        at: Window,
+        exempt: Exempt<'_>,
+    ) -> Vec<Finding> {
+        let rule = Rule::EgressVolume;
+        let allowed = |to: &Address, port| (exempt.allowed)(rule, to, port);
+        let silenced = |to: &Address, port| (exempt.silenced)(rule, to, port);
+        let mut found = self.egress_volume.evaluate(history, baseline, at, &allowed);
+        if found.iter().filter_map(|f| f.source).any(|to| silenced(&to, 0)) {
+            let either = |to: &Address, port| allowed(to, port) || silenced(to, 0);
+            let others = self.egress_volume.evaluate(history, baseline, at, &either);
+            found.retain(|f| f.source.is_some_and(|to| silenced(&to, 0)));
+            found.extend(others);
+        }
+        found
     }
 
     /// What is found across the interfaces of `scope_id` (a VPC or account) in the hour that ends
@@ -442,7 +475,10 @@ mod tests {
             &history,
             &Baseline::default(),
             window(0),
-            &|rule, source, _| rule == Rule::PortScan && *source == inventory,
+            Exempt {
+                allowed: &|rule, source, _| rule == Rule::PortScan && *source == inventory,
+                ..Exempt::NOBODY
+            },
         );
         assert_eq!(found, []);
     }
@@ -453,7 +489,8 @@ mod tests {
             let mut history = History { interface_id: "eni-1".into(), ..History::default() };
             history.add(window(0), &rejects((1..=tried).map(|p| ("10.1.0.9".to_owned(), p))));
             let allowed = |_, _: &Address, port: u16| ports.contains(&port);
-            Rules::default().evaluate_but(&history, &Baseline::default(), window(0), &allowed).len()
+            let exempt = Exempt { allowed: &allowed, ..Exempt::NOBODY };
+            Rules::default().evaluate_but(&history, &Baseline::default(), window(0), exempt).len()
         };
         // Evidence shows the first sixteen ports.
         assert_eq!(found(40, 1..=16), 1);

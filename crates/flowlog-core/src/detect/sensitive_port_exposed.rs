@@ -9,18 +9,20 @@
 
 use std::collections::BTreeMap;
 
-use super::{Cause, Finding, History, Rule, SensitivePortExposed, Target, Why};
+use super::{Cause, Exempt, Finding, History, Rule, SensitivePortExposed, Target, Why};
 use super::{finding::is_internal, is_own_service, shown, total};
 use crate::record::{Address, WINDOW_SECONDS, Window};
 use crate::rollup::is_watched;
 
+const RULE: Rule = Rule::SensitivePortExposed;
+
 impl SensitivePortExposed {
-    /// Says nothing of what `allowed` lets pass.
+    /// Says nothing of who is allowed, and names one who is silenced only if all are.
     pub(super) fn evaluate(
         &self,
         history: &History,
         at: Window,
-        allowed: &dyn Fn(&Address, u16) -> bool,
+        exempt: Exempt<'_>,
     ) -> Vec<Finding> {
         let Some(now) = history.windows.get(&at) else { return Vec::new() };
         if !self.enabled {
@@ -34,7 +36,7 @@ impl SensitivePortExposed {
                 && is_watched(key.port)
                 && is_own_service(now, key, service) == Some(true)
                 && !is_internal(&key.remote)
-                && !allowed(&key.remote, key.port)
+                && !(exempt.allowed)(RULE, &key.remote, key.port)
             {
                 let bytes = service.bytes_in.saturating_add(service.bytes_out);
                 ports.entry(key.port).or_default().push((key.remote, bytes));
@@ -42,7 +44,10 @@ impl SensitivePortExposed {
         }
         let mut findings = Vec::new();
         for (port, mut remotes) in ports {
-            remotes.sort_by_key(|(address, bytes)| (std::cmp::Reverse(*bytes), *address));
+            remotes.sort_by_key(|(address, bytes)| {
+                let silenced = (exempt.silenced)(RULE, address, port);
+                (silenced, std::cmp::Reverse(*bytes), *address)
+            });
             let Some((source, _)) = remotes.first().copied() else { continue };
             findings.push(Finding {
                 source: Some(source),
@@ -59,13 +64,7 @@ impl SensitivePortExposed {
                     records: shown(now, |row| row.srcaddr == Some(source)),
                     ..Why::default()
                 },
-                ..Finding::new(
-                    Rule::SensitivePortExposed,
-                    self.severity,
-                    Cause::ExposedPort,
-                    &history.interface_id,
-                    at,
-                )
+                ..Finding::new(RULE, self.severity, Cause::ExposedPort, &history.interface_id, at)
             });
         }
         findings
@@ -82,7 +81,11 @@ mod tests {
         history.add(window(0), &services(rows));
         let partner = Address::parse("198.51.100.7").unwrap();
         SensitivePortExposed::default()
-            .evaluate(&history, window(0), &|address, _| *address == partner)
+            .evaluate(
+                &history,
+                window(0),
+                Exempt { allowed: &|_, address, _| *address == partner, ..Exempt::NOBODY },
+            )
             .iter()
             .map(|f| (f.evidence.ports[0], f.evidence.sources))
             .collect()
@@ -104,8 +107,21 @@ mod tests {
         rollup.talkers = services(&[("203.0.113.9", 443, 4, 0, 5_000, 9_000)]).talkers;
         let mut history = History::default();
         history.add(window(0), &rollup);
-        let found = SensitivePortExposed::default().evaluate(&history, window(0), &|_, _| false);
+        let found = SensitivePortExposed::default().evaluate(&history, window(0), Exempt::NOBODY);
         assert_eq!(found, []);
+    }
+
+    #[test]
+    fn a_silenced_partner_hides_no_stranger() {
+        let mut history = History::default();
+        let row = |remote, bytes| (remote, 22, 4, 0, bytes, bytes);
+        history
+            .add(window(0), &services(&[row("203.0.113.9", 5_000), row("198.51.100.7", 50_000)]));
+        let partner = Address::parse("198.51.100.7").unwrap();
+        let silenced = |_, address: &Address, _| *address == partner;
+        let exempt = Exempt { silenced: &silenced, ..Exempt::NOBODY };
+        let found = SensitivePortExposed::default().evaluate(&history, window(0), exempt);
+        assert_eq!(found[0].source, Address::parse("203.0.113.9"));
     }
 
     #[test]
