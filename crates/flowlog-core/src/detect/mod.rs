@@ -111,7 +111,7 @@ impl Rules {
         findings.extend(burst);
         findings.extend(self.brute_force.evaluate(history, at));
         findings.extend(self.rejected_then_accepted.evaluate(history, at));
-        findings.extend(self.east_west_reject.evaluate(history, at, &explained.scanners));
+        findings.extend(self.east_west_reject.evaluate(history, at, &explained.scanners, exempt));
         findings.extend(self.sensitive_port_exposed.evaluate(history, at, exempt));
         findings.extend(self.data_gap.evaluate(history, at));
         findings.extend(self.unencrypted.evaluate(history, at));
