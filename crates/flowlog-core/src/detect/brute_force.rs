@@ -11,7 +11,7 @@
 //! it is enough. ATT&CK T1110; modelled on Zeek's ssh/detect-bruteforcing.
 
 use super::{BruteForce, Cause, Finding, History, Rule, Severity, Target, Why};
-use super::{finding::is_internal, is_own_service, shown};
+use super::{finding::is_internal, is_own, shown};
 use crate::record::{WINDOW_SECONDS, Window};
 use crate::rollup::TalkerKey;
 
@@ -36,8 +36,7 @@ impl BruteForce {
         for (key, service) in now.services.iter() {
             let outside = !is_internal(&key.remote);
             let watched = LOGIN.contains(&key.port) || (outside && DATABASES.contains(&key.port));
-            let own = is_own_service(now, key, service) == Some(true);
-            if !watched || service.short_flows <= IDLE || !own {
+            if !watched || service.short_flows <= IDLE || !is_own(history, at, key, service) {
                 continue;
             }
             let value = self.short_flows(history, at, key);

@@ -54,7 +54,7 @@ pub use walk::Walk;
 use std::collections::BTreeSet;
 
 use crate::record::{Address, WINDOW_SECONDS, Window};
-use crate::rollup::{Evidence, Rollup, Service, Talker, TalkerKey};
+use crate::rollup::{Evidence, Rollup, Service, Talker, TalkerKey, is_watched};
 use explained::Explained;
 use port_scan::Seen;
 
@@ -259,6 +259,33 @@ pub fn is_own_service(rollup: &Rollup, key: &TalkerKey, service: &Service) -> Op
             rollup.talkers.iter().any(|(of, _)| theirs(of)).then_some(false)
         }
     }
+}
+
+/// Of so many ports that one remote uses with us, none is a service of ours.
+const GIVEN: usize = 4;
+/// Bytes each way of a connection that was of use.
+const USED: u64 = 1_024;
+
+/// Whether a service of the window is the interface's own, as far as that and the hour before tell.
+///
+/// A NAT gateway gives its connections any port from 1024 on, so a remote whose own port is higher exchanges data with
+/// many ports below that, and some day with one that is watched. Clients of a service of ours give no such picture:
+/// of two ports the lower one is listed, so none above the service's is, unless they use other services, too.
+fn is_own(history: &History, at: Window, key: &TalkerKey, service: &Service) -> bool {
+    let Some(now) = history.windows.get(&at) else { return false };
+    if is_own_service(now, key, service) != Some(true) {
+        return false;
+    }
+    let others = history.last(at, Rules::LOOKBACK).flat_map(|(_, rollup)| rollup.talkers.iter());
+    let others = others.filter(|(of, talker)| {
+        (of.remote, of.protocol) == (key.remote, key.protocol)
+            && of.port > key.port
+            && !is_watched(of.port)
+            && talker.bytes_in >= USED
+            && talker.bytes_out >= USED
+    });
+    let others: BTreeSet<u16> = others.map(|(of, _)| of.port).collect();
+    key.port < 1024 || others.len() < GIVEN
 }
 
 /// Whether a service says no more than the talker: roll-ups copy it for sources that were refused as

@@ -10,7 +10,7 @@
 use std::collections::BTreeMap;
 
 use super::{Cause, Exempt, Finding, History, Rule, SensitivePortExposed, Target, Why};
-use super::{finding::is_internal, is_own_service, shown, total};
+use super::{finding::is_internal, is_own, shown, total};
 use crate::record::{Address, WINDOW_SECONDS, Window};
 use crate::rollup::is_watched;
 
@@ -34,7 +34,7 @@ impl SensitivePortExposed {
             let enough = service.bytes_in >= self.bytes && service.bytes_out >= self.bytes;
             if enough
                 && is_watched(key.port)
-                && is_own_service(now, key, service) == Some(true)
+                && is_own(history, at, key, service)
                 && !is_internal(&key.remote)
                 && !(exempt.allowed)(RULE, &key.remote, key.port)
             {
@@ -109,6 +109,27 @@ mod tests {
         history.add(window(0), &rollup);
         let found = SensitivePortExposed::default().evaluate(&history, window(0), Exempt::NOBODY);
         assert_eq!(found, []);
+    }
+
+    /// A NAT gateway's connections to one remote service at 27017, from ports that it gave them.
+    #[test]
+    fn a_port_that_a_nat_gateway_gave_is_not_exposed() {
+        let of = |port: u16| ("203.0.113.50", port, 2, 0, 9_000, 4_000);
+        let found = |before: &[u16], now: &[u16]| {
+            let mut history = History::default();
+            for (at, ports) in [(0, before), (1, now)] {
+                let mut rollup = services(&ports.iter().map(|p| of(*p)).collect::<Vec<_>>());
+                rollup.services = services(&[of(5_432)]).services;
+                history.add(window(at), &rollup);
+            }
+            let found =
+                SensitivePortExposed::default().evaluate(&history, window(1), Exempt::NOBODY);
+            found.len()
+        };
+        assert_eq!(found(&[7_004, 19_200, 27_017], &[1_100, 5_432, 8_081, 22_222, 27_017]), 0);
+        assert_eq!(found(&[], &[5_432]), 1);
+        assert_eq!(found(&[5_432], &[1_100, 2_048, 3_333, 4_444, 5_001, 5_432]), 1, "a client's");
+        assert_eq!(found(&[5_432], &[3_389, 5_432, 6_379, 8_080, 8_443, 9_200]), 1, "a wide one");
     }
 
     #[test]
