@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::detect::{Finding, Rule, is_internal};
+use crate::detect::{Finding, Rule, Target, is_internal};
 
 /// Rule and subject.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +20,7 @@ impl AlertKey {
     ///
     /// - A source of ours (and its target) is a subject of its own; it is hashed into one of 256
     ///   slots, so that no key holds an address and none can be invented without bound.
+    /// - Several that one server refuses are one subject, the server, hashed the same way.
     /// - One of ours that scans is one subject in its account, however many interfaces it knocks at.
     /// - Strangers share one subject per interface, and one per port where a port of ours is what
     ///   matters (`sensitive-port-exposed`, `rejected-then-accepted`, `brute-force`).
@@ -39,6 +40,10 @@ impl AlertKey {
             (Some(source), target) if is_internal(&source) => {
                 let target = target.map(|t| (t.host.map(|h| h.to_string()), t.port));
                 let hash = Sha256::digest(format!("{source} {target:?}"));
+                format!("{place}#{:02x}", hash[0])
+            }
+            (None, Some(Target { host: Some(server), port })) => {
+                let hash = Sha256::digest(format!("{server} {port:?}"));
                 format!("{place}#{:02x}", hash[0])
             }
             (_, Some(target)) if target.port.is_some() => {

@@ -144,7 +144,25 @@ pub struct Baseline {
     /// How many of the last windows in a row had records, at most one missing between two; for the rule about
     /// silence.
     pub streak: u16,
+    /// What the hour that goes on has had; `None` if it was not seen from its beginning, as in what older versions
+    /// wrote.
+    #[serde(default)]
+    pub hour: Option<Hour>,
 }
+
+/// Sums over the windows of an hour that were taken in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+pub struct Hour {
+    /// How many windows had records.
+    pub windows: u16,
+    /// Rejected records.
+    pub rejects: u64,
+    /// Bytes to public addresses.
+    pub sent: u64,
+}
+
+/// An hour is learned if so many of its windows had records: all that a flow log of ten-minute records has.
+const MOST: u16 = 6;
 
 /// Hours after which the hourly figures count as known.
 pub(super) const KNOWN_HOURS: u32 = 24;
@@ -165,20 +183,30 @@ impl Baseline {
             self.rejects.learn(rejected(rollup), KNOWN, ALARM, FROZEN);
             let follows = self.last.is_none_or(|last| last.forward(GAP) >= *window);
             self.streak = if follows { self.streak.saturating_add(1) } else { 1 };
-            // The hour that ends with this window, if most of it was seen.
+            // A host may be quiet at the end of an hour, and ten-minute records may have none in its last window.
+            if self.last.is_none_or(|last| last.hour() < window.hour()) {
+                self.learn_hour();
+                self.hour = Some(Hour::default());
+            }
+            if let Some(hour) = &mut self.hour {
+                hour.windows = hour.windows.saturating_add(1);
+                hour.rejects = hour.rejects.saturating_add(rejected(rollup));
+                hour.sent = hour.sent.saturating_add(to_public(rollup));
+            }
             if window.end() % (HOUR * WINDOW_SECONDS) == 0 {
-                let hour: Vec<&Rollup> = history.last(*window, HOUR).map(|(_, r)| r).collect();
-                if hour.len() >= 6 {
-                    let rejects = total(hour.iter().map(|r| rejected(r)));
-                    self.hourly.learn(rejects, KNOWN_HOURS, ALARM_HOUR, FROZEN_HOURS);
-                    // What is usual where something is sent: beside hours of nothing no volume would stand out.
-                    let sent = total(hour.iter().map(|r| to_public(r)));
-                    if sent > 0 {
-                        self.egress.learn(sent, KNOWN_HOURS);
-                    }
-                }
+                self.learn_hour();
             }
             self.last = Some(*window);
+        }
+    }
+
+    /// Learns the hour that is over, if most of it was seen.
+    fn learn_hour(&mut self) {
+        let Some(hour) = self.hour.take().filter(|hour| hour.windows >= MOST) else { return };
+        self.hourly.learn(hour.rejects, KNOWN_HOURS, ALARM_HOUR, FROZEN_HOURS);
+        // What is usual where something is sent: beside hours of nothing no volume would stand out.
+        if hour.sent > 0 {
+            self.egress.learn(hour.sent, KNOWN_HOURS);
         }
     }
 
@@ -297,6 +325,52 @@ mod tests {
         assert_eq!(once, at_once);
         // Every hour that was seen is one value.
         assert_eq!(at_once.hourly.n, 1);
+    }
+
+    #[test]
+    fn an_hour_is_learned_whichever_of_its_windows_have_records() {
+        use crate::detect::tests::sent;
+        let learned = |windows: &[i64]| {
+            let mut history = History::default();
+            for hour in 0..30 {
+                for n in windows {
+                    history.add(window(12 * hour + n), &sent("198.51.100.1", 1_000));
+                }
+            }
+            let (mut at_once, mut each) = (Baseline::default(), Baseline::default());
+            at_once.advance(&history, window(400));
+            (0..400).for_each(|n| each.advance(&history, window(n)));
+            assert_eq!(each, at_once);
+            (at_once.hourly.n, at_once.egress.n, super::super::rounded(at_once.egress.usual()))
+        };
+        let odd = [1, 3, 5, 7, 9, 11];
+        assert_eq!(learned(&odd), (30, 30, 6_000));
+        // The last hour is over when another one begins.
+        assert_eq!(learned(&odd.map(|n| n - 1)), (29, 29, 6_000));
+        assert_eq!(learned(&[0, 1, 2, 3, 4, 5]), (29, 29, 6_000));
+        assert_eq!(learned(&[0, 2, 4, 6, 11]), (0, 0, 0), "most of it was not seen");
+    }
+
+    /// The hour that goes on while an alerter is updated is not learned: what was taken in of it is not known.
+    #[test]
+    fn what_older_versions_wrote_goes_on() {
+        let mut history = History::default();
+        for n in 0..40 {
+            history.add(window(n), &rejects(std::iter::once(("203.0.113.7".to_owned(), 23))));
+        }
+        let older = |last: i64| {
+            let mut baseline = Baseline::default();
+            baseline.advance(&history, window(last));
+            let mut stored = serde_json::to_value(baseline).unwrap();
+            stored.as_object_mut().unwrap().remove("hour");
+            let read: Baseline = serde_json::from_value(stored).unwrap();
+            (read, baseline)
+        };
+        let (mut midst, _) = older(14);
+        midst.advance(&history, window(39));
+        assert_eq!((midst.hourly.n, midst.last), (2, Some(window(39))), "without the second hour");
+        let (end, baseline) = older(23);
+        assert_eq!(end, baseline, "nothing is missing at the end of an hour");
     }
 
     #[test]

@@ -4,10 +4,14 @@
 //! public) in half an hour. A window with more records of longer flows than of short ones means that somebody got in
 //! to work, and starts the count anew; fewer of them are somebody else's behind the same address, or a cover. An idle session makes a short record in each capture window, at most five in a
 //! window of ours; so windows with so few do not count. A range of approved bastions belongs on the
-//! allow-list. ATT&CK T1110; modelled on Zeek's ssh/detect-bruteforcing.
+//! allow-list. A load balancer's health check of such a port (the handshake and its end: four packets, some 216 bytes) guesses
+//! nothing: towards us an SSH or TLS key exchange alone takes more than [`BruteForce::bytes`] (RFC 4253, sections 4.2 and
+//! 7.1: a version line, a KEXINIT of at least 100 bytes, then keys and a request, each packet with 40 bytes of TCP/IP
+//! or more; with what clients offer 700 and up). Where passwords go in the clear (FTP, Telnet, VNC, databases) half of
+//! it is enough. ATT&CK T1110; modelled on Zeek's ssh/detect-bruteforcing.
 
 use super::{BruteForce, Cause, Finding, History, Rule, Severity, Target, Why};
-use super::{finding::is_internal, is_own_service, shown};
+use super::{finding::is_internal, is_own, shown};
 use crate::record::{WINDOW_SECONDS, Window};
 use crate::rollup::TalkerKey;
 
@@ -17,6 +21,8 @@ const HALF_HOUR: i64 = 6;
 const IDLE: u64 = 6;
 /// Where people log in.
 const LOGIN: [u16; 7] = [21, 22, 23, 3389, 5900, 5985, 5986];
+/// Of all these, where a key exchange comes before the password.
+const ENCRYPTED: [u16; 4] = [22, 3389, 5985, 5986];
 /// Databases: inside, short connections to them are how applications work.
 const DATABASES: [u16; 5] = [1433, 1521, 3306, 5432, 27017];
 
@@ -30,11 +36,10 @@ impl BruteForce {
         for (key, service) in now.services.iter() {
             let outside = !is_internal(&key.remote);
             let watched = LOGIN.contains(&key.port) || (outside && DATABASES.contains(&key.port));
-            let own = is_own_service(now, key, service) == Some(true);
-            if !watched || service.short_flows <= IDLE || !own {
+            if !watched || service.short_flows <= IDLE || !is_own(history, at, key, service) {
                 continue;
             }
-            let value = short_flows(history, at, key);
+            let value = self.short_flows(history, at, key);
             if value < self.flows.div_ceil(2) {
                 continue;
             }
@@ -65,20 +70,24 @@ impl BruteForce {
         }
         findings
     }
-}
 
-/// Short records since the last window of longer ones, in windows that have more than idling explains.
-fn short_flows(history: &History, at: Window, key: &TalkerKey) -> u64 {
-    let mut sum: u64 = 0;
-    for (_, rollup) in history.last(at, HALF_HOUR) {
-        let Some(service) = rollup.services.get(key) else { continue };
-        if service.flows - service.short_flows.min(service.flows) >= service.short_flows {
-            sum = 0;
-        } else if service.short_flows > IDLE {
-            sum = sum.saturating_add(service.short_flows);
+    /// Short records since the last window of longer ones, in windows that have more than idling and
+    /// health checks explain.
+    fn short_flows(&self, history: &History, at: Window, key: &TalkerKey) -> u64 {
+        let bytes = if ENCRYPTED.contains(&key.port) { self.bytes } else { self.bytes / 2 };
+        let mut sum: u64 = 0;
+        for (_, rollup) in history.last(at, HALF_HOUR) {
+            let Some(service) = rollup.services.get(key) else { continue };
+            if service.flows - service.short_flows.min(service.flows) >= service.short_flows {
+                sum = 0;
+            } else if service.short_flows > IDLE
+                && service.bytes_in >= bytes.saturating_mul(service.flows)
+            {
+                sum = sum.saturating_add(service.short_flows);
+            }
         }
+        sum
     }
-    sum
 }
 
 #[cfg(test)]
@@ -91,7 +100,8 @@ mod tests {
         let mut at = window(0);
         for (n, (flows, short)) in (0..).zip(windows) {
             at = window(n);
-            history.add(at, &services(&[(source, port, *flows, *short, 9_000, 9_000)]));
+            let bytes = 1_500 * flows;
+            history.add(at, &services(&[(source, port, *flows, *short, bytes, bytes)]));
         }
         BruteForce::default().evaluate(&history, at).iter().map(|f| f.severity).collect()
     }
@@ -124,5 +134,20 @@ mod tests {
         assert_eq!(find("203.0.113.9", 22, &steady), [Severity::Notify]);
         let spread = [(20, 20), (0, 0), (0, 0), (0, 0), (0, 0), (0, 0), (14, 14)];
         assert_eq!(find("203.0.113.9", 22, &spread), []);
+    }
+
+    #[test]
+    fn a_health_check_is_no_guess() {
+        let found = |port: u16, bytes: u64| {
+            let mut history = History::default();
+            let row = ("10.0.1.10", port, 40, 40, 40 * bytes, 40 * 153);
+            history.add(window(0), &services(&[row]));
+            BruteForce::default().evaluate(&history, window(0)).len()
+        };
+        for port in LOGIN {
+            assert_eq!(found(port, 216), 0, "{port}: a network load balancer's");
+        }
+        assert_eq!((found(22, 499), found(22, 500), found(3_389, 499)), (0, 1, 0));
+        assert_eq!((found(21, 249), found(21, 250)), (0, 1), "without a key exchange");
     }
 }

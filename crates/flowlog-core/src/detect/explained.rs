@@ -4,8 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{Finding, Rule, SOURCES_SHOWN, Severity, total};
-use crate::record::Address;
+use super::{Finding, History, Rule, Rules, SOURCES_SHOWN, Severity, total};
+use crate::record::{Address, Window};
 use crate::rollup::{RejectedSource, Rollup, Tuple};
 
 /// The findings that explain something, as far as anybody hears of them.
@@ -28,7 +28,9 @@ impl Explained {
         let mut explained = Self::default();
         for finding in findings.iter().filter(|f| f.severity > Severity::Recorded) {
             match (finding.rule, finding.source, finding.target) {
-                (Rule::PortScan, Some(source), _) => explained.scanners.push(source),
+                (Rule::PortScan, Some(source), _) if !explained.scanners.contains(&source) => {
+                    explained.scanners.push(source);
+                }
                 (Rule::AsymmetricPath, Some(client), Some(target)) => {
                     let (server, port) = (target.host, target.port.unwrap_or(0));
                     explained.one_way.extend(server.map(|server| (client, server, port)));
@@ -37,6 +39,20 @@ impl Explained {
             }
         }
         explained
+    }
+
+    /// What the findings of each window of the last hour explain: who scans in one of them explains all of its refusals.
+    pub(super) fn of_hour(rules: &Rules, history: &History, at: Window) -> Self {
+        // No more than is there when a window is judged.
+        let last = history.last(at, Rules::LOOKBACK).map(|(window, _)| *window).collect::<Vec<_>>();
+        let mut hour = history.clone();
+        hour.forget(at.back(Rules::LOOKBACK - 1));
+        let of = |window: Window| {
+            let mut findings = rules.port_scan.evaluate(&hour, window);
+            findings.extend(rules.asymmetric_path.evaluate(&hour, window));
+            findings
+        };
+        Self::by(&last.into_iter().flat_map(of).collect::<Vec<_>>())
     }
 
     /// How many of a window's refused records are explained.
@@ -79,8 +95,8 @@ impl Explained {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Baseline;
     use super::super::tests::{known, rejects, rejects_from_port, window};
-    use super::super::{Baseline, History, Rules};
     use super::*;
     use crate::rollup::{Ranked, Verdicts};
 

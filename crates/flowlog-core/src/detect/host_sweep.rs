@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
 
+use super::baseline::{GAP, OPEN};
 use super::{Cause, Finding, History, HostSweep, Rule, Rules, Target, Why};
 use super::{block_public_access, finding::is_internal, total};
 use crate::record::{Address, WINDOW_SECONDS, Window};
@@ -17,9 +18,12 @@ use crate::record::{Address, WINDOW_SECONDS, Window};
 /// What one source was refused at over all interfaces: port → hosts.
 pub(super) type Swept = BTreeMap<u16, BTreeSet<Address>>;
 
+/// Windows that a record may lie back when it is first judged: it is written when its ten minutes are over, and arrives
+/// up to 15 minutes later.
+const LATE: i64 = GAP + OPEN;
+
 /// Every source that was refused within the hour that ends with `at`, if it was in `at` itself or the
-/// two windows before (records of a window arrive up to 15 minutes late); each is spread out only
-/// when it comes.
+/// [`LATE`] windows before; each is spread out only when it comes.
 ///
 /// A source that has fewer contacts than `least` says of it is left out: most have one or two.
 pub(super) fn swept(
@@ -27,7 +31,7 @@ pub(super) fn swept(
     at: Window,
     least: impl Fn(&Address) -> usize,
 ) -> impl Iterator<Item = (Address, Swept)> {
-    let recent = at.back(super::baseline::OPEN - 1);
+    let recent = at.back(LATE);
     let refused = || {
         let windows = scope.iter().flat_map(|history| history.last(at, Rules::LOOKBACK));
         let windows = windows.filter(|(_, rollup)| !block_public_access::explains(rollup));
@@ -127,9 +131,10 @@ mod tests {
     }
 
     #[test]
-    fn an_hour_ago_is_over() {
+    fn late_records_show_a_sweep_and_an_hour_ago_is_over() {
+        // A record from 00:04 to 00:14 arrives by 00:29, and the next run, up to 00:34, judges up to window 5.
         let scope = interfaces("10.0.9.9", 9, &[22]);
-        assert_eq!(HostSweep::default().evaluate(&scope, "vpc-1", window(2)).len(), 1);
-        assert_eq!(HostSweep::default().evaluate(&scope, "vpc-1", window(3)), []);
+        assert_eq!(HostSweep::default().evaluate(&scope, "vpc-1", window(5)).len(), 1);
+        assert_eq!(HostSweep::default().evaluate(&scope, "vpc-1", window(6)), []);
     }
 }

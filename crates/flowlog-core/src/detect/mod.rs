@@ -34,7 +34,7 @@ mod thresholds;
 mod unencrypted;
 mod walk;
 
-pub use baseline::{Baseline, Counts, KNOWN, OPEN, Volume};
+pub use baseline::{Baseline, Counts, Hour, KNOWN, OPEN, Volume};
 pub use data_gap::Known;
 pub(crate) use finding::is_internal;
 pub use finding::{
@@ -54,9 +54,23 @@ pub use walk::Walk;
 use std::collections::BTreeSet;
 
 use crate::record::{Address, WINDOW_SECONDS, Window};
-use crate::rollup::{Evidence, Rollup, Service, Talker, TalkerKey};
+use crate::rollup::{Evidence, Rollup, Service, Talker, TalkerKey, is_watched};
 use explained::Explained;
 use port_scan::Seen;
+
+/// Whom a rules file exempts: rule, source and port.
+#[derive(Clone, Copy)]
+pub struct Exempt<'a> {
+    /// Is never found, and counts for nothing.
+    pub allowed: &'a dyn Fn(Rule, &Address, u16) -> bool,
+    /// Is found, and nobody is told. A finding about several is of others, if there are any.
+    pub silenced: &'a dyn Fn(Rule, &Address, u16) -> bool,
+}
+
+impl Exempt<'_> {
+    /// Nobody.
+    pub const NOBODY: Self = Self { allowed: &|_, _, _| false, silenced: &|_, _, _| false };
+}
 
 impl Rules {
     /// How many windows, the one in question included, the rules look at when a window changes.
@@ -69,16 +83,16 @@ impl Rules {
     /// What is found in one window of an interface, loudest first. `baseline` is what was usual
     /// before it ([`Baseline::before`]).
     pub fn evaluate(&self, history: &History, baseline: &Baseline, at: Window) -> Vec<Finding> {
-        self.evaluate_but(history, baseline, at, &|_, _, _| false)
+        self.evaluate_but(history, baseline, at, Exempt::NOBODY)
     }
 
-    /// The same, leaving out what `allowed` (rule, source, port) lets pass.
+    /// The same, without those who are exempt.
     pub fn evaluate_but(
         &self,
         history: &History,
         baseline: &Baseline,
         at: Window,
-        allowed: &dyn Fn(Rule, &Address, u16) -> bool,
+        exempt: Exempt<'_>,
     ) -> Vec<Finding> {
         if !history.windows.contains_key(&at) {
             return Vec::new();
@@ -90,34 +104,34 @@ impl Rules {
         let explained = Explained::by(&findings);
         let burst = self.reject_burst.evaluate(history, baseline, at, &explained);
         if burst.as_ref().is_none_or(|burst| burst.severity == Severity::Recorded) {
-            findings.extend(self.reject_anomaly.evaluate(history, baseline, at, &explained));
+            let of_hour = || Explained::of_hour(self, history, at);
+            findings
+                .extend(self.reject_anomaly.evaluate(history, baseline, at, &explained, of_hour));
         }
         findings.extend(burst);
         findings.extend(self.brute_force.evaluate(history, at));
         findings.extend(self.rejected_then_accepted.evaluate(history, at));
-        findings.extend(self.east_west_reject.evaluate(history, at, &explained.scanners));
-        findings.extend(self.sensitive_port_exposed.evaluate(history, at, &|source, port| {
-            allowed(Rule::SensitivePortExposed, source, port)
-        }));
+        findings.extend(self.east_west_reject.evaluate(history, at, &explained.scanners, exempt));
+        findings.extend(self.sensitive_port_exposed.evaluate(history, at, exempt));
         findings.extend(self.data_gap.evaluate(history, at));
         findings.extend(self.unencrypted.evaluate(history, at));
         findings.extend(self.block_public_access.evaluate(history, at));
-        settle(findings, history, at, allowed)
+        settle(findings, history, at, exempt.allowed)
     }
 
     /// What is found on one interface over the day that ends with `at`, which may have no record. Meant to be looked
     /// at once an hour, when all of it has [arrived](OPEN).
     pub fn evaluate_day(&self, history: &History, baseline: &Baseline, at: Window) -> Vec<Finding> {
-        self.evaluate_day_but(history, baseline, at, &|_, _, _| false)
+        self.evaluate_day_but(history, baseline, at, Exempt::NOBODY)
     }
 
-    /// The same, leaving out what `allowed` lets pass.
+    /// The same, without those who are exempt.
     pub fn evaluate_day_but(
         &self,
         history: &History,
         baseline: &Baseline,
         at: Window,
-        allowed: &dyn Fn(Rule, &Address, u16) -> bool,
+        exempt: Exempt<'_>,
     ) -> Vec<Finding> {
         let mut findings: Vec<Finding> = self.slow_scan.evaluate(history, at).into_iter().collect();
         // Every window of the last hour: the day is looked at once an hour.
@@ -125,8 +139,29 @@ impl Rules {
             findings.extend(self.rejected_then_accepted.evaluate_day(history, *window));
             findings.extend(self.beacon.evaluate(history, *window));
         }
-        findings.extend(self.egress_volume.evaluate(history, baseline, at));
-        settle(findings, history, at, allowed)
+        findings.extend(self.egress(history, baseline, at, exempt));
+        settle(findings, history, at, exempt.allowed)
+    }
+
+    /// What is sent to those who are not allowed; and if that is about one who is silenced, to the others as well.
+    fn egress(
+        &self,
+        history: &History,
+        baseline: &Baseline,
+        at: Window,
+        exempt: Exempt<'_>,
+    ) -> Vec<Finding> {
+        let rule = Rule::EgressVolume;
+        let allowed = |to: &Address, port| (exempt.allowed)(rule, to, port);
+        let silenced = |to: &Address, port| (exempt.silenced)(rule, to, port);
+        let mut found = self.egress_volume.evaluate(history, baseline, at, &allowed);
+        if found.iter().filter_map(|f| f.source).any(|to| silenced(&to, 0)) {
+            let either = |to: &Address, port| allowed(to, port) || silenced(to, 0);
+            let others = self.egress_volume.evaluate(history, baseline, at, &either);
+            found.retain(|f| f.source.is_some_and(|to| silenced(&to, 0)));
+            found.extend(others);
+        }
+        found
     }
 
     /// What is found across the interfaces of `scope_id` (a VPC or account) in the hour that ends
@@ -224,6 +259,33 @@ pub fn is_own_service(rollup: &Rollup, key: &TalkerKey, service: &Service) -> Op
             rollup.talkers.iter().any(|(of, _)| theirs(of)).then_some(false)
         }
     }
+}
+
+/// Of so many ports that one remote uses with us, none is a service of ours.
+const GIVEN: usize = 4;
+/// Bytes each way of a connection that was of use.
+const USED: u64 = 1_024;
+
+/// Whether a service of the window is the interface's own, as far as that and the hour before tell.
+///
+/// A NAT gateway gives its connections any port from 1024 on, so a remote whose own port is higher exchanges data with
+/// many ports below that, and some day with one that is watched. Clients of a service of ours give no such picture:
+/// of two ports the lower one is listed, so none above the service's is, unless they use other services, too.
+fn is_own(history: &History, at: Window, key: &TalkerKey, service: &Service) -> bool {
+    let Some(now) = history.windows.get(&at) else { return false };
+    if is_own_service(now, key, service) != Some(true) {
+        return false;
+    }
+    let others = history.last(at, Rules::LOOKBACK).flat_map(|(_, rollup)| rollup.talkers.iter());
+    let others = others.filter(|(of, talker)| {
+        (of.remote, of.protocol) == (key.remote, key.protocol)
+            && of.port > key.port
+            && !is_watched(of.port)
+            && talker.bytes_in >= USED
+            && talker.bytes_out >= USED
+    });
+    let others: BTreeSet<u16> = others.map(|(of, _)| of.port).collect();
+    key.port < 1024 || others.len() < GIVEN
 }
 
 /// Whether a service says no more than the talker: roll-ups copy it for sources that were refused as
@@ -440,7 +502,10 @@ mod tests {
             &history,
             &Baseline::default(),
             window(0),
-            &|rule, source, _| rule == Rule::PortScan && *source == inventory,
+            Exempt {
+                allowed: &|rule, source, _| rule == Rule::PortScan && *source == inventory,
+                ..Exempt::NOBODY
+            },
         );
         assert_eq!(found, []);
     }
@@ -451,7 +516,8 @@ mod tests {
             let mut history = History { interface_id: "eni-1".into(), ..History::default() };
             history.add(window(0), &rejects((1..=tried).map(|p| ("10.1.0.9".to_owned(), p))));
             let allowed = |_, _: &Address, port: u16| ports.contains(&port);
-            Rules::default().evaluate_but(&history, &Baseline::default(), window(0), &allowed).len()
+            let exempt = Exempt { allowed: &allowed, ..Exempt::NOBODY };
+            Rules::default().evaluate_but(&history, &Baseline::default(), window(0), exempt).len()
         };
         // Evidence shows the first sixteen ports.
         assert_eq!(found(40, 1..=16), 1);

@@ -3,13 +3,14 @@
 //! The tail probability of the window (or the hour that ends with it) under the interface's running
 //! negative binomial. A nominal 1e-6 is not calibrated on real rejects, so the finding goes to the
 //! digest, unless most of it comes from inside, where refusals are rare and mean something. Nothing
-//! is said while the interface is not known (six hours), nor of what a scan or burst explains.
+//! is said while the interface is not known (six hours), nor of what a scan or burst explains, in whichever
+//! window of the hour it was.
 //! Modelled on Elastic's and Panther's anomaly jobs.
 
 use super::baseline::{ALARM, ALARM_HOUR, KNOWN, KNOWN_HOURS, rejected};
 use super::{
-    Baseline, Cause, Finding, History, RejectAnomaly, Rule, Severity, Why, explained::Explained,
-    ports, shown,
+    Baseline, Cause, Counts, Finding, History, RejectAnomaly, Rule, Severity, Why,
+    explained::Explained, ports, shown,
 };
 use crate::detect::{finding::is_internal, total};
 use crate::record::{WINDOW_SECONDS, Window};
@@ -18,6 +19,14 @@ use crate::rollup::Rollup;
 /// Windows in an hour.
 const HOUR: i64 = 12;
 
+/// What is more than the past explains.
+struct Judged<'a> {
+    value: u64,
+    counts: &'a Counts,
+    alarm: f64,
+    windows: i64,
+}
+
 impl RejectAnomaly {
     pub(super) fn evaluate(
         &self,
@@ -25,45 +34,77 @@ impl RejectAnomaly {
         baseline: &Baseline,
         at: Window,
         explained: &Explained,
+        of_hour: impl FnOnce() -> Explained,
     ) -> Option<Finding> {
         let now = history.windows.get(&at)?;
         let here = unexplained(now, explained);
         if !self.enabled || here == 0 {
             return None;
         }
-        let hour = total(history.last(at, HOUR).map(|(_, r)| unexplained(r, explained)));
-        let known = baseline.rejects.n >= KNOWN;
-        let known_hours = baseline.hourly.n >= KNOWN_HOURS;
-        let (value, counts, alarm, windows) =
-            if known && here >= self.least && baseline.rejects.tail(here) < ALARM {
-                (here, &baseline.rejects, ALARM, 1)
-            } else if known_hours && hour >= self.least && baseline.hourly.tail(hour) < ALARM_HOUR {
-                (hour, &baseline.hourly, ALARM_HOUR, HOUR)
-            } else {
-                return None;
-            };
-        let left = explained.left(now);
+        if baseline.rejects.n >= KNOWN && here >= self.least && baseline.rejects.tail(here) < ALARM
+        {
+            let judged =
+                Judged { value: here, counts: &baseline.rejects, alarm: ALARM, windows: 1 };
+            return Some(self.finding(history, at, now, explained, &judged));
+        }
+        let alarms = |hour: u64| {
+            baseline.hourly.n >= KNOWN_HOURS
+                && hour >= self.least
+                && baseline.hourly.tail(hour) < ALARM_HOUR
+        };
+        let sum = |explained: &Explained| {
+            total(history.last(at, HOUR).map(|(_, rollup)| unexplained(rollup, explained)))
+        };
+        // What other windows explain is looked for only if it matters.
+        if !alarms(sum(explained)) {
+            return None;
+        }
+        let explained = of_hour();
+        let value = sum(&explained);
+        if !alarms(value) {
+            return None;
+        }
+        let mut hour = Rollup::default();
+        for (_, rollup) in history.last(at, HOUR) {
+            hour.merge(rollup);
+        }
+        let judged = Judged { value, counts: &baseline.hourly, alarm: ALARM_HOUR, windows: HOUR };
+        Some(self.finding(history, at, &hour, &explained, &judged))
+    }
+
+    /// `over` is the window that is judged, or the hour in one.
+    fn finding(
+        &self,
+        history: &History,
+        at: Window,
+        over: &Rollup,
+        explained: &Explained,
+        judged: &Judged<'_>,
+    ) -> Finding {
+        let left = explained.left(over);
         let inside = left.iter().filter(|(source, _)| is_internal(source));
         let inside = total(inside.map(|(_, records)| *records));
-        let severity = self.loudness(inside > here / 2, windows);
+        let severity = self.loudness(inside > judged.value / 2, judged.windows);
         let cause = Cause::FloodOrChangedRule;
-        Some(Finding {
+        Finding {
             evidence: Why {
                 measure: "rejected records".into(),
-                value,
-                baseline: Some(super::rounded(counts.mean)),
-                threshold: counts.alarms_from(self.least, alarm),
-                seconds: windows * WINDOW_SECONDS,
+                value: judged.value,
+                baseline: Some(super::rounded(judged.counts.mean)),
+                threshold: judged.counts.alarms_from(self.least, judged.alarm),
+                seconds: judged.windows * WINDOW_SECONDS,
                 since: None,
-                sources: now.rejected_sources_seen().estimate().map_or(0, |d| d.estimate),
-                ports: ports(now),
-                rejected: now.totals().reject.records,
-                skipdata: history.skipdata(at, windows),
-                records: shown(now, |_| true),
-                named: explained.named(now),
+                sources: over.rejected_sources_seen().estimate().map_or(0, |d| d.estimate),
+                ports: ports(over),
+                rejected: over.totals().reject.records,
+                skipdata: history.skipdata(at, judged.windows),
+                records: shown(over, |row| {
+                    row.srcaddr.is_none_or(|source| !explained.scanners.contains(&source))
+                }),
+                named: explained.named(over),
             },
             ..Finding::new(Rule::RejectAnomaly, severity, cause, &history.interface_id, at)
-        })
+        }
     }
 
     /// An hour that is only a little above its past (one in a thousand) disturbs nobody.
@@ -79,14 +120,20 @@ fn unexplained(rollup: &Rollup, explained: &Explained) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Rules;
     use super::super::tests::{known, rejects, window};
     use super::*;
+
+    fn find_in(history: &History, usual: &Baseline, at: i64, by: &Explained) -> Option<Finding> {
+        let rule = RejectAnomaly::default();
+        let of_hour = || Explained::of_hour(&Rules::default(), history, window(at));
+        rule.evaluate(history, usual, window(at), by, of_hour)
+    }
 
     fn find(source: &str, records: u16, baseline: &Baseline) -> Option<Severity> {
         let mut history = History::default();
         history.add(window(0), &rejects((0..records).map(|n| (source.to_owned(), 20 + n % 5))));
-        let rule = RejectAnomaly::default();
-        rule.evaluate(&history, baseline, window(0), &Explained::default()).map(|f| f.severity)
+        find_in(&history, baseline, 0, &Explained::default()).map(|f| f.severity)
     }
 
     #[test]
@@ -105,9 +152,8 @@ mod tests {
         history.add(window(0), &rejects((1..=40).map(|n| ("10.0.3.4".to_owned(), n))));
         let explained = Explained::by_scans_of("10.0.3.4");
         let quiet = known(&[0, 0, 1]);
-        let rule = RejectAnomaly::default();
-        assert_eq!(rule.evaluate(&history, &quiet, window(0), &explained), None);
-        assert!(rule.evaluate(&history, &quiet, window(0), &Explained::default()).is_some());
+        assert_eq!(find_in(&history, &quiet, 0, &explained), None);
+        assert!(find_in(&history, &quiet, 0, &Explained::default()).is_some());
     }
 
     #[test]
@@ -120,10 +166,41 @@ mod tests {
         for _ in 0..KNOWN_HOURS {
             baseline.hourly.learn(2, KNOWN_HOURS, ALARM_HOUR, 24);
         }
-        let found = RejectAnomaly::default()
-            .evaluate(&history, &baseline, window(11), &Explained::default())
-            .unwrap();
+        let found = find_in(&history, &baseline, 11, &Explained::default()).unwrap();
         assert_eq!((found.evidence.value, found.evidence.seconds), (72, 3_600));
         assert_eq!(found.severity, Severity::Digest);
+    }
+
+    fn quiet_hours() -> Baseline {
+        let mut baseline = known(&[5, 20, 40, 10]);
+        for _ in 0..KNOWN_HOURS {
+            baseline.hourly.learn(2, KNOWN_HOURS, ALARM_HOUR, 24);
+        }
+        baseline
+    }
+
+    #[test]
+    fn a_scan_that_was_told_is_told_by_no_later_window() {
+        let mut history = History { interface_id: "eni-1".to_owned(), ..History::default() };
+        history.add(window(0), &rejects((1..=100).map(|port| ("10.0.9.9".to_owned(), port))));
+        for at in [2, 4, 6, 8, 11] {
+            history.add(window(at), &rejects(std::iter::once(("198.51.100.7".to_owned(), 23))));
+            let found = Rules::default().evaluate(&history, &quiet_hours(), window(at));
+            assert_eq!(found, [], "{at}");
+        }
+    }
+
+    #[test]
+    fn an_hour_names_who_was_refused_in_it() {
+        let mut history = History::default();
+        for n in 0..6 {
+            history.add(window(n), &rejects((0..8).map(|_| ("203.0.113.1".to_owned(), 23))));
+        }
+        history.add(window(9), &rejects(std::iter::once(("198.51.100.7".to_owned(), 110))));
+        let found = find_in(&history, &quiet_hours(), 9, &Explained::default()).unwrap();
+        let named: Vec<_> = found.evidence.named.iter().map(ToString::to_string).collect();
+        assert_eq!(named, ["203.0.113.1", "198.51.100.7"]);
+        let why = found.evidence;
+        assert_eq!((why.value, why.rejected, why.sources, why.ports), (49, 49, 2, vec![23, 110]));
     }
 }

@@ -34,7 +34,7 @@ use toml::Spanned;
 use toml::value::Datetime;
 
 use super::thresholds::RulesPatch;
-use super::{Baseline, DataGap, Finding, History, Known, Rule, Rules, Severity};
+use super::{Baseline, DataGap, Exempt, Finding, History, Known, Rule, Rules, Severity};
 use crate::record::{Address, Window};
 
 /// The defaults and everything that a rules file says.
@@ -259,8 +259,11 @@ impl RuleSet {
         let vpc = history.windows.get(&at).map_or("", |rollup| rollup.vpc_id.as_str());
         let place = Place { vpc, interface: &history.interface_id };
         let rules = self.rules_at(vpc, &history.interface_id);
-        let allowed = |rule, source: &Address, port| self.allows(place, rule, source, port);
-        self.hush(rules.evaluate_but(history, baseline, at, &allowed))
+        let exempt = Exempt {
+            allowed: &|rule, source, port| self.allows(place, rule, source, port),
+            silenced: &|rule, source, port| self.silences(place, at, rule, source, port),
+        };
+        self.hush(rules.evaluate_but(history, baseline, at, exempt))
     }
 
     /// [`Rules::evaluate_day`], the same way.
@@ -269,8 +272,11 @@ impl RuleSet {
         let vpc = last.map_or("", |(_, rollup)| rollup.vpc_id.as_str());
         let place = Place { vpc, interface: &history.interface_id };
         let rules = self.rules_at(vpc, &history.interface_id);
-        let allowed = |rule, source: &Address, port| self.allows(place, rule, source, port);
-        self.hush(rules.evaluate_day_but(history, baseline, at, &allowed))
+        let exempt = Exempt {
+            allowed: &|rule, source, port| self.allows(place, rule, source, port),
+            silenced: &|rule, source, port| self.silences(place, at, rule, source, port),
+        };
+        self.hush(rules.evaluate_day_but(history, baseline, at, exempt))
     }
 
     /// [`Rules::evaluate_scope`], the same way.
@@ -307,6 +313,19 @@ impl RuleSet {
         })
     }
 
+    /// Whether a finding about this source would be suppressed; port 0 stands for none.
+    fn silences(
+        &self,
+        place: Place<'_>,
+        at: Window,
+        rule: Rule,
+        source: &Address,
+        port: u16,
+    ) -> bool {
+        let port = Some(port).filter(|port| *port > 0);
+        self.suppress.iter().any(|one| one.covers(place, at, rule, Some(*source), port))
+    }
+
     /// What is suppressed is only recorded.
     pub(crate) fn hush(&self, mut findings: Vec<Finding>) -> Vec<Finding> {
         for finding in &mut findings {
@@ -329,11 +348,22 @@ impl Suppress {
     fn holds(&self, finding: &Finding) -> bool {
         let place = Place { vpc: &finding.vpc_id, interface: &finding.interface_id };
         let port = finding.target.and_then(|t| t.port);
-        finding.window.start() < self.until.0
-            && self.rule.is_none_or(|named| named.0 == finding.rule)
+        self.covers(place, finding.window, finding.rule, finding.source, port)
+    }
+
+    fn covers(
+        &self,
+        place: Place<'_>,
+        at: Window,
+        rule: Rule,
+        source: Option<Address>,
+        port: Option<u16>,
+    ) -> bool {
+        at.start() < self.until.0
+            && self.rule.is_none_or(|named| named.0 == rule)
             && place.is(self.vpc.as_deref(), self.interface.as_deref())
             && (self.source.is_empty()
-                || finding.source.is_some_and(|s| self.source.iter().any(|n| n.holds(&s))))
+                || source.is_some_and(|s| self.source.iter().any(|n| n.holds(&s))))
             && (self.ports.is_empty() || port.is_some_and(|port| self.ports.contains(&port)))
     }
 }
@@ -495,6 +525,15 @@ reason = "ticket 4711"
             (
                 "[[override]]\ninterface = \"eni-1\"\nrules.host-sweep.enabled = false\n",
                 "line 1, column 1: host-sweep looks at a whole account",
+            ),
+            ("[rules.port-scan]\ncontacts = 65\n", "line 2, column 12: must be between 0 and 64"),
+            (
+                "[[override]]\nvpc = \"vpc-1\"\nrules.data-gap.silent = 86400\n",
+                "line 3, column 25: must be between 0 and 86100",
+            ),
+            (
+                "[rules.east-west-reject]\nwindows = 13\n",
+                "line 2, column 11: must be between 1 and 12",
             ),
             (
                 "[rules.reject-burst]\nseverity = \"loud\"\n",

@@ -9,18 +9,20 @@
 
 use std::collections::BTreeMap;
 
-use super::{Cause, Finding, History, Rule, SensitivePortExposed, Target, Why};
-use super::{finding::is_internal, is_own_service, shown, total};
+use super::{Cause, Exempt, Finding, History, Rule, SensitivePortExposed, Target, Why};
+use super::{finding::is_internal, is_own, shown, total};
 use crate::record::{Address, WINDOW_SECONDS, Window};
 use crate::rollup::is_watched;
 
+const RULE: Rule = Rule::SensitivePortExposed;
+
 impl SensitivePortExposed {
-    /// Says nothing of what `allowed` lets pass.
+    /// Says nothing of who is allowed, and names one who is silenced only if all are.
     pub(super) fn evaluate(
         &self,
         history: &History,
         at: Window,
-        allowed: &dyn Fn(&Address, u16) -> bool,
+        exempt: Exempt<'_>,
     ) -> Vec<Finding> {
         let Some(now) = history.windows.get(&at) else { return Vec::new() };
         if !self.enabled {
@@ -32,9 +34,9 @@ impl SensitivePortExposed {
             let enough = service.bytes_in >= self.bytes && service.bytes_out >= self.bytes;
             if enough
                 && is_watched(key.port)
-                && is_own_service(now, key, service) == Some(true)
+                && is_own(history, at, key, service)
                 && !is_internal(&key.remote)
-                && !allowed(&key.remote, key.port)
+                && !(exempt.allowed)(RULE, &key.remote, key.port)
             {
                 let bytes = service.bytes_in.saturating_add(service.bytes_out);
                 ports.entry(key.port).or_default().push((key.remote, bytes));
@@ -42,7 +44,10 @@ impl SensitivePortExposed {
         }
         let mut findings = Vec::new();
         for (port, mut remotes) in ports {
-            remotes.sort_by_key(|(address, bytes)| (std::cmp::Reverse(*bytes), *address));
+            remotes.sort_by_key(|(address, bytes)| {
+                let silenced = (exempt.silenced)(RULE, address, port);
+                (silenced, std::cmp::Reverse(*bytes), *address)
+            });
             let Some((source, _)) = remotes.first().copied() else { continue };
             findings.push(Finding {
                 source: Some(source),
@@ -59,13 +64,7 @@ impl SensitivePortExposed {
                     records: shown(now, |row| row.srcaddr == Some(source)),
                     ..Why::default()
                 },
-                ..Finding::new(
-                    Rule::SensitivePortExposed,
-                    self.severity,
-                    Cause::ExposedPort,
-                    &history.interface_id,
-                    at,
-                )
+                ..Finding::new(RULE, self.severity, Cause::ExposedPort, &history.interface_id, at)
             });
         }
         findings
@@ -82,7 +81,11 @@ mod tests {
         history.add(window(0), &services(rows));
         let partner = Address::parse("198.51.100.7").unwrap();
         SensitivePortExposed::default()
-            .evaluate(&history, window(0), &|address, _| *address == partner)
+            .evaluate(
+                &history,
+                window(0),
+                Exempt { allowed: &|_, address, _| *address == partner, ..Exempt::NOBODY },
+            )
             .iter()
             .map(|f| (f.evidence.ports[0], f.evidence.sources))
             .collect()
@@ -104,8 +107,42 @@ mod tests {
         rollup.talkers = services(&[("203.0.113.9", 443, 4, 0, 5_000, 9_000)]).talkers;
         let mut history = History::default();
         history.add(window(0), &rollup);
-        let found = SensitivePortExposed::default().evaluate(&history, window(0), &|_, _| false);
+        let found = SensitivePortExposed::default().evaluate(&history, window(0), Exempt::NOBODY);
         assert_eq!(found, []);
+    }
+
+    /// A NAT gateway's connections to one remote service at 27017, from ports that it gave them.
+    #[test]
+    fn a_port_that_a_nat_gateway_gave_is_not_exposed() {
+        let of = |port: u16| ("203.0.113.50", port, 2, 0, 9_000, 4_000);
+        let found = |before: &[u16], now: &[u16]| {
+            let mut history = History::default();
+            for (at, ports) in [(0, before), (1, now)] {
+                let mut rollup = services(&ports.iter().map(|p| of(*p)).collect::<Vec<_>>());
+                rollup.services = services(&[of(5_432)]).services;
+                history.add(window(at), &rollup);
+            }
+            let found =
+                SensitivePortExposed::default().evaluate(&history, window(1), Exempt::NOBODY);
+            found.len()
+        };
+        assert_eq!(found(&[7_004, 19_200, 27_017], &[1_100, 5_432, 8_081, 22_222, 27_017]), 0);
+        assert_eq!(found(&[], &[5_432]), 1);
+        assert_eq!(found(&[5_432], &[1_100, 2_048, 3_333, 4_444, 5_001, 5_432]), 1, "a client's");
+        assert_eq!(found(&[5_432], &[3_389, 5_432, 6_379, 8_080, 8_443, 9_200]), 1, "a wide one");
+    }
+
+    #[test]
+    fn a_silenced_partner_hides_no_stranger() {
+        let mut history = History::default();
+        let row = |remote, bytes| (remote, 22, 4, 0, bytes, bytes);
+        history
+            .add(window(0), &services(&[row("203.0.113.9", 5_000), row("198.51.100.7", 50_000)]));
+        let partner = Address::parse("198.51.100.7").unwrap();
+        let silenced = |_, address: &Address, _| *address == partner;
+        let exempt = Exempt { silenced: &silenced, ..Exempt::NOBODY };
+        let found = SensitivePortExposed::default().evaluate(&history, window(0), exempt);
+        assert_eq!(found[0].source, Address::parse("203.0.113.9"));
     }
 
     #[test]

@@ -1,18 +1,56 @@
 //! The one table of defaults: every threshold of every rule, with its meaning.
 //!
 //! A threshold is set for everybody in a rules file under `[rules.<rule>]`, and for one VPC or
-//! interface in an `[[override]]`; what is not named keeps its default.
+//! interface in an `[[override]]`; what is not named keeps its default. A range in brackets is what a rules file may set:
+//! beyond it the rule could find nothing, since lists, hours and days end there.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Rule, Severity};
+
+/// A number that a rules file sets, between two bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Within<T, const LEAST: i64, const MOST: i64>(T);
+
+impl<'de, T, const LEAST: i64, const MOST: i64> Deserialize<'de> for Within<T, LEAST, MOST>
+where
+    T: Deserialize<'de> + Copy + TryInto<i64>,
+{
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let value = T::deserialize(from)?;
+        match value.try_into() {
+            Ok(number) if (LEAST..=MOST).contains(&number) => Ok(Self(value)),
+            _ => Err(D::Error::custom(format_args!("must be between {LEAST} and {MOST}"))),
+        }
+    }
+}
+
+/// The type of a threshold in a patch.
+macro_rules! patched {
+    ($Type:ty) => { $Type };
+    ($Type:ty, $least:literal, $most:literal) => { Within<$Type, $least, $most> };
+}
+
+/// The value of a threshold in a patch.
+macro_rules! value_of {
+    ($value:ident) => {
+        $value
+    };
+    ($value:ident, $least:literal) => {
+        $value.0
+    };
+}
 
 /// Declares the thresholds of every rule, their defaults, and the patches a rules file may carry.
 macro_rules! thresholds {
     ($(
         $(#[$about:meta])*
         $rule:ident $name:literal = $Rule:ident / $Patch:ident {
-            $( $(#[$doc:meta])* $field:ident: $Type:ty = $default:expr, )*
+            $(
+                $(#[$doc:meta])*
+                $field:ident: $Type:ty $([$least:literal..=$most:literal])? = $default:expr,
+            )*
         }
     )*) => {
         $(
@@ -32,12 +70,14 @@ macro_rules! thresholds {
             #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
             #[serde(deny_unknown_fields, rename_all = "kebab-case")]
             pub(super) struct $Patch {
-                $( $field: Option<$Type>, )*
+                $( $field: Option<patched!($Type $(, $least, $most)?)>, )*
             }
 
             impl $Patch {
                 fn apply(&self, to: &mut $Rule) {
-                    $( if let Some(value) = self.$field { to.$field = value; } )*
+                    $( if let Some(value) = self.$field {
+                        to.$field = value_of!(value $(, $least)?);
+                    } )*
                 }
             }
         )*
@@ -98,7 +138,7 @@ thresholds! {
         /// From at least this many sources …
         sources: u64 = 3,
         /// … or from one that makes this share of it (percent).
-        one_source_percent: u64 = 80,
+        one_source_percent: u64 [0..=100] = 80,
     }
     /// D1b: more refused records than the interface's own past explains.
     reject_anomaly "reject-anomaly" = RejectAnomaly / RejectAnomalyPatch {
@@ -120,11 +160,11 @@ thresholds! {
         /// How loud for a public source.
         external: Severity = Severity::Digest,
         /// This many contacts in 15 minutes are worth recording.
-        recorded: u32 = 10,
+        recorded: u32 [0..=64] = 10,
         /// This many contacts in 15 minutes are a scan.
-        contacts: u32 = 25,
+        contacts: u32 [0..=64] = 25,
         /// This many ports in 60 minutes make a private source's scan high.
-        ports: usize = 50,
+        ports: usize [0..=64] = 50,
     }
     /// D3: one source, one port, many interfaces in 60 minutes.
     host_sweep "host-sweep" = HostSweep / HostSweepPatch {
@@ -154,6 +194,9 @@ thresholds! {
         severity: Severity = Severity::Notify,
         /// This many short flows from one source to one port in 30 minutes.
         flows: u64 = 30,
+        /// With at least so many bytes each on average: what a log-in with a key exchange takes; half of it where there
+        /// is none.
+        bytes: u64 = 500,
     }
     /// D5: a source that was refused at many doors is let in.
     rejected_then_accepted "rejected-then-accepted" = RejectedThenAccepted / RejectedThenAcceptedPatch {
@@ -162,7 +205,7 @@ thresholds! {
         /// How loud.
         severity: Severity = Severity::High,
         /// It was refused at this many (host, port) pairs within the last hour …
-        contacts: u32 = 10,
+        contacts: u32 [0..=64] = 10,
         /// … and the accepted flows brought back at least this many bytes.
         bytes: u64 = 1_024,
     }
@@ -177,7 +220,7 @@ thresholds! {
         /// At least this many bytes in an hour.
         bytes: u64 = 500_000_000,
         /// At least this share (percent) went to addresses that had nothing in the 23 hours before.
-        new_percent: u64 = 50,
+        new_percent: u64 [0..=100] = 50,
     }
     /// D7: refused traffic between private addresses.
     east_west_reject "east-west-reject" = EastWestReject / EastWestRejectPatch {
@@ -188,11 +231,11 @@ thresholds! {
         /// How loud: one host that tries many.
         lateral: Severity = Severity::High,
         /// The same tuple was refused in this many windows in a row.
-        windows: u64 = 5,
+        windows: u64 [1..=12] = 5,
         /// One source was refused at this many hosts …
         hosts: usize = 5,
         /// … or ports of an interface in one hour.
-        ports: usize = 10,
+        ports: usize [0..=64] = 10,
     }
     /// D7b: one way is let through, the other is refused.
     asymmetric_path "asymmetric-path" = AsymmetricPath / AsymmetricPathPatch {
@@ -219,7 +262,7 @@ thresholds! {
         /// How loud.
         severity: Severity = Severity::Digest,
         /// This many contacts within a day …
-        contacts: usize = 12,
+        contacts: usize [0..=288] = 12,
         /// … whose distances differ by at most this many windows.
         jitter: i64 = 1,
     }
@@ -233,8 +276,9 @@ thresholds! {
         silence: Severity = Severity::Notify,
         /// An interface with records in this many windows in a row …
         active: u16 = 12,
-        /// … has had none for this many seconds, which is also what delivery may take.
-        silent: i64 = 1_800,
+        /// … has had none for this many seconds, which is also what delivery may take;
+        /// it is news for a day.
+        silent: i64 [0..=86_100] = 1_800,
     }
     /// D11: traffic was not encrypted.
     unencrypted "unencrypted" = Unencrypted / UnencryptedPatch {

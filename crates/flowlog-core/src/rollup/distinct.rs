@@ -1,6 +1,6 @@
 //! How many different ones: exact where the list beside it is complete, else a `HyperLogLog`.
 //!
-//! For reporting only; no rule depends on it. The sketch is Apache `DataSketches`' HLL (lg k = 10,
+//! For reporting, and for `reject-burst`, which asks whether there are at least a few sources. The sketch is Apache `DataSketches`' HLL (lg k = 10,
 //! four bits per register): relative standard error about 3.3 % once large, practically exact below
 //! about a hundred. Its bytes depend on insertion order, so values always go in sorted.
 
