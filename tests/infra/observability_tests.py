@@ -86,10 +86,11 @@ class Observability(unittest.TestCase):
             ("ApproximateAgeOfOldestMessage", "IngestQueueName"),
             *((metric, f) for metric in ("DeliveriesQuarantined", "DigestChanged", "RecordsRejected") for f in both),
             ("DeliveriesMissing", "s3-parser"),
+            ("FoldersLeft", "s3-parser"),
             ("DeliveriesRetried", "s3-parser"),
             ("RecordsRead", "s3-parser"),
             *((metric, "anomaly-alerter") for metric in ("AlertsSuppressed", "RulesRefused", "HoursLeft")),
-            *((metric, name) for metric in ("Errors", "Throttles") for name in names),
+            *((metric, name) for metric in ("Errors", "Throttles", "DestinationDeliveryFailures") for name in names),
             *(("WriteThrottleEvents", table) for table in ("AggregatesTable", "ControlTable")),
             ("IteratorAge", "AlerterName"),
         }
@@ -111,12 +112,14 @@ class Observability(unittest.TestCase):
             "alert-budget-spent": (own, "AlertsSuppressed", "Sum", 3600, "> 0", 1, 1),
             "rules-refused": (own, "RulesRefused", "Sum", 900, "> 0", 1, 1),
             "compaction-behind": (own, "HoursLeft", "Sum", 3600, "> 0", 4, 6),
+            "reconciliation-behind": (own, "FoldersLeft", "Sum", 3600, "> 0", 4, 6),
             "silence": (own, "RecordsRead", "Sum", 3600, "< 1", hours, hours),
             "stream-age": (functions, "IteratorAge", "Maximum", 300, "> 600000", 2, 3),
         }
         for function in FUNCTIONS:
             expected[f"function-errors-{function}"] = (functions, "Errors", "Sum", 300, "> 5", 3, 3)
             expected[f"function-throttles-{function}"] = (functions, "Throttles", "Sum", 300, "> 0", 2, 3)
+            expected[f"failures-lost-{function}"] = (functions, "DestinationDeliveryFailures", "Sum", 300, "> 0", 1, 1)
         for function in FUNCTIONS[:2]:
             expected[f"quarantine-{function}"] = (own, "DeliveriesQuarantined", "Sum", 300, "> 0", 1, 1)
             expected[f"digest-changed-{function}"] = (own, "DigestChanged", "Sum", 300, "> 0", 1, 1)
@@ -198,7 +201,7 @@ class Observability(unittest.TestCase):
             payload = options["--payload"]
             if not payload.startswith("fileb://"):
                 self.assertEqual(options["--cli-binary-format"], "raw-in-base64-out", line)
-                self.assertIn(json.loads(payload)["flowlog"], ("sweep", "compact"))
+                self.assertIn(json.loads(payload)["flowlog"], ("sweep", "compact", "reconcile"))
         self.assertEqual(functions, {"AnomalyAlerterFunction", "CwlSubscriberFunction", "S3ParserFunction"})
 
     def test_what_the_runbook_asks_of_the_stack_it_has(self):
@@ -228,6 +231,28 @@ class Observability(unittest.TestCase):
                 if dimension["Name"] == "QueueName" and alarm["MetricName"] == "ApproximateNumberOfMessagesVisible":
                     watched.add(given[dimension["Value"]["Ref"]]["Fn::GetAtt"][0])
         self.assertEqual(watched, kept)
+
+    def test_what_a_queue_of_failures_cannot_take_rings(self):
+        """Every function that leaves what it gave up to a queue: what does not fit, or may not, is nowhere else."""
+        given = load("template.yaml")["Resources"]["Observability"]["Properties"]["Parameters"]
+        leave = {
+            name
+            for name, r in load("template.yaml")["Resources"].items()
+            if r["Type"] == "AWS::Serverless::Function" and "DestinationConfig" in json.dumps(r)
+        }
+        watched = {
+            given[alarm["Dimensions"][0]["Value"]["Ref"]]["Ref"]
+            for alarm in self.alarms.values()
+            if alarm["MetricName"] == "DestinationDeliveryFailures"
+        }
+        self.assertEqual(watched, leave)
+
+    def test_silence_is_told_from_a_value_in_every_hour(self):
+        """The reconciler says 0 once an hour, at least once in each period of the alarm."""
+        schedule = load("template.yaml")["Resources"]["S3ParserFunction"]["Properties"]["Events"]["Reconcile"]["Properties"]
+        self.assertEqual((schedule["Schedule"], self.alarms["silence"]["Period"]), ("rate(1 hour)", 3600))
+        reconciler = (ROOT / "crates/flowlog-s3-parser/src/reconcile.rs").read_text(encoding="utf-8")
+        self.assertIn("(Metric::RecordsRead, 0)", reconciler)
 
     def test_the_dashboard_answers_three_questions(self):
         texts = [w["properties"]["markdown"] for w in self.dashboard["widgets"] if w["type"] == "text"]

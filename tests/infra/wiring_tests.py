@@ -77,15 +77,17 @@ class Given(unittest.TestCase):
 
     def test_a_message_of_a_schedule_is_what_its_function_reads(self):
         own, old = "flowlog-logs-123456789012-us-east-1", "old-logs"
-        for parameters, buckets in (({}, [own]), ({"ExistingBucketName": old}, [own, old])):
+        names = {"LogBucket": own, "ExistingBucketName": old, "ExistingBucketSince": "1796076000"}
+        attached = {"buckets": [own, old], "since": {old: 1796076000}}
+        for parameters, told_of in (({}, {"buckets": [own]}), ({"ExistingBucketName": old}, attached)):
             messages, when = {}, {}
             for name, function in self.functions(**parameters).items():
                 for event, body in function.get("Events", {}).items():
                     if body["Type"] == "Schedule":
                         told = body["Properties"]["Input"]
-                        messages[event] = json.loads(self.substituted(told, {"LogBucket": own, "ExistingBucketName": old}))
+                        messages[event] = json.loads(self.substituted(told, names))
                         when[event] = (name, body["Properties"]["Schedule"])
-            reconcile = {"flowlog": "reconcile", "buckets": buckets, "prefixes": [""], "lookback_days": 1}
+            reconcile = {"flowlog": "reconcile", **told_of, "prefixes": [""], "lookback_days": 1}
             self.assertEqual(messages, {"Reconcile": reconcile, "Sweep": {"flowlog": "sweep"}, "Compact": {"flowlog": "compact"}})
             alerter = "AnomalyAlerterFunction"
             expected = {

@@ -3,8 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use flowlog_anomaly_alerter::{App, Clock, handle};
+use flowlog_aws::telemetry::Metric;
 use flowlog_core::alert::{Notification, Notifier, NotifyError, Policy};
 use flowlog_core::detect::RuleSet;
 use flowlog_core::record::{BatchId, Window};
@@ -14,6 +16,8 @@ use flowlog_core::store::{AggregateReader as _, Ledger as _, Series, View};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::{Value, json};
 
+use crate::metrics::{recorded, said};
+use crate::pace::Slow;
 use crate::support::{START, event, generate, ingested, no_metrics};
 
 const HOUR: i64 = 3600;
@@ -26,7 +30,7 @@ impl Notifier for Nobody {
     }
 }
 
-fn alerter(store: MemoryStore, clock: Clock) -> App<MemoryStore, Nobody> {
+fn alerter<S>(store: S, clock: Clock) -> App<S, Nobody> {
     App {
         store,
         notifier: Nobody,
@@ -178,4 +182,20 @@ async fn a_run_that_is_out_of_time_says_where_and_the_next_goes_on_there() {
     assert!(state.values().all(|(summaries, ..)| *summaries >= 1), "{state:?}");
     let written: u64 = seen.iter().map(|a| a["summaries"].as_u64().unwrap()).sum();
     assert_eq!(written, state.values().map(|(summaries, ..)| *summaries as u64).sum::<u64>());
+}
+
+/// The directory of some thousands of flow logs takes longer than a run has, or the table does not answer.
+#[tokio::test]
+async fn a_run_that_cannot_read_the_directory_in_time_says_so() {
+    let now = START + 4 * HOUR + 2400;
+    let store = Slow(three_hours().await, Duration::from_millis(1500));
+    let app = App { metrics: recorded, ..alerter(store, Clock::Event(Cell::new(now))) };
+    let mut context = Context::default();
+    // A second, and the reserve for the answer.
+    context.deadline = u64::try_from(now + 6).unwrap() * 1000;
+    let run = handle(&app, LambdaEvent::new(json!({ "flowlog": "compact" }), context));
+    let answer = tokio::time::timeout(Duration::from_secs(5), run).await;
+    let answer = answer.expect("Lambda would have ended it").unwrap();
+    assert_eq!((&answer["series"], &answer["left"]), (&json!(0), &json!(6)), "{answer}");
+    assert_eq!(said("anomaly-alerter", Metric::HoursLeft), Some(6));
 }

@@ -22,7 +22,7 @@ thread_local! {
 }
 
 /// Each test has a thread of its own.
-fn recorded(function: &str, values: &[(Metric, u64)]) {
+pub(crate) fn recorded(function: &str, values: &[(Metric, u64)]) {
     SAID.with_borrow_mut(|said| {
         for (metric, value) in values {
             *said.entry((function.to_owned(), metric.name())).or_default() += value;
@@ -31,7 +31,7 @@ fn recorded(function: &str, values: &[(Metric, u64)]) {
 }
 
 /// What was said since this was asked last.
-fn said(function: &str, metric: Metric) -> Option<u64> {
+pub(crate) fn said(function: &str, metric: Metric) -> Option<u64> {
     SAID.with_borrow_mut(|said| said.remove(&(function.to_owned(), metric.name())))
 }
 
@@ -72,7 +72,17 @@ async fn the_reconciler_says_how_many_objects_nobody_announced() {
     for missing in [objects(&day).len() as u64, 0] {
         let answer = parser_handle(&app, schedule(&objects(&day)[0].bucket)).await.unwrap();
         assert_eq!(said("s3-parser", Metric::DeliveriesMissing), Some(missing), "{answer}");
+        assert_eq!(said("s3-parser", Metric::FoldersLeft), Some(0), "{answer}");
+        // An hour without deliveries has a value, too: without one the alarm on silence waits for hours more.
+        let read = said("s3-parser", Metric::RecordsRead).expect("a value in every hour");
+        assert_eq!(read > 0, missing > 0, "{answer}");
     }
+    let mut event = schedule(&objects(&day)[0].bucket);
+    event.context.deadline = u64::try_from(NOW + 5).unwrap() * 1000;
+    let answer = parser_handle(&app, event).await.unwrap();
+    let folders = answer["folders"].as_u64();
+    assert!(folders > Some(0), "{answer}");
+    assert_eq!(said("s3-parser", Metric::FoldersLeft), folders, "{answer}");
 }
 
 #[tokio::test]

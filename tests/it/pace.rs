@@ -18,12 +18,14 @@ use crate::support::{START, event, generate, ingested};
 /// What a call of DynamoDB takes here; single-digit milliseconds is what AWS says of it.
 const CALL: Duration = Duration::from_millis(10);
 
-/// A store that takes its time.
-struct Slow(MemoryStore);
+/// A store of which every call takes its time.
+pub(crate) struct Slow(pub(crate) MemoryStore, pub(crate) Duration);
 
-async fn after_a_while<T>(work: impl Future<Output = T>) -> T {
-    tokio::time::sleep(CALL).await;
-    work.await
+impl Slow {
+    async fn after_a_while<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::time::sleep(self.1).await;
+        work.await
+    }
 }
 
 impl AggregateReader for Slow {
@@ -33,7 +35,7 @@ impl AggregateReader for Slow {
         from: Window,
         to: Window,
     ) -> Result<Vec<PartialItem>, StoreError> {
-        after_a_while(self.0.partials(series, from, to)).await
+        self.after_a_while(self.0.partials(series, from, to)).await
     }
 
     async fn items(
@@ -42,11 +44,11 @@ impl AggregateReader for Slow {
         from: Window,
         to: Window,
     ) -> Result<SeriesItems, StoreError> {
-        after_a_while(self.0.items(series, from, to)).await
+        self.after_a_while(self.0.items(series, from, to)).await
     }
 
     async fn sources(&self, from: &str, to: &str) -> Result<Vec<(String, Source)>, StoreError> {
-        after_a_while(self.0.sources(from, to)).await
+        self.after_a_while(self.0.sources(from, to)).await
     }
 
     async fn subjects(
@@ -55,29 +57,29 @@ impl AggregateReader for Slow {
         view: View,
         day: &str,
     ) -> Result<Vec<String>, StoreError> {
-        after_a_while(self.0.subjects(source, view, day)).await
+        self.after_a_while(self.0.subjects(source, view, day)).await
     }
 }
 
 impl LedgerReader for Slow {
     async fn entries(&self, batches: &[BatchId]) -> Result<Vec<Option<LedgerEntry>>, StoreError> {
-        after_a_while(self.0.entries(batches)).await
+        self.after_a_while(self.0.entries(batches)).await
     }
 }
 
 impl SummaryWriter for Slow {
     async fn put_summary(&self, summary: &SummaryItem) -> Result<bool, StoreError> {
-        after_a_while(self.0.put_summary(summary)).await
+        self.after_a_while(self.0.put_summary(summary)).await
     }
 }
 
 impl AlertStore for Slow {
     async fn state(&self, kind: &str, subject: &str) -> Result<Option<StateItem>, StoreError> {
-        after_a_while(self.0.state(kind, subject)).await
+        self.after_a_while(self.0.state(kind, subject)).await
     }
 
     async fn states(&self, kind: &str) -> Result<Vec<StateItem>, StoreError> {
-        after_a_while(self.0.states(kind)).await
+        self.after_a_while(self.0.states(kind)).await
     }
 
     async fn swap_state(
@@ -85,7 +87,7 @@ impl AlertStore for Slow {
         item: &StateItem,
         expected: Option<i64>,
     ) -> Result<bool, StoreError> {
-        after_a_while(self.0.swap_state(item, expected)).await
+        self.after_a_while(self.0.swap_state(item, expected)).await
     }
 
     async fn spend_budget(
@@ -95,7 +97,7 @@ impl AlertStore for Slow {
         token: &str,
         expires: i64,
     ) -> Result<bool, StoreError> {
-        after_a_while(self.0.spend_budget(hour, limit, token, expires)).await
+        self.after_a_while(self.0.spend_budget(hour, limit, token, expires)).await
     }
 }
 
@@ -117,7 +119,7 @@ async fn pace() {
     let day = generate(51, 240, 60, &[]);
     let store = ingested(&day).await;
     let mut all = bells(&store).await;
-    let app = alerter(Slow(store));
+    let app = alerter(Slow(store, CALL));
     println!("| work | of | seconds | a second |\n|---|--:|--:|--:|");
     // As an object brings them: two windows of an interface at once.
     all.retain(|bell| bell.window.start() < START + 2 * 3600);

@@ -1,6 +1,7 @@
 //! Notifications that never come, and attempts that nobody finishes.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
@@ -91,6 +92,27 @@ async fn young_sloware_left_to_their_notifications() {
     set_age(path, 3000);
     let answer = handle(&app, schedule(&objects[0].bucket)).await.unwrap();
     assert_eq!((&answer["listed"], &answer["missing"]), (&json!(objects.len()), &json!(1)));
+}
+
+/// What was in an attached bucket before is nobody's to announce; another bucket's objects are not
+/// touched by it.
+#[tokio::test]
+async fn what_is_older_than_the_bucket_is_attached_is_left_alone() {
+    let (day, objects) = day(10);
+    let folder = day.objects();
+    let (_, path) = folder.objects().next().unwrap();
+    set_age(path, 3500);
+    let app = App { now: || NOW, ..parser(day.objects(), MemoryStore::default()) };
+    let bucket = objects[0].bucket.as_str();
+    let all = objects.len();
+    for (of, since, expected) in
+        [(bucket, NOW - 3500, 1), (bucket, NOW - 3499, 0), (bucket, 0, all), ("other", NOW, all)]
+    {
+        let mut event = schedule(bucket);
+        event.payload["since"] = json!({ of: since });
+        let answer = handle(&app, event).await.unwrap();
+        assert_eq!(answer["listed"], expected, "{of} {since}: {answer}");
+    }
 }
 
 #[tokio::test]
@@ -214,21 +236,23 @@ thread_local! {
     static CLOCK: Cell<i64> = const { Cell::new(NOW) };
 }
 
-/// The time is enough for a third of the folders, and each run begins elsewhere.
+/// The time is enough for a twelfth of the folders, and in a day of runs each is looked at, by which way
+/// the parts overlap.
 #[tokio::test]
 async fn runs_that_are_short_of_time_come_round_to_everything() {
     let (day, objects) = day(30);
+    let looked = RefCell::new(BTreeSet::new());
     let wait = |place: &str| {
         if place.contains("/2026/") {
             CLOCK.set(CLOCK.get() + 7);
+            looked.borrow_mut().insert(place.to_owned());
         }
         Ok(())
     };
     let slow = Listed(day.objects(), wait);
     let app = App { now: || CLOCK.get(), ..parser(slow, MemoryStore::default()) };
-    let october = (20..=31).map(|day| format!("2026-10-{day}"));
-    let days: Vec<String> =
-        october.chain((1..=12).map(|day| format!("2026-11-{day:02}"))).collect();
+    let days = (1..=12).flat_map(|month| (1..=9).map(move |day| format!("2026-{month:02}-0{day}")));
+    let days: Vec<String> = days.collect();
     let mut ingested = Vec::new();
     for run in 0..24 {
         CLOCK.set(NOW + run * 3600);
@@ -236,9 +260,11 @@ async fn runs_that_are_short_of_time_come_round_to_everything() {
         let mut event = LambdaEvent::new(event, Context::default());
         event.context.deadline = u64::try_from(CLOCK.get() + 65).unwrap() * 1000;
         let answer = handle(&app, event).await.unwrap();
-        assert_eq!(answer["complete"], false, "{answer}");
+        assert_eq!((&answer["complete"], &answer["folders"]), (&json!(false), &json!(108)));
+        assert!((96..108).contains(&answer["left"].as_u64().unwrap()), "{answer}");
         ingested.push(answer["ingested"].as_u64().unwrap());
     }
+    assert_eq!(looked.borrow().len(), days.len());
     assert_eq!(ingested.iter().sum::<u64>(), objects.len() as u64, "{ingested:?}");
     assert!(ingested.iter().filter(|n| **n > 0).count() == 1, "{ingested:?}");
 }

@@ -2,7 +2,8 @@
 //! partials by a year.
 //!
 //! A run looks, in every series that the directory names, at the last hours that are closed, and at
-//! one hour of each day that settles: after a day it has looked at all of them. A run that is out of
+//! one hour of each day that settles: after a day it has looked at all of them. The directory is read within
+//! the time that there is, too: a run that cannot read it whole folds nothing, and says so. A run that is out of
 //! time remembers the last series that it dealt with, and the next one goes on behind it; whatever
 //! it finds done costs it a read. So nothing depends on a run, on its time, or on its end.
 
@@ -10,12 +11,13 @@ use std::collections::BTreeMap;
 
 use flowlog_aws::deadline::Deadline;
 use flowlog_aws::telemetry::Metric;
-use flowlog_core::compact::{Compacted, closed_hours, compact_hour, series_of_day, settle_days};
+use flowlog_core::compact::{Compacted, closed_hours, compact_hour, settle_days};
 use flowlog_core::record::Window;
 use flowlog_core::store::{
     AggregateReader, AlertStore, LedgerReader, Series, StateItem, StoreError, SummaryWriter, View,
 };
 use futures_util::future::join_all;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 
 use crate::{App, HandlerError};
@@ -23,6 +25,8 @@ use crate::{App, HandlerError};
 /// Interfaces that are compacted at once: 24 partials of at most 8 KiB in an hour of each. A VPC's or an
 /// account's hour may be a hundred megabytes, so those come one by one.
 const AT_ONCE: usize = 16;
+/// Days of a flow log whose entries in the directory are read at once.
+const READS: usize = 32;
 /// Windows in a day.
 const DAY: i64 = 288;
 /// Windows in an hour.
@@ -59,7 +63,7 @@ pub(crate) struct Summary {
     waiting: u64,
     /// Hours that could not be read or written, or had more partials than a summary takes.
     failed: u64,
-    /// Hours that there was no time for.
+    /// Hours that there was no time for; those of one series, if there was none to read which there are.
     left: u64,
     /// The last series that was dealt with, if there was no time for all.
     after: Option<String>,
@@ -86,22 +90,29 @@ where
     let now = app.clock.now();
     let by_hand = !request.days.is_empty();
     let hours = if by_hand { hours_of(&request.days)? } else { due(now) };
-    let todo = todo(&app.store, &hours).await?;
-    let (version, word) = word(&app.store).await?;
-    let after = if by_hand { request.after } else { word.after.clone() };
-    let summary = run(app, todo, after.as_deref(), by_hand, deadline).await;
-    let next = Word { after: summary.after.clone() };
-    if !by_hand && next != word {
-        let item = StateItem {
-            kind: KIND.to_owned(),
-            subject: SUBJECT.to_owned(),
-            version: version.unwrap_or(0) + 1,
-            body: serde_json::to_string(&next)?,
-            ttl: now + WORD_TTL,
-        };
-        // Should two runs meet, one word is as good as the other.
-        let _swapped = app.store.swap_state(&item, version).await?;
-    }
+    let read = async { Ok((todo(&app.store, &hours).await?, word(&app.store).await?)) };
+    let read: Option<Result<_, HandlerError>> = deadline.within(app.clock.now(), read).await;
+    let summary = if let Some(read) = read {
+        let (todo, (version, word)) = read?;
+        let after = if by_hand { request.after } else { word.after.clone() };
+        let summary = run(app, todo, after.as_deref(), by_hand, deadline).await;
+        let next = Word { after: summary.after.clone() };
+        if !by_hand && next != word {
+            let item = StateItem {
+                kind: KIND.to_owned(),
+                subject: SUBJECT.to_owned(),
+                version: version.unwrap_or(0) + 1,
+                body: serde_json::to_string(&next)?,
+                ttl: now + WORD_TTL,
+            };
+            // Should two runs meet, one word is as good as the other.
+            let _swapped = app.store.swap_state(&item, version).await?;
+        }
+        summary
+    } else {
+        tracing::error!("no time to read which series there are");
+        Summary { left: hours.len() as u64, after: request.after, ..Summary::default() }
+    };
     let Summary { series, summaries, partials, waiting, failed, left, .. } = summary;
     tracing::info!(series, summaries, partials, waiting, failed, left, "compacted");
     let metrics = [(Metric::HoursCompacted, summaries), (Metric::HoursLeft, failed + left)];
@@ -122,10 +133,12 @@ fn hours_of(days: &[String]) -> Result<Vec<Window>, HandlerError> {
 }
 
 /// The hours that a scheduled run looks at: those that were closed lately, and of the days that
-/// settle the hour that it is now.
+/// settle the hour before this one: to the days ago it is over, and nothing is written any more into the one that is
+/// looked at for the last time.
 fn due(now: i64) -> Vec<Window> {
     let of_day = |second: i64| second.div_euclid(3600).rem_euclid(24);
-    let settled = settle_days(now).into_iter().filter(|hour| of_day(hour.start()) == of_day(now));
+    let then = now - 3600;
+    let settled = settle_days(then).into_iter().filter(|hour| of_day(hour.start()) == of_day(then));
     settled.chain(closed_hours(now)).collect()
 }
 
@@ -135,11 +148,26 @@ async fn todo<S: AggregateReader>(store: &S, hours: &[Window]) -> Result<Todo, S
     for hour in hours {
         days.entry(hour.day()).or_default().push(*hour);
     }
+    let mut views = Vec::new();
+    for (day, hours) in &days {
+        for (_, source) in store.sources(day, day).await? {
+            views.push((day, hours, View::Interface, source.clone()));
+            views.push((day, hours, View::Scope, source));
+        }
+    }
+    // One after another they would take longer than a run has for some thousands of flow logs.
+    let mut read = stream::iter(views)
+        .map(async |(day, hours, view, source)| {
+            let subjects = store.subjects(&source, view, day).await?;
+            Ok((hours, view, source, subjects))
+        })
+        .buffered(READS);
     let mut todo = Todo::new();
-    for (day, hours) in days {
-        for series in series_of_day(store, &day).await? {
+    while let Some((hours, view, source, subjects)) = read.try_next().await? {
+        for subject in subjects {
+            let series = Series { source: source.clone(), view, subject };
             let (_, all) = todo.entry(name(&series)).or_insert_with(|| (series, Vec::new()));
-            all.extend(&hours);
+            all.extend(hours);
         }
     }
     Ok(todo)
@@ -230,22 +258,93 @@ async fn word<S: AlertStore>(store: &S) -> Result<(Option<i64>, Word), HandlerEr
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
+    use flowlog_core::ingest::MARGIN;
+    use flowlog_core::record::{Source, WINDOW_SECONDS};
+    use flowlog_core::store::item::PARTIAL_TTL;
+    use flowlog_core::store::{PartialItem, SeriesItems};
+
     use super::*;
+
+    const MIDNIGHT: i64 = 1_793_491_200;
 
     #[test]
     fn a_day_of_runs_looks_at_every_hour_that_settles() {
-        let midnight = 1_793_491_200;
-        let mut seen: Vec<Window> = (0..24)
-            .flat_map(|run| due(midnight + 33 * 86_400 + run * 3600 + 2400))
-            .filter(|hour| hour.start() < midnight + 3 * 86_400)
+        let mut seen: Vec<Window> = (1..=24)
+            .flat_map(|run| due(MIDNIGHT + 34 * 86_400 + run * 3600 + 2400))
+            .filter(|hour| hour.start() < MIDNIGHT + 3 * 86_400)
             .collect();
         seen.sort_unstable();
         let expected: Vec<Window> =
-            (0..72).map(|hour| Window::of(midnight + hour * 3600).unwrap()).collect();
+            (0..72).map(|hour| Window::of(MIDNIGHT + hour * 3600).unwrap()).collect();
         assert_eq!(seen, expected);
         // And 40 minutes past, at the hour that is over since then, and two before it.
-        let run = due(midnight + 5 * 3600 + 2400);
+        let run = due(MIDNIGHT + 5 * 3600 + 2400);
         assert_eq!(run.len(), 6);
-        assert_eq!(run[5], Window::of(midnight + 4 * 3600).unwrap());
+        assert_eq!(run[5], Window::of(MIDNIGHT + 4 * 3600).unwrap());
+    }
+
+    #[test]
+    fn whatever_is_written_is_looked_at_before_it_expires() {
+        for window in (0..2 * DAY).map(|n| Window::of(MIDNIGHT).unwrap().forward(n)) {
+            let expires = window.end() + PARTIAL_TTL;
+            let written = expires - MARGIN;
+            let runs = (0..48).map(|n| written - written.rem_euclid(3600) + n * 3600 + 2400);
+            // A quarter of an hour for an attempt that began in time.
+            let between = runs.filter(|run| (written + 900..expires).contains(run));
+            let looks = between.filter(|run| due(*run).contains(&window.hour())).count();
+            assert_eq!(looks, 1, "{}", window.start() - MIDNIGHT);
+            assert_eq!(window.end() - window.start(), WINDOW_SECONDS);
+        }
+    }
+
+    /// A directory of many flow logs with an interface each, of which every query takes a turn.
+    struct Many {
+        open: Cell<usize>,
+        most: Cell<usize>,
+    }
+
+    impl AggregateReader for Many {
+        async fn partials(
+            &self,
+            _: &Series,
+            _: Window,
+            _: Window,
+        ) -> Result<Vec<PartialItem>, StoreError> {
+            unreachable!("only the directory is read")
+        }
+
+        async fn items(&self, _: &Series, _: Window, _: Window) -> Result<SeriesItems, StoreError> {
+            unreachable!("only the directory is read")
+        }
+
+        async fn sources(&self, day: &str, _: &str) -> Result<Vec<(String, Source)>, StoreError> {
+            let source =
+                |n: u32| (day.to_owned(), Source::of_object("b", &format!("flow-log-{n}")));
+            Ok((0..300).map(source).collect())
+        }
+
+        async fn subjects(
+            &self,
+            _: &Source,
+            view: View,
+            _: &str,
+        ) -> Result<Vec<String>, StoreError> {
+            self.open.set(self.open.get() + 1);
+            self.most.set(self.most.get().max(self.open.get()));
+            tokio::task::yield_now().await;
+            self.open.set(self.open.get() - 1);
+            Ok(if view == View::Interface { vec!["eni-1".to_owned()] } else { Vec::new() })
+        }
+    }
+
+    #[tokio::test]
+    async fn the_directory_of_many_flow_logs_is_read_many_queries_at_once() {
+        let many = Many { open: Cell::new(0), most: Cell::new(0) };
+        let hours = due(MIDNIGHT + 5 * 3600 + 2400);
+        let todo = todo(&many, &hours).await.unwrap();
+        assert_eq!((todo.len(), many.most.get()), (300, READS));
+        assert!(todo.values().all(|(_, all)| *all == hours), "oldest first");
     }
 }

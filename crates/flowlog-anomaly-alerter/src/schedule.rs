@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use flowlog_aws::deadline::Deadline;
+use flowlog_aws::deadline::{Deadline, begin};
 use flowlog_aws::telemetry::Metric;
 use flowlog_core::alert::{Notifier, sweep};
 use flowlog_core::detect::review::Scope;
@@ -20,6 +20,7 @@ use flowlog_core::record::{Source, WINDOW_SECONDS, Window};
 use flowlog_core::store::reader::history;
 use flowlog_core::store::{AggregateReader, AlertStore, Series, StoreError, View};
 use futures_util::future::join_all;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use serde_json::{Value, json};
 
 use crate::feeds::Heard;
@@ -30,6 +31,8 @@ use crate::{App, HandlerError};
 const TURNS: i64 = 12;
 /// Days, or hours of an account's interfaces, that are read at once: up to 600 partials of at most 8 KiB each.
 const AT_ONCE: usize = 4;
+/// Days of a flow log whose entries in the directory are read at once.
+const READS: usize = 32;
 /// What is left to alerts, at the end of a run that has more days to look at than time.
 const FOR_ALERTS: Duration = Duration::from_mins(1);
 
@@ -121,8 +124,8 @@ async fn look<S: AggregateReader + AlertStore, N: Notifier>(
         .filter(|(id, _)| turn(id) == (at.start() / WINDOW_SECONDS).rem_euclid(TURNS))
         .collect();
     // Should the time not be enough for all, others are the first ones an hour later.
-    let begin = usize::try_from(at.start() / 3600).unwrap_or(0).checked_rem(days.len());
-    days.rotate_left(begin.unwrap_or(0));
+    let first_one = begin(at.start(), days.len());
+    days.rotate_left(first_one);
     let mut rest = days.as_slice();
     while !rest.is_empty() {
         let (some, later) = rest.split_at(AT_ONCE.min(rest.len()));
@@ -189,8 +192,14 @@ async fn seen<S: AggregateReader>(
 ) -> Result<BTreeMap<String, Source>, StoreError> {
     let mut by_interface: BTreeMap<String, BTreeSet<(u8, Source)>> = BTreeMap::new();
     let from = at.back(Rules::LOOKBACK + OPEN - 1);
-    for (day, source) in store.sources(&from.day(), &at.day()).await? {
-        for interface_id in store.subjects(&source, View::Interface, &day).await? {
+    let mut read = stream::iter(store.sources(&from.day(), &at.day()).await?)
+        .map(async |(day, source)| {
+            let interfaces = store.subjects(&source, View::Interface, &day).await?;
+            Ok((source, interfaces))
+        })
+        .buffered(READS);
+    while let Some((source, interfaces)) = read.try_next().await? {
+        for interface_id in interfaces {
             by_interface
                 .entry(interface_id)
                 .or_default()
@@ -258,9 +267,11 @@ async fn scopes<S: AggregateReader>(
 ) -> Result<BTreeMap<String, Vec<Series>>, StoreError> {
     let mut scopes: BTreeMap<String, Vec<Series>> = BTreeMap::new();
     let sources: BTreeSet<&Source> = seen.values().collect();
-    for source in sources {
-        let from = at.back(Rules::LOOKBACK - 1);
-        let mut accounts = scopes_of(store, source, from, at).await?;
+    let from = at.back(Rules::LOOKBACK - 1);
+    let mut read = stream::iter(sources)
+        .map(async |source| Ok((source, scopes_of(store, source, from, at).await?)))
+        .buffered(READS);
+    while let Some((source, mut accounts)) = read.try_next().await? {
         // A VPC is part of its account.
         accounts.retain(|scope| !scope.starts_with("vpc-"));
         if accounts.is_empty() {

@@ -1,4 +1,4 @@
-//! When an invocation has to stop by itself, before Lambda stops it.
+//! When an invocation has to stop by itself, before Lambda stops it, and where work begins that it may not get through.
 
 use std::time::Duration;
 
@@ -49,6 +49,17 @@ impl Deadline {
     }
 }
 
+/// Where an hourly run begins in a list of `len` that its time may not be enough for, by the hour of
+/// `now` (epoch seconds), so that nothing has to be remembered. From hour to hour the beginning goes on
+/// by the golden ratio: those of any `k` hours in a row lie nearly evenly, neighbours less than `2 len / k`
+/// apart. So whatever part of the list a run gets through, all of it has its turn within about twice as
+/// many runs as it takes at least.
+pub fn begin(now: i64, len: usize) -> usize {
+    const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15; // 2^64 / 1.618…
+    let turn = u64::try_from(now / 3600).unwrap_or(0).wrapping_mul(GOLDEN);
+    usize::try_from((u128::from(turn) * len as u128) >> 64).unwrap_or(0)
+}
+
 fn millis(seconds: i64) -> u64 {
     u64::try_from(seconds).unwrap_or(0).saturating_mul(1000)
 }
@@ -68,5 +79,22 @@ mod tests {
         assert_eq!(Deadline::of(100_000, 40).left(1000), Some(Duration::ZERO));
         assert_eq!(Deadline::of(0, 40).left(40), None, "no deadline");
         assert_eq!(Deadline::of(600_000, 1_793_491_200).left(1_793_491_200), None, "one in 1970");
+    }
+
+    #[test]
+    fn beginnings_of_hours_in_a_row_lie_nearly_evenly() {
+        assert_eq!((begin(1_793_491_200, 0), begin(-7, 3)), (0, 0));
+        for len in [1, 7, 24, 1000, 13_600] {
+            for first in (0..40).map(|n| 1_793_491_200 + n * 3600) {
+                for runs in 1..=48_usize {
+                    let mut begun: Vec<usize> =
+                        (0..runs).map(|n| begin(first + 3600 * n as i64, len)).collect();
+                    begun.sort_unstable();
+                    begun.push(begun[0] + len);
+                    let apart = begun.windows(2).map(|two| two[1] - two[0]).max().unwrap();
+                    assert!(apart <= 2 * len / runs + 1, "{len} {runs}: {apart} {begun:?}");
+                }
+            }
+        }
     }
 }

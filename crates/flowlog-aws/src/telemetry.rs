@@ -81,6 +81,7 @@ metrics! {
     DeliveriesQuarantined Count "Deliveries that are permanently unusable.",
     DeliveriesRetried Count "Deliveries left to a later attempt.",
     DeliveriesMissing Count "Objects in the bucket that the ledger does not have, or not as done.",
+    FoldersLeft Count "Day folders that the reconciler did not get through.",
     DigestChanged Count "Deliveries that came out differently the second time.",
     AlertsPublished Count "Notifications sent.",
     AlertsSuppressed Count "Notifications held back by the budget.",

@@ -9,8 +9,8 @@
 //!
 //! Partials are never deleted here: they expire by themselves, 35 days after their window. Until then
 //! a reader counts each once, whether it is in the set or not. So compaction may run at any time, by
-//! any number, and may die anywhere. What arrives up to the horizon (30 days) is folded by
-//! [`settle_days`] before it expires.
+//! any number, and may die anywhere. What arrives up to the horizon (30 days), and is written up to four
+//! days later (`ingest::MARGIN`), is folded by [`settle_days`] before it expires.
 
 use crate::record::{BatchId, Window};
 use crate::rollup::{Fold, Rollup};
@@ -28,8 +28,9 @@ pub const CLOSED_FOR: i64 = 30 * 60;
 /// How many hours back a regular run looks, so that a missed run is caught up.
 pub const HOURS_BACK: i64 = 3;
 /// The days before the present, by age, whose late arrivals are folded in: past the horizon (30
-/// days) nothing arrives any more, and partials live for 35.
-pub const SETTLE_DAYS: std::ops::RangeInclusive<i64> = 31..=33;
+/// days) nothing arrives any more, what waited since then is written until its partials have a day left of
+/// their 35, and the last look is on that day.
+pub const SETTLE_DAYS: std::ops::RangeInclusive<i64> = 32..=34;
 
 /// How many entries of each list an hour keeps while it is folded.
 const CONDENSED: usize = 256;

@@ -139,8 +139,8 @@ pub struct Ingestor {
     directory: RefCell<BTreeSet<DirectoryEntry>>,
 }
 
-/// DynamoDB may delete a partial from its time to live on; one that is about to is not written.
-const MARGIN: i64 = 86_400;
+/// DynamoDB may delete a partial from its time to live on; one that is so close to it (seconds) is not written.
+pub const MARGIN: i64 = 86_400;
 
 /// How many entries of each list a scope keeps while it is folded: enough that the heaviest of the
 /// whole are among them.

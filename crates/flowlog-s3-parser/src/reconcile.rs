@@ -2,10 +2,13 @@
 //! bucket's day folders against the ledger. What is missing is ingested here and now.
 //!
 //! Nothing is remembered from one run to the next: what a run did not get to is still missing in
-//! the next one, which begins with another folder. A bucket or folder that cannot be read keeps no
-//! other one from being looked at, and the run fails at its end.
+//! the next one, which begins elsewhere ([`begin`]), so that runs that are short of time come round to
+//! everything while its day is looked at. A bucket or folder that cannot be read keeps no other one from being
+//! looked at, and the run fails at its end.
 
-use flowlog_aws::deadline::Deadline;
+use std::collections::BTreeMap;
+
+use flowlog_aws::deadline::{Deadline, begin};
 use flowlog_aws::telemetry::Metric;
 use flowlog_core::event::{EventError, Notification, json_error};
 use flowlog_core::object::{Listed, Listing, Objects};
@@ -42,6 +45,10 @@ pub(crate) struct Request {
     /// Younger objects are left to their notifications.
     #[serde(default = "once_the_queue_gave_up")]
     older_than_seconds: i64,
+    /// By bucket, since when (epoch seconds) its objects are ours: what is older in a bucket that was
+    /// attached is history, which nobody announced.
+    #[serde(default)]
+    since: BTreeMap<String, i64>,
 }
 
 fn no_prefix() -> Vec<String> {
@@ -60,7 +67,11 @@ fn once_the_queue_gave_up() -> i64 {
 /// What a run found and did, which is also its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub(crate) struct Summary {
-    /// Objects that are old enough.
+    /// Day folders to look at …
+    folders: u64,
+    /// … and the ones that there was no time to look through, or to ingest what was found in them.
+    left: u64,
+    /// Objects that are old enough, and not of before the bucket was attached.
     listed: u64,
     /// Of these, the ones that the ledger does not have.
     missing: u64,
@@ -130,9 +141,9 @@ where
             folders.extend(days.iter().map(|day| (bucket.as_str(), day_folder(&region, day))));
         }
     }
-    // Should the time never be enough for all of them, each is the first one at some hour.
-    let turn = usize::try_from(now / 3600).unwrap_or(0).checked_rem(folders.len()).unwrap_or(0);
-    folders.rotate_left(turn);
+    run.summary.folders = folders.len() as u64;
+    let first = begin(now, folders.len());
+    folders.rotate_left(first);
 
     for folders in folders.chunks(AT_ONCE) {
         for found in
@@ -141,9 +152,26 @@ where
             run.ingest(found).await;
         }
     }
-    let Summary { listed, missing, unfinished, ingested, failed, complete } = run.summary;
-    tracing::info!(listed, missing, unfinished, ingested, failed, complete, "bucket reconciled");
-    (app.metrics)("s3-parser", &[(Metric::DeliveriesMissing, missing + unfinished)]);
+    let Summary { folders, left, listed, missing, unfinished, ingested, failed, complete } =
+        run.summary;
+    tracing::info!(
+        folders,
+        left,
+        listed,
+        missing,
+        unfinished,
+        ingested,
+        failed,
+        complete,
+        "bucket reconciled"
+    );
+    let metrics = [
+        (Metric::DeliveriesMissing, missing + unfinished),
+        (Metric::FoldersLeft, left),
+        // An hour in which nothing is read has a value, too: CloudWatch takes a missing one for what came before it, for hours.
+        (Metric::RecordsRead, 0),
+    ];
+    (app.metrics)("s3-parser", &metrics);
     run.error.map_or(Ok(run.summary), Err)
 }
 
@@ -198,6 +226,8 @@ where
         folder: &str,
         found: &mut Found,
     ) -> Result<(), HandlerError> {
+        let since = self.request.since.get(bucket).copied().unwrap_or(0);
+        let ours = since..=self.now - self.request.older_than_seconds;
         let mut after = None;
         loop {
             if self.is_over() {
@@ -209,8 +239,7 @@ where
             after = page.objects.last().map(|last| last.object.key.clone());
             let mut objects = page.objects;
             objects.retain(|listed| {
-                listed.modified <= self.now - self.request.older_than_seconds
-                    && not_a_flow_log(&listed.object.key).is_none()
+                ours.contains(&listed.modified) && not_a_flow_log(&listed.object.key).is_none()
             });
             let batches: Vec<BatchId> = objects.iter().map(batch).collect();
             let entries =
@@ -237,7 +266,7 @@ where
         self.summary.listed += found.listed;
         self.summary.missing += found.missing.len() as u64;
         self.summary.unfinished += found.unfinished.len() as u64;
-        self.summary.complete &= !found.cut;
+        let mut left = found.cut;
         if let Some(error) = found.error {
             self.unread(error);
         }
@@ -256,9 +285,11 @@ where
                     tracing::warn!(error = %error, "missing object is left to a later run");
                     self.summary.failed += 1;
                 }
-                None => self.summary.complete = false,
+                None => left = true,
             }
         }
+        self.summary.left += u64::from(left);
+        self.summary.complete &= !left;
     }
 }
 

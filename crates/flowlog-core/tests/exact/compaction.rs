@@ -223,7 +223,7 @@ fn a_run_looks_at_hours_that_are_over_and_at_days_that_settle() {
     let hour = |n: i64| Window::of(MIDNIGHT + n * 3600).unwrap();
     assert_eq!(compact::closed_hours(MIDNIGHT + 5 * 3600 + 1799), [hour(1), hour(2), hour(3)]);
     assert_eq!(compact::closed_hours(MIDNIGHT + 5 * 3600 + 1800), [hour(2), hour(3), hour(4)]);
-    let settled = compact::settle_days(MIDNIGHT + 33 * 86_400 + 77);
+    let settled = compact::settle_days(MIDNIGHT + 34 * 86_400 + 77);
     assert_eq!((settled.len(), settled[0]), (72, hour(0)));
     assert!(settled.is_sorted());
 }
