@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use flowlog_cli::ask::{Subject, read, who, whole_period};
+use flowlog_cli::ask::{Subject, read, read_why, who, whole_period};
 use flowlog_cli::generate::{self, Attack, FileFormat, Layout, Plan, Truth, USUAL};
 use flowlog_cli::why::{from_records, from_rollups, to_text};
 use flowlog_core::decode::Fallback;
@@ -355,4 +355,73 @@ async fn what_was_accepted_in_another_delivery_is_told() {
     let who = who(&material, Address::parse(EDGE_1).unwrap());
     let (_, verdicts) = who.seen[0].tuples[0];
     assert_eq!((verdicts.rejected_forward, verdicts.accepted_forward), (1, 70));
+}
+
+/// A rule that was changed once is told so from roll-ups, too, and refusals are not weighed against packets.
+#[tokio::test]
+async fn rollups_tell_what_was_first() {
+    let row = |src: &str, dst: &str, ports: &str, packets: u32, start: i64, action: &str| {
+        let end = start + 50;
+        format!(
+            "2 123456789012 eni-0b1 {src} {dst} {ports} 6 {packets} 4000 {start} {end} {action} OK\n"
+        )
+    };
+    let works = |minute: i64| {
+        let at = START + 60 * minute;
+        row(EDGE_1, CACHE_1, "50000 6379", 300, at, "ACCEPT")
+            + &row(CACHE_1, EDGE_1, "6379 50000", 300, at, "ACCEPT")
+            + &row("10.0.16.99", CACHE_1, "50000 6380", 2, at, "REJECT")
+    };
+    let fails = |minute: i64| row(EDGE_1, CACHE_1, "50000 6379", 2, START + 60 * minute, "REJECT");
+    let all = |working: &[(i64, i64)], failing: &[(i64, i64)]| {
+        let minutes =
+            |of: &[(i64, i64)]| of.iter().flat_map(|(from, to)| *from..*to).collect::<Vec<i64>>();
+        let working: String = minutes(working).into_iter().map(works).collect();
+        working + &minutes(failing).into_iter().map(fails).collect::<String>()
+    };
+    let cases = [
+        // Ten minutes accepted, then refused for an hour; or within one hour, or in the midst of a window.
+        (all(&[(0, 10)], &[(15, 75)]), ARRIVING, "Before, 3000 packets were accepted"),
+        (all(&[(0, 10)], &[(15, 25)]), ARRIVING, "Before, 3000 packets were accepted"),
+        (all(&[(0, 12)], &[(12, 25)]), ARRIVING, "Before, 3600 packets were accepted"),
+        (all(&[(15, 25)], &[(0, 10)]), Outcome::Accepted, "Before, 10 records were refused"),
+        (all(&[(13, 90)], &[(0, 13)]), Outcome::Accepted, "Before, 13 records were refused"),
+        // Latecomers, and rules that were changed more than once.
+        (
+            all(&[(0, 60)], &[(22, 23), (41, 42)]),
+            Outcome::Accepted,
+            "2 records beside 18000 packets",
+        ),
+        (
+            all(&[(0, 10), (30, 40)], &[(15, 25)]),
+            Outcome::Mixed,
+            "10 records refused and 6000 packets",
+        ),
+    ];
+    for (text, outcome, note) in cases {
+        let store = delivered(&[text]).await;
+        let period = whole_period(&store).await.unwrap().unwrap();
+        let asked = path(EDGE_1, CACHE_1, 6379);
+        let material = read(&store, &Subject::Everything, period).await.unwrap();
+        let by_windows = from_rollups(&material, asked);
+        let (_, evidence) = read_why(&store, &Subject::Everything, period, asked).await.unwrap();
+        for evidence in [evidence, by_windows] {
+            let found = &evidence.explain()[0];
+            assert_eq!(found.outcome, outcome, "{note}: {found:?}");
+            assert!(found.notes.iter().any(|n| n.starts_with(note)), "{note}: {found:?}");
+            let arrived = &found.legs.arrived;
+            assert_eq!(arrived.accepted.records, 0, "packets are none");
+            assert!(arrived.accepted.packets > 0);
+        }
+    }
+    // What was accepted has the times of its windows, not the interface's.
+    let store = delivered(&[all(&[(0, 10)], &[(15, 75)])]).await;
+    let period = whole_period(&store).await.unwrap().unwrap();
+    let asked = path(EDGE_1, CACHE_1, 6379);
+    let (_, evidence) = read_why(&store, &Subject::Everything, period, asked).await.unwrap();
+    let accepted = &evidence.explain()[0].legs.arrived.accepted;
+    assert_eq!((accepted.first, accepted.last), (START, START + 599));
+    let text = to_text(&evidence, &evidence.explain(), &[]);
+    assert!(text.contains("3,000 packets accepted"), "{text}");
+    assert!(text.contains("60 records refused"), "{text}");
 }

@@ -126,7 +126,7 @@ pub async fn replay(
     let fallback = args.log_format.clone().unwrap_or_default();
     let recording = if args.paths.is_empty() {
         let opened = args.store.open().await?;
-        let whole = ask::whole_period(&opened.store).await?.ok_or(AskError::Empty)?;
+        let whole = ask::whole_period(&opened.store).await?.ok_or(AskError::Empty(0))?;
         let end = args.times.end(&opened.store, whole, false).await?;
         let period = args.times.wanted(whole, end)?.period;
         replay::read_store(&opened.store, period, complain).await?

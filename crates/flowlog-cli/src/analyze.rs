@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use flowlog_core::decode::{
-    Decoded, Encoding, Fallback, Limits, QuickRow, RecordSink, RejectedLine, Verdict,
+    Counts, Decoded, Encoding, Fallback, Limits, QuickRow, RecordSink, RejectedLine, Verdict,
 };
 use flowlog_core::detect::RuleSet;
 use flowlog_core::format::Format;
@@ -13,7 +14,8 @@ use flowlog_core::rollup::{Accumulator, BlobError, Budget, ChunkSink, Mapping, R
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::input::{Input, expand};
-use crate::report::{Builder, FileReport, Report};
+use crate::report::{Builder, FileReport, Report, is_silent};
+use crate::sources::{Apart, Seen, Sources};
 
 /// What is held while a file is rolled up: less than the functions hold, since the lists over everything are beside it. Of
 /// a file that needs more, lists of interface-windows are cut earlier than theirs. A talker takes an entry of 32 bytes and
@@ -53,13 +55,48 @@ pub(crate) fn read(
     complain: &mut dyn FnMut(Complaint),
 ) -> Result<(Builder, Vec<FileReport>), BlobError> {
     let inputs = expand(paths);
+    let mut sources = Arc::new(Sources::of(&inputs));
+    let (mut builder, mut files) = read_once(&inputs, &mut sources, limits, fallback, complain)?;
+    let is_stdin = |input: &Input| matches!(input, Input::Stdin);
+    if Arc::make_mut(&mut sources).settle() {
+        if inputs.iter().any(is_stdin) {
+            let note = "standard input cannot be read twice: what more than one flow log saw is counted more than once";
+            complain(note.to_owned());
+            builder.say(note.to_owned());
+        } else {
+            // Before the next one is made.
+            drop(builder);
+            let mut told = |_| {};
+            (builder, files) = read_once(&inputs, &mut sources, limits, fallback, &mut told)?;
+        }
+    }
+    for note in sources.notes() {
+        complain(note.clone());
+        builder.say(note);
+    }
+    Ok((builder, files))
+}
+
+/// Reads each delivery, and of what more than one flow log saw, if that is known, what counts.
+fn read_once(
+    inputs: &[Input],
+    sources: &mut Arc<Sources>,
+    limits: Limits,
+    fallback: &Fallback,
+    complain: &mut dyn FnMut(Complaint),
+) -> Result<(Builder, Vec<FileReport>), BlobError> {
     let progress = progress(inputs.iter().filter_map(Input::size).sum());
     let mut builder = Builder::default();
     let mut files = Vec::with_capacity(inputs.len());
     let mut spare = None;
-    for (left, input) in (0..inputs.len()).rev().zip(&inputs) {
-        let read = read_input(input, limits, fallback, &mut spare, &progress)?;
-        if left == 0 {
+    for (nth, input) in inputs.iter().enumerate() {
+        if Arc::make_mut(sources).copied(nth).is_some() {
+            files.push(not_counted(input, "duplicate"));
+            continue;
+        }
+        let whose = (!sources.is_one()).then(|| (Arc::clone(sources), nth));
+        let read = read_input(input, whose, limits, fallback, &mut spare, &progress)?;
+        if nth + 1 == inputs.len() {
             // Of the last file only what was found is needed, and room to add it to that of the others.
             drop(spare.take());
         }
@@ -69,7 +106,8 @@ pub(crate) fn read(
             }
         });
         // A file that breaks off counts for nothing, as in the pipeline: no sum is half a file's.
-        if let Some(found) = read.found {
+        if let Some((found, seen)) = read.found {
+            Arc::make_mut(sources).took(nth, &seen);
             builder.absorb(found)?;
         }
         files.push(read.report);
@@ -78,32 +116,89 @@ pub(crate) fn read(
     Ok((builder, files))
 }
 
-/// Decodes each file into a sink of its own and hands it over once it was read to its end: a file that
-/// breaks off counts for nothing. `complain` gets one line for each that cannot be read. How many
-/// could be, and how many there are.
+/// A file of which nothing was counted, and as what.
+fn not_counted(input: &Input, format: &str) -> FileReport {
+    let counts = Counts::default();
+    FileReport { path: input.name(), format: format.to_owned(), counts, error: None }
+}
+
+/// All files, decoded into one sink.
+pub(crate) struct Each<S> {
+    pub(crate) sink: S,
+    /// What became of the lines of the files that could be read.
+    pub(crate) counts: Counts,
+    /// How many could be, and how many there are.
+    pub(crate) read: usize,
+    pub(crate) files: usize,
+    /// What was not counted.
+    pub(crate) notes: Vec<String>,
+}
+
+/// Decodes each file into a sink of its own and merges it once it was read to its end: a file that
+/// breaks off counts for nothing, nor does a second copy of a delivery; and, `of_one`, what more than one flow log saw
+/// counts once. `complain` gets one line for each that cannot be read.
 pub(crate) fn each<S: RecordSink>(
     paths: &[PathBuf],
     fallback: &Fallback,
+    of_one: bool,
     sink: impl Fn() -> S,
+    merge: impl Fn(&mut S, S),
     complain: &mut dyn FnMut(Complaint),
-    mut take: impl FnMut(Decoded<S>),
-) -> (usize, usize) {
+) -> Each<S> {
     let inputs = expand(paths);
+    let mut sources = Sources::of(&inputs);
+    let of_one = of_one && !sources.is_one();
+    let mut all = each_once(&inputs, &mut sources, fallback, of_one, &sink, &merge, complain);
+    if of_one && sources.settle() {
+        if inputs.iter().any(|input| matches!(input, Input::Stdin)) {
+            all.notes.push(
+                "standard input cannot be read twice: what more than one flow log saw is counted more than once"
+                    .to_owned(),
+            );
+        } else {
+            let mut told = |_| {};
+            all = each_once(&inputs, &mut sources, fallback, of_one, &sink, &merge, &mut told);
+        }
+    }
+    all.notes.extend(sources.notes());
+    all.notes.iter().cloned().for_each(complain);
+    all
+}
+
+fn each_once<S: RecordSink>(
+    inputs: &[Input],
+    sources: &mut Sources,
+    fallback: &Fallback,
+    of_one: bool,
+    sink: &impl Fn() -> S,
+    merge: &impl Fn(&mut S, S),
+    complain: &mut dyn FnMut(Complaint),
+) -> Each<S> {
     let progress = progress_of_objects(inputs.len() as u64);
-    let mut read = 0;
-    for input in &inputs {
+    let files = inputs.len();
+    let mut all =
+        Each { sink: sink(), counts: Counts::default(), read: 0, files, notes: Vec::new() };
+    for (nth, input) in inputs.iter().enumerate() {
+        progress.inc(1);
+        if sources.copied(nth).is_some() {
+            all.read += 1;
+            continue;
+        }
         let hidden = ProgressBar::hidden();
-        match input.decode(Limits::default(), fallback, sink(), &hidden) {
+        let apart = Apart::new(sink(), of_one.then_some(&*sources), nth);
+        match input.decode(Limits::default(), fallback, apart, &hidden) {
             Ok(decoded) => {
-                read += 1;
-                take(decoded);
+                all.read += 1;
+                all.counts.add(&decoded.counts);
+                let Apart { sink, seen, .. } = decoded.sink;
+                sources.took(nth, &seen);
+                merge(&mut all.sink, sink);
             }
             Err(error) => progress.suspend(|| complain(format!("{}: {error}", input.name()))),
         }
-        progress.inc(1);
     }
     progress.finish_and_clear();
-    (read, inputs.len())
+    all
 }
 
 /// Counts objects; drawn only where standard error is a terminal.
@@ -128,12 +223,14 @@ fn progress(bytes: u64) -> ProgressBar {
 struct ReadFile {
     report: FileReport,
     complaints: Vec<Complaint>,
-    found: Option<Builder>,
+    /// With where its flow log saw what.
+    found: Option<(Builder, Seen)>,
 }
 
 /// Reads one file. What it is rolled up with is taken from `spare`, and put there for the next one.
 fn read_input(
     input: &Input,
+    whose: Option<(Arc<Sources>, usize)>,
     limits: Limits,
     fallback: &Fallback,
     spare: &mut Option<Accumulator<Added>>,
@@ -143,25 +240,36 @@ fn read_input(
         report: FileReport {
             path: input.name(),
             format: "unknown".to_owned(),
-            counts: flowlog_core::decode::Counts::default(),
+            counts: Counts::default(),
             error: Some(error.clone()),
         },
         complaints: vec![error],
         found: None,
     };
-    let accumulator = spare
+    let mut accumulator = spare
         .take()
         .unwrap_or_else(|| Accumulator::of(Mapping::CURRENT, BUDGET, None, Added::of_a_file()));
+    drop(accumulator.renew(Added { whose, ..Added::of_a_file() }));
     Ok(match input.decode(limits, fallback, Watched::new(accumulator), progress) {
         Ok(decoded) => {
             let Decoded { sink, counts, format, encoding, .. } = decoded;
             let described = format.map_or_else(|| "unknown".to_owned(), |f| f.describe());
             let complaints = sink.complaints(counts.rejected_total(), encoding);
             let Watched { mut accumulator, lacking, .. } = sink;
-            let Added { mut builder, failed } = accumulator.renew(Added::of_a_file());
+            let Added { mut builder, failed, seen, taken, whose: _ } =
+                accumulator.renew(Added::of_a_file());
             *spare = Some(accumulator);
             failed.map_or(Ok(()), Err)?;
             builder.lack(lacking);
+            if taken == Some(false) {
+                // Another flow log speaks for all of it.
+                let report = not_counted(input, "not added");
+                return Ok(ReadFile {
+                    report,
+                    complaints,
+                    found: Some((Builder::of_a_file(), seen)),
+                });
+            }
             ReadFile {
                 report: FileReport {
                     path: input.name(),
@@ -170,7 +278,7 @@ fn read_input(
                     error: None,
                 },
                 complaints,
-                found: Some(builder),
+                found: Some((builder, seen)),
             }
         }
         Err(error) => failed(error),
@@ -181,11 +289,17 @@ fn read_input(
 struct Added {
     builder: Builder,
     failed: Option<BlobError>,
+    /// Which file of which flow logs it is, where there are several.
+    whose: Option<(Arc<Sources>, usize)>,
+    seen: Seen,
+    /// Whether anything was added, once there was something.
+    taken: Option<bool>,
 }
 
 impl Added {
     fn of_a_file() -> Self {
-        Self { builder: Builder::of_a_file(), failed: None }
+        let (builder, seen) = (Builder::of_a_file(), Seen::default());
+        Self { builder, failed: None, whose: None, seen, taken: None }
     }
 }
 
@@ -195,6 +309,14 @@ impl ChunkSink for Added {
     }
 
     fn rollup(&mut self, interface_id: &str, window: Window, rollup: Rollup) {
+        if let Some((sources, nth)) = &self.whose {
+            self.seen.insert(interface_id, window, !is_silent(&rollup.totals()));
+            let counts = sources.counts(*nth, interface_id, window);
+            self.taken = Some(self.taken.unwrap_or_default() || counts);
+            if !counts {
+                return;
+            }
+        }
         if self.failed.is_none() {
             self.failed = self.builder.add(interface_id, window, rollup).err();
         }

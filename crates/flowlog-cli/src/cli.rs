@@ -57,8 +57,9 @@ pub(crate) enum Command {
     Analyze(AnalyzeArgs),
     /// Run the whole pipeline over local files: parser, DynamoDB, stream, alerter.
     ///
-    /// The same objects again change nothing: run it twice on one --store and compare. Exit status
-    /// as for analyze.
+    /// The same objects again change nothing: run it twice on one --store and compare. A file outside
+    /// AWSLogs without a name as AWS gives them is known by its name and content: one that was changed,
+    /// or has grown, is another delivery, and is counted beside the first. Exit status as for analyze.
     ///
     /// Examples:
     ///   flowlog local ./AWSLogs --store flowlog.db

@@ -300,7 +300,7 @@ impl ObjectBody for FileBody {
 }
 
 /// The object that a path names by itself.
-fn object_at(path: &Path) -> Option<ObjectRef> {
+pub(crate) fn object_at(path: &Path) -> Option<ObjectRef> {
     let parts: Vec<&str> = path
         .components()
         .filter_map(|part| match part {

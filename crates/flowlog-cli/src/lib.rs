@@ -24,5 +24,6 @@ pub mod replay;
 pub mod report;
 pub mod requeue;
 pub mod shell;
+mod sources;
 pub mod usage;
 pub mod why;

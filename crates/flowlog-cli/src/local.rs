@@ -187,6 +187,8 @@ struct Ingestion {
     known_before: bool,
     /// The handler asked for another attempt.
     retry: bool,
+    /// The object is not the one that was claimed under its name.
+    replaced: bool,
     entry: Option<LedgerEntry>,
 }
 
@@ -247,7 +249,9 @@ impl Pipeline {
             answer["batchItemFailures"].as_array().is_some_and(|failures| !failures.is_empty());
         let entry = self.store.entries(&batch).await?.into_iter().next().flatten();
         let known_before = before.is_some_and(|e| e.state != LedgerState::Claimed);
-        Ok(Ingestion { known_before, retry, entry })
+        let replaced =
+            head.zip(entry.as_ref()).is_some_and(|(head, entry)| head.etag != entry.etag);
+        Ok(Ingestion { known_before, retry, replaced, entry })
     }
 
     /// Hands everything that is new in the stream to the alerter, in batches.
@@ -372,6 +376,12 @@ fn file_report(path: &str, ingestion: &Ingestion) -> FileReport {
         }
         Some(LedgerState::Done) if ingestion.known_before => ("duplicate", None),
         Some(LedgerState::Done) => ("done", None),
+        Some(LedgerState::Quarantined) if ingestion.known_before && ingestion.replaced => (
+            "quarantined",
+            Some(format!(
+                "another object than the one that was quarantined under this name ({reason}); it is not counted, as a delivery stays with the object that it began with: a new --store has it"
+            )),
+        ),
         Some(LedgerState::Quarantined) => ("quarantined", Some(format!("quarantined: {reason}"))),
         Some(LedgerState::Claimed) => ("claimed", Some("not finished".to_owned())),
         None => ("skipped", None),

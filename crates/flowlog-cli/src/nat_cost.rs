@@ -18,7 +18,7 @@ use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
 
 use crate::alerting::Said;
-use crate::analyze;
+use crate::analyze::{self, Each};
 use crate::cost::{INTERFACE_ENDPOINT_GB, INTERFACE_ENDPOINT_HOUR, NAT_GB, PRICES_OF, ZONE_GB};
 use crate::input::declared;
 use crate::output::{Output, OutputFormat};
@@ -47,13 +47,10 @@ pub fn run(
     complain: &mut dyn FnMut(String),
 ) -> Result<Said, Box<dyn std::error::Error>> {
     let fallback = args.log_format.clone().unwrap_or_default();
-    let (mut transfer, mut counts) = (Transfer::default(), Counts::default());
-    let (read, files) =
-        analyze::each(&args.paths, &fallback, Transfer::default, complain, |decoded| {
-            counts.add(&decoded.counts);
-            transfer.merge(decoded.sink);
-        });
-    let bill = Bill::of(&transfer, Rests { read, files, counts });
+    let (sink, merge) = (Transfer::default, Transfer::merge);
+    let Each { sink: transfer, counts, read, files, notes } =
+        analyze::each(&args.paths, &fallback, true, sink, merge, complain);
+    let bill = Bill::of(&transfer, Rests { read, files, counts, notes });
     let text = match args.output.format {
         OutputFormat::Table => bill.to_text(args.top),
         OutputFormat::Json => format!("{}\n", bill.to_json(args.top)),
@@ -79,6 +76,8 @@ struct Rests {
     read: usize,
     files: usize,
     counts: Counts,
+    /// What was read and not counted.
+    notes: Vec<String>,
 }
 
 impl Rests {
@@ -175,13 +174,16 @@ impl<'a> Bill<'a> {
 
     /// What the records cannot tell, and what was made of it.
     fn notes(&self) -> Vec<String> {
-        let mut notes = Vec::new();
+        let mut notes = self.rests.notes.clone();
         let Transfer { span, records, without_nat, without_zones, .. } = *self.transfer;
         if span.is_none() {
             return vec!["there is no record of traffic".to_owned()];
         }
+        if records == 0 {
+            notes.push("no record is of traffic that was let through".to_owned());
+        }
         let mut lacking = |without: u64, fields: &str, what: &str| {
-            if without == records {
+            if without == records && records > 0 {
                 notes.push(format!("the records lack {fields}: {what} cannot be told"));
             } else if without > 0 {
                 let [without, records] = [without, records].map(HumanCount);
@@ -203,6 +205,13 @@ impl<'a> Bill<'a> {
             let bytes = HumanBytes(*presumed);
             notes.push(format!(
                 "{bytes} passed interfaces of which no record shows that they are NAT gateways: counted, once for each of them"
+            ));
+        }
+        let ambiguous = self.zones.ambiguous.len();
+        if ambiguous > 0 {
+            let ambiguous = HumanCount(ambiguous as u64);
+            notes.push(format!(
+                "{ambiguous} address(es) were seen in more than one zone, as where VPCs overlap, and no vpc-id tells which was meant: the zone of that traffic counts as unknown"
             ));
         }
         if other_clients.sum() > 0 {

@@ -179,7 +179,8 @@ impl Recording {
 /// Runs rules over a recording.
 pub async fn replay(recording: &Recording, rules: &RuleSet) -> Result<Outcome, ReplayError> {
     let found = recording.builder.findings(rules, Room::REPLAYED, |_, _, _| {})?;
-    let mut outcome = Outcome { left_out: found.notes(), ..Outcome::default() };
+    let left_out = [recording.builder.said().to_vec(), found.notes()].concat();
+    let mut outcome = Outcome { left_out, ..Outcome::default() };
     outcome.lines = recording.lines.clone();
     let mut findings = found.findings;
     findings.sort_by_key(|f| f.window);

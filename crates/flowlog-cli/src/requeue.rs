@@ -227,17 +227,19 @@ where
 {
     let fate = match object_of(*batch, &entry.origin) {
         Err(why) => Fate::Left(why),
-        // It would only lose the reason that it was quarantined for.
-        Ok(object) if matches!(app.objects.head(&object).await, Err(ObjectError::Gone)) => {
-            Fate::Left("there is no such object any more".to_owned())
-        }
-        Ok(object) => {
+        Ok(object) => match app.objects.head(&object).await {
+            // Reopening would only lose the reason that it was quarantined for.
+            Err(ObjectError::Gone) => Fate::Left("there is no such object any more".to_owned()),
+            Ok(head) if head.etag != entry.etag => Fate::Left(
+                "another object has its name now, and a delivery stays with the one that it began with: put that one back; one that was repaired counts under another name, or in a new local store"
+                    .to_owned(),
+            ),
             // It may have been brought back by somebody else since it was listed; that is as good.
-            match app.store.reopen(*batch).await {
+            Ok(_) | Err(_) => match app.store.reopen(*batch).await {
                 Ok(_) => ingest(app, object, entry).await,
                 Err(error) => Fate::Unfinished(error.to_string()),
-            }
-        }
+            },
+        },
     };
     Requeued { batch: *batch, origin: entry.origin.clone(), fate }
 }
@@ -395,10 +397,11 @@ mod tests {
             metrics: |_, _| {},
             ingestor: Ingestor::default(),
         };
+        let object = ObjectRef { bucket: "b".to_owned(), key: "AWSLogs/x.log".to_owned() };
         let entry = LedgerEntry {
             state: LedgerState::Quarantined,
             mapping: 2,
-            etag: "e".to_owned(),
+            etag: app.objects.head(&object).await.unwrap().etag,
             origin: "s3://b/AWSLogs/x.log".to_owned(),
             horizon: None,
             reason: None,

@@ -10,7 +10,9 @@
 //!
 //! *Zones.* The sender's records tell its zone by `az-id`; the receiver's zone is known if its own
 //! interface is in the records, too. What a client sends through a gateway shows the gateway's address
-//! in the gateway's own records only, so both ways between the two are taken from there.
+//! in the gateway's own records only, so both ways between the two are taken from there. VPCs may have the same
+//! addresses, so an address is one within a VPC where records name that; where it is seen in two zones and nothing
+//! tells which, its zone is unknown.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -82,11 +84,17 @@ pub struct Transfer {
     ends: BTreeSet<Address>,
     /// Hops at which packets went on towards a public address as they were.
     handed_on: BTreeSet<(Address, Address)>,
-    zones: BTreeMap<Address, String>,
-    pairs: BTreeMap<(Address, Address), u64>,
+    /// VPCs by their numbers in the keys below; 0 stands for records that name none.
+    vpcs: BTreeMap<String, u32>,
+    /// By address and VPC; `None` if it was seen in more than one.
+    zones: BTreeMap<(Address, u32), Option<String>>,
+    pairs: BTreeMap<Pair, u64>,
     /// Between private addresses of pairs beyond [`PAIRS`].
     other_pairs: u64,
 }
+
+/// A sender, a receiver, the sender's VPC, and whether the way was a peering.
+type Pair = (Address, Address, u32, bool);
 
 /// What went through NAT gateways.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -118,8 +126,46 @@ pub struct Zones {
     pub crossings: Vec<Crossing>,
     /// Within one zone.
     pub within: u64,
-    /// To receivers whose zone is not in the records.
+    /// From or to addresses whose zone is not in the records, or is [not the only one](Self::ambiguous).
     pub unknown: u64,
+    /// Of those, addresses that were seen in more than one zone, in VPCs that cannot be told apart here.
+    pub ambiguous: BTreeSet<Address>,
+}
+
+/// An address and its zone.
+type InZone<'a> = (Address, &'a str);
+
+/// Why an address has no zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NoZone {
+    Unknown,
+    Ambiguous(Address),
+}
+
+/// The number of no VPC.
+const NO_VPC: u32 = 0;
+
+impl Zones {
+    fn cross<'a>(
+        &mut self,
+        crossings: &mut BTreeMap<(InZone<'a>, InZone<'a>), u64>,
+        (from, to): (Result<InZone<'a>, NoZone>, Result<InZone<'a>, NoZone>),
+        bytes: u64,
+    ) {
+        let sum = match (from, to) {
+            (Ok((_, a)), Ok((_, b))) if a == b => &mut self.within,
+            (Ok(from), Ok(to)) => crossings.entry((from, to)).or_default(),
+            (from, to) => {
+                for end in [from.err(), to.err()] {
+                    if let Some(NoZone::Ambiguous(at)) = end {
+                        self.ambiguous.insert(at);
+                    }
+                }
+                &mut self.unknown
+            }
+        };
+        *sum = sum.saturating_add(bytes);
+    }
 }
 
 impl Transfer {
@@ -137,11 +183,14 @@ impl Transfer {
         for hop in other.handed_on {
             keep(&mut self.handed_on, hop);
         }
-        for (address, zone) in other.zones {
-            self.zone(address, &zone);
+        let vpcs = other.vpcs.into_iter().map(|(name, theirs)| (theirs, self.vpc(Some(&name))));
+        let vpcs: BTreeMap<u32, u32> = vpcs.collect();
+        let mine = |vpc| vpcs.get(&vpc).copied().unwrap_or_default();
+        for ((address, vpc), zone) in other.zones {
+            self.zone((address, mine(vpc)), zone.as_deref());
         }
-        for ((from, to), bytes) in other.pairs {
-            self.pair(from, to, bytes);
+        for ((from, to, vpc, peered), bytes) in other.pairs {
+            self.pair((from, to, mine(vpc), peered), bytes);
         }
         self.other_pairs = self.other_pairs.saturating_add(other.other_pairs);
         self.span = match (self.span, other.span) {
@@ -196,29 +245,47 @@ impl Transfer {
                 }
             }
         }
-        for (ends, bytes) in &self.pairs {
-            let leg = legs.remove(ends).unwrap_or_default();
-            self.cross(&mut zones, *ends, bytes.saturating_add(leg));
+        let mut crossings = BTreeMap::new();
+        for ((from, to, vpc, peered), bytes) in &self.pairs {
+            let from = self.zone_of(*from, Some(*vpc)).map(|zone| (*from, zone));
+            // A peering leads into another VPC.
+            let to = if *peered && *vpc != NO_VPC {
+                self.zone_elsewhere(*to, Some(*vpc)).map(|zone| (*to, zone))
+            } else {
+                self.zone_of(*to, Some(*vpc)).map(|zone| (*to, zone))
+            };
+            zones.cross(&mut crossings, (from, to), *bytes);
         }
-        for (ends, bytes) in legs {
-            self.cross(&mut zones, ends, bytes);
+        for ((from, to), bytes) in legs {
+            let [from, to] = [from, to].map(|at| self.zone_of(at, None).map(|zone| (at, zone)));
+            zones.cross(&mut crossings, (from, to), bytes);
         }
+        zones.crossings = crossings
+            .into_iter()
+            .map(|((from, to), bytes)| {
+                let [from, to] = [from, to].map(|(at, zone)| (at, zone.to_owned()));
+                Crossing { from, to, bytes }
+            })
+            .collect();
         zones.crossings.sort_by_key(|crossing| std::cmp::Reverse(crossing.bytes));
         zones
     }
 
-    fn cross(&self, zones: &mut Zones, (from, to): (Address, Address), bytes: u64) {
-        match (self.zones.get(&from), self.zones.get(&to)) {
-            (Some(a), Some(b)) if a == b => zones.within = zones.within.saturating_add(bytes),
-            (Some(a), Some(b)) => {
-                zones.crossings.push(Crossing {
-                    from: (from, a.clone()),
-                    to: (to, b.clone()),
-                    bytes,
-                });
-            }
-            _ => zones.unknown = zones.unknown.saturating_add(bytes),
+    /// The zone of an address: in this VPC, or else wherever there is only one.
+    fn zone_of(&self, at: Address, vpc: Option<u32>) -> Result<&str, NoZone> {
+        match vpc.and_then(|vpc| self.zones.get(&(at, vpc))) {
+            Some(zone) => zone.as_deref().ok_or(NoZone::Ambiguous(at)),
+            None => self.zone_elsewhere(at, None),
         }
+    }
+
+    /// The zone of an address in any VPC but this one.
+    fn zone_elsewhere(&self, at: Address, but: Option<u32>) -> Result<&str, NoZone> {
+        let known = self.zones.range((at, 0)..=(at, u32::MAX));
+        let mut others = known.filter(|((_, vpc), _)| Some(*vpc) != but).map(|(_, zone)| zone);
+        let first = others.next().ok_or(NoZone::Unknown)?;
+        let only = first.as_deref().filter(|_| others.all(|zone| zone == first));
+        only.ok_or(NoZone::Ambiguous(at))
     }
 
     /// Every hop, and what it is.
@@ -247,18 +314,37 @@ impl Transfer {
         services.entry(if full { "other" } else { service }.to_owned()).or_default().add(bytes);
     }
 
-    fn zone(&mut self, own: Address, zone: &str) {
-        if self.zones.len() < ADDRESSES {
-            self.zones.entry(own).or_insert_with(|| zone.to_owned());
+    /// The number of a VPC.
+    fn vpc(&mut self, name: Option<&str>) -> u32 {
+        let Some(name) = name else { return NO_VPC };
+        if let Some(vpc) = self.vpcs.get(name) {
+            return *vpc;
+        }
+        match u32::try_from(self.vpcs.len() + 1) {
+            Ok(next) if self.vpcs.len() < ADDRESSES => {
+                self.vpcs.insert(name.to_owned(), next);
+                next
+            }
+            _ => NO_VPC,
         }
     }
 
-    fn pair(&mut self, from: Address, to: Address, bytes: u64) {
-        if self.pairs.len() >= PAIRS && !self.pairs.contains_key(&(from, to)) {
+    fn zone(&mut self, own: (Address, u32), zone: Option<&str>) {
+        if let Some(known) = self.zones.get_mut(&own) {
+            if known.as_deref() != zone {
+                *known = None;
+            }
+        } else if self.zones.len() < ADDRESSES {
+            self.zones.insert(own, zone.map(str::to_owned));
+        }
+    }
+
+    fn pair(&mut self, pair: Pair, bytes: u64) {
+        if self.pairs.len() >= PAIRS && !self.pairs.contains_key(&pair) {
             self.other_pairs = self.other_pairs.saturating_add(bytes);
             return;
         }
-        let sum = self.pairs.entry((from, to)).or_default();
+        let sum = self.pairs.entry(pair).or_default();
         *sum = sum.saturating_add(bytes);
     }
 
@@ -303,14 +389,15 @@ impl Transfer {
             self.without_zones += 1;
             return;
         };
+        let vpc = self.vpc(record.vpc_id);
         match direction {
-            Direction::Ingress => self.zone(dst, zone),
+            Direction::Ingress => self.zone((dst, vpc), Some(zone)),
             Direction::Egress => {
-                self.zone(src, zone);
+                self.zone((src, vpc), Some(zone));
                 let inside = src.scope() == Scope::Private && dst.scope() == Scope::Private;
                 // The paths within a Region: not said, the own VPC, a peering.
                 if inside && !is_leg && matches!(record.traffic_path, None | Some(1 | 4)) {
-                    self.pair(src, dst, record.bytes);
+                    self.pair((src, dst, vpc, record.traffic_path == Some(4)), record.bytes);
                 }
             }
             Direction::Unknown => {}
@@ -531,6 +618,46 @@ mod tests {
         assert_eq!(zones.crossings.iter().map(|c| c.bytes).collect::<Vec<_>>(), [100, 100]);
         assert_eq!(zones.crossings[0].from.1, "use1-az1");
         assert_eq!((zones.within, zones.unknown), (0, 100));
+    }
+
+    /// Two VPCs with the same addresses, in whatever order their records come.
+    #[test]
+    fn addresses_of_two_vpcs_are_told_apart() {
+        let (a, b) = ("10.0.1.5", "10.0.2.5");
+        let of = |vpc: Option<&'static str>, receiver: &'static str, bytes: u64| {
+            let egress = Record {
+                vpc_id: vpc,
+                az_id: Some("use1-az1"),
+                flow_direction: Some(Direction::Egress),
+                traffic_path: Some(1),
+                ..record([a, b, a, b], bytes)
+            };
+            let direction = Some(Direction::Ingress);
+            let ingress = Record { az_id: Some(receiver), flow_direction: direction, ..egress };
+            let mut transfer = Transfer::default();
+            transfer.record(&egress);
+            transfer.record(&ingress);
+            transfer
+        };
+        let both = |first: &Transfer, second: &Transfer| {
+            let mut both = first.clone();
+            both.merge(second.clone());
+            both.zones()
+        };
+        let one = of(Some("vpc-a"), "use1-az1", 100);
+        let two = of(Some("vpc-c"), "use1-az2", 500);
+        for zones in [both(&one, &two), both(&two, &one)] {
+            let found: Vec<_> =
+                zones.crossings.iter().map(|c| (c.to.1.as_str(), c.bytes)).collect();
+            assert_eq!((found, zones.within, zones.unknown), (vec![("use1-az2", 500)], 100, 0));
+            assert!(zones.ambiguous.is_empty());
+        }
+        let one = of(None, "use1-az1", 100);
+        let two = of(None, "use1-az2", 500);
+        for zones in [both(&one, &two), both(&two, &one)] {
+            assert_eq!((zones.crossings.len(), zones.within, zones.unknown), (0, 0, 600));
+            assert_eq!(zones.ambiguous, BTreeSet::from([at(b)]));
+        }
     }
 
     #[test]

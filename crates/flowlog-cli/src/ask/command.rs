@@ -24,8 +24,8 @@ use super::diff::{before, diff};
 use super::source::{AnswerFormat, AskArgs, in_order, moment};
 use super::{
     A_DAY, Asked, By, Made, Material, Period, Subject, Who, a_time, coverage_text, footer, hours,
-    last_window, read_in_pieces, read_who, rejected, rejected_text, top, top_text, who as who_of,
-    who_text, whole_period, yesterday,
+    last_window, read_in_pieces, read_who, read_why, rejected, rejected_text, top, top_text,
+    who as who_of, who_text, whole_period, yesterday,
 };
 use crate::alerting::Said;
 use crate::doctor::Cli;
@@ -214,9 +214,9 @@ pub enum AskError {
     /// A time of day, which is another moment in each zone.
     #[error("{0:?} has no time zone: add Z or +02:00")]
     NoZone(String),
-    /// Nothing to ask.
-    #[error("the store is empty")]
-    Empty,
+    /// Nothing to ask, and how many deliveries are quarantined.
+    #[error("the store is empty{}", in_quarantine(*.0))]
+    Empty(usize),
     /// Nobody has counted.
     #[error(
         "the sums of a VPC or an account do not tell its interfaces apart: --by peers goes without --vpc and --account"
@@ -271,6 +271,21 @@ pub enum AskError {
     /// A roll-up.
     #[error(transparent)]
     Blob(#[from] BlobError),
+}
+
+fn in_quarantine(deliveries: usize) -> String {
+    match deliveries {
+        0 => String::new(),
+        n => format!(": {n} deliveries are quarantined, which `flowlog requeue` lists"),
+    }
+}
+
+/// The period that a store has data of.
+pub(super) async fn not_empty<S: Asked>(store: &S) -> Result<Period, AskError> {
+    match whole_period(store).await? {
+        Some(whole) => Ok(whole),
+        None => Err(AskError::Empty(store.quarantined().await?.len())),
+    }
 }
 
 impl AskError {
@@ -343,7 +358,7 @@ async fn answer<S: Asked + AlertStore>(store: &S, question: &Question) -> Result
     {
         return Err(AskError::Peers);
     }
-    let whole = whole_period(store).await?.ok_or(AskError::Empty)?;
+    let whole = not_empty(store).await?;
     let is_diff = matches!(question, Question::Diff(_));
     let end = args.times.end(store, whole, is_diff).await?;
     let wanted = args.times.wanted(whole, end)?;
@@ -355,12 +370,19 @@ async fn answer<S: Asked + AlertStore>(store: &S, question: &Question) -> Result
         _ => wanted.period,
     };
     let subject = args.subject();
-    let (mut material, who) = if let Question::Who(args) = question {
-        let (material, who) = read_who(store, &subject, period, args.address).await?;
-        (material, Some(who))
-    } else {
-        let detail = question.detail(store, &subject, period).await?;
-        (read_in_pieces(store, &subject, period, detail).await?, None)
+    let (mut material, found) = match question {
+        Question::Who(args) => {
+            let (material, who) = read_who(store, &subject, period, args.address).await?;
+            (material, Found { who: Some(who), why: None })
+        }
+        Question::Why(args) => {
+            let (material, evidence) = read_why(store, &subject, period, args.path()).await?;
+            (material, Found { who: None, why: Some(evidence) })
+        }
+        _ => {
+            let detail = question.detail(store, &subject, period).await?;
+            (read_in_pieces(store, &subject, period, detail).await?, Found::default())
+        }
     };
     wanted.bound(&mut material);
     if material.answers.is_empty() {
@@ -370,7 +392,7 @@ async fn answer<S: Asked + AlertStore>(store: &S, question: &Question) -> Result
     let first = material.first_window().filter(|_| wanted.asked.0.is_none() && !is_diff);
     let told = Period { from: first.unwrap_or(period.from), ..period };
     let times = Answered { period, told, whole, end };
-    let Answer { value, text } = question.answer(store, &material, who, times).await?;
+    let Answer { value, text } = question.answer(store, &material, found, times).await?;
     let mut rests_on = material.to_json();
     rests_on["from"] = json!(told.from.start());
     rests_on["to"] = json!(told.to.end());
@@ -402,6 +424,13 @@ impl DiffArgs {
         let windows = (period.to.start() - period.from.start()) / WINDOW_SECONDS;
         Ok(Period { from, to: from.forward(windows) })
     }
+}
+
+/// What was made of the roll-ups while they were read.
+#[derive(Default)]
+struct Found {
+    who: Option<Who>,
+    why: Option<Evidence>,
 }
 
 /// The times of an answer.
@@ -453,7 +482,7 @@ impl Question {
         &self,
         store: &S,
         material: &Material,
-        who: Option<Who>,
+        found: Found,
         Answered { period, told, whole, end }: Answered,
     ) -> Result<Answer, AskError> {
         let subject = self.args().subject();
@@ -481,7 +510,8 @@ impl Question {
                 (value, compliance_text(&found, told, &made, material))
             }
             Self::Why(args) => {
-                let evidence: Evidence = why::from_rollups(material, args.path());
+                let from_rollups = || why::from_rollups(material, args.path());
+                let evidence: Evidence = found.why.unwrap_or_else(from_rollups);
                 let explanations = evidence.explain();
                 let narrowed = args.narrowed(&evidence, &explanations);
                 let text = why::to_text(&evidence, &explanations, &narrowed) + &footer(material);
@@ -505,7 +535,7 @@ impl Question {
                 (rejected.to_json(), rejected_text(&rejected, material))
             }
             Self::Who(args) => {
-                let who = who.unwrap_or_else(|| who_of(material, args.address));
+                let who = found.who.unwrap_or_else(|| who_of(material, args.address));
                 let about = about(store, args.address, period).await?;
                 let mut value = who.to_json();
                 value["alerts"] =

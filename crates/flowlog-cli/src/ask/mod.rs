@@ -54,6 +54,7 @@ use flowlog_core::store::summary::WINDOWS_PER_HOUR;
 use flowlog_core::store::{
     AggregateReader, LedgerEntry, LedgerReader, Quarantine, Series, SeriesItems, StoreError, View,
 };
+use flowlog_core::why::Evidence;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde::Serialize;
@@ -65,6 +66,7 @@ use crate::analyze::counting;
 use crate::embedded::FileReader;
 use crate::input::delivered_at;
 use crate::report::{printable, time};
+use crate::why::FromRollups;
 
 /// What is asked about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -413,6 +415,42 @@ pub async fn read_who<S: Asked>(
         seen.windows = ends.iter().min().copied().zip(ends.iter().max().copied());
     }
     Ok((material, found))
+}
+
+/// Reads what the roll-ups say of a path. Hours are read whole, and those in which something was both accepted and
+/// refused window by window, of the interfaces that are its ends.
+pub async fn read_why<S: Asked>(
+    store: &S,
+    subject: &Subject,
+    period: Period,
+    path: flowlog_core::why::Path,
+) -> Result<(Material, Evidence), StoreError> {
+    let mut found = FromRollups::new(path);
+    let mut material =
+        read_with(store, subject, period, Detail::of(Pieces::Hours), |id, answer| {
+            found.add(id, &answer);
+            Answer { windows: answer.windows, ..Answer::default() }
+        })
+        .await?;
+    add_unusable(store, &mut material.deliveries, period).await?;
+    material.gaps = gaps(&material);
+    let ends: Vec<String> = found.known().map(str::to_owned).collect();
+    for hour in found.unclear() {
+        let to = hour.forward(WINDOWS_PER_HOUR - 1).min(period.to);
+        let within = Period { from: hour.max(period.from), to };
+        for id in &ends {
+            let of = match subject {
+                Subject::Scope(_) => Subject::Scope(id.clone()),
+                Subject::Everything | Subject::Interface(_) => Subject::Interface(id.clone()),
+            };
+            let windows =
+                read_with(store, &of, within, Detail::WINDOWS, |_, answer| answer).await?;
+            for (id, answer) in &windows.answers {
+                found.refine(id, hour, answer);
+            }
+        }
+    }
+    Ok((material, found.finish()))
 }
 
 /// The last window that a store has anything on a subject of in a period.

@@ -19,7 +19,7 @@ use super::alerts::marks;
 use super::command::AskError;
 use super::csv::csv_of;
 use super::source::{AnswerFormat, AskArgs};
-use super::{Asked, Made, Material, Period, read_in_pieces, whole_period};
+use super::{Asked, Made, Material, Period, read_in_pieces};
 use crate::output::named;
 use crate::page::{self, Page};
 
@@ -88,7 +88,7 @@ pub(super) async fn page_of<S: Asked + AlertStore>(
     store: &S,
     ask: &AskArgs,
 ) -> Result<Page, AskError> {
-    let whole = whole_period(store).await?.ok_or(AskError::Empty)?;
+    let whole = super::command::not_empty(store).await?;
     let wanted = ask.wanted(store, whole).await?;
     let period = wanted.period;
     // Columns of the page's heat map are hours or days.

@@ -186,10 +186,10 @@ mod tests {
         each(requests, || async {
             calls.set(calls.get() + 1);
             assert!(calls.get() > 1, "the first one panics");
-            Err(AskError::Empty)
+            Err(AskError::Empty(0))
         })
         .await;
         first.1.await.unwrap_err();
-        assert!(matches!(second.1.await, Ok(Err(AskError::Empty))));
+        assert!(matches!(second.1.await, Ok(Err(AskError::Empty(_)))));
     }
 }

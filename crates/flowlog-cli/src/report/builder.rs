@@ -53,6 +53,8 @@ pub struct Builder {
     formats_lack: Option<BTreeSet<&'static str>>,
     accepted: bool,
     rejected: bool,
+    /// What else the reader should know.
+    said: Vec<String>,
 }
 
 /// What the rules found, and what they were not asked about.
@@ -77,6 +79,16 @@ impl Builder {
     /// [`Format::lacking`]: flowlog_core::format::Format::lacking
     pub fn lack(&mut self, names: impl IntoIterator<Item = &'static str>) {
         self.formats_lack.get_or_insert_default().extend(names);
+    }
+
+    /// Says what the reader of the report should know.
+    pub fn say(&mut self, note: String) {
+        self.said.push(note);
+    }
+
+    /// What was said.
+    pub fn said(&self) -> &[String] {
+        &self.said
     }
 
     /// Takes in one roll-up.
@@ -205,7 +217,7 @@ impl Builder {
 
     /// Evaluates the rules and sums everything up.
     pub fn finish(mut self, files: Vec<FileReport>, rules: &RuleSet) -> Result<Report, BlobError> {
-        let mut report = Report { files, ..Report::default() };
+        let mut report = Report { files, notes: take(&mut self.said), ..Report::default() };
         for file in &report.files {
             report.totals.add(&file.counts);
         }
@@ -231,8 +243,15 @@ impl Builder {
         report.rejected_ports =
             ports.into_iter().map(|(key, tally)| PortRow { key, records: tally.0 }).collect();
         report.notes.extend(self.note());
+        let mut sources = take(&mut report.rejected_sources);
         let found = self.findings(rules, Room::REPORTED, |interface_id, window, rollup| {
             coverage.add(window, rollup);
+            // The parts of a window, of several files, know some contacts each; together they know all.
+            for source in &mut sources {
+                if let Some(whole) = rollup.rejected_sources.get(&source.address) {
+                    source.contacts = source.contacts.max(whole.contact_count);
+                }
+            }
             report.interfaces.push(InterfaceWindow {
                 account_id: rollup.account_id.clone(),
                 interface_id: interface_id.to_owned(),
@@ -240,6 +259,7 @@ impl Builder {
                 totals: rollup.totals(),
             });
         })?;
+        report.rejected_sources = sources;
         report.notes.extend(found.notes());
         report.findings = found.findings;
         report.coverage = coverage;
@@ -322,7 +342,7 @@ struct Refused {
     bytes: u64,
     first: i64,
     last: i64,
-    /// The most contacts in one interface and window.
+    /// The most contacts in one interface and window, as far as one part of it tells.
     contacts: u32,
 }
 

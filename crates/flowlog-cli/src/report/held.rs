@@ -323,7 +323,7 @@ impl LeftOut {
 }
 
 /// No record of any action.
-pub(super) fn is_silent(totals: &ActionTotals) -> bool {
+pub(crate) fn is_silent(totals: &ActionTotals) -> bool {
     totals.accept.is_zero() && totals.reject.is_zero() && totals.other.is_zero()
 }
 

@@ -6,7 +6,7 @@ mod rollups;
 mod text;
 
 pub use records::{WhyError, from_records};
-pub use rollups::from_rollups;
+pub use rollups::{FromRollups, from_rollups};
 pub use text::{AT_LENGTH, to_json, to_text};
 
 use flowlog_core::record::Address;

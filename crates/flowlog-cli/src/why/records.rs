@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use flowlog_core::decode::Fallback;
 use flowlog_core::why::{Evidence, Gatherer, Path, Unread};
 
-use crate::analyze;
+use crate::analyze::{self, Each};
 
 /// Why there is no answer from files.
 #[derive(Debug, thiserror::Error)]
@@ -25,16 +25,14 @@ pub fn from_records(
     fallback: &Fallback,
     complain: &mut dyn FnMut(String),
 ) -> Result<Evidence, WhyError> {
-    let mut all = Gatherer::new(path, from, to);
     let sink = || Gatherer::new(path, from, to);
-    let mut lines = 0;
-    let (read, files) = analyze::each(paths, fallback, sink, complain, |decoded| {
-        lines += decoded.counts.rejected_total();
-        all.merge(decoded.sink);
-    });
+    // What two flow logs saw is the same, but one of them may be of accepted, the other of refused traffic.
+    let Each { sink: all, counts, read, files, notes: _ } =
+        analyze::each(paths, fallback, false, sink, Gatherer::merge, complain);
     if read == 0 {
         return Err(WhyError::NothingRead(files));
     }
+    let lines = counts.rejected_total();
     let unread = Unread { of: files as u64, files: (files - read) as u64, lines };
     Ok(Evidence { unread, ..all.finish() })
 }

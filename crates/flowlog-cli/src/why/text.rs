@@ -21,7 +21,7 @@ const NAMED: usize = 20;
 pub fn to_text(evidence: &Evidence, explanations: &[Explanation], narrowed: &[Narrowed]) -> String {
     let mut out = String::new();
     for (n, explanation) in explanations.iter().take(AT_LENGTH).enumerate() {
-        one(explanation, narrowed.get(n), evidence.basis, &mut out);
+        one(explanation, narrowed.get(n), &mut out);
     }
     for explanation in explanations.iter().skip(AT_LENGTH).take(NAMED) {
         let _ = writeln!(out, "{} ({})", explanation.verdict, explanation.sureness.name());
@@ -89,9 +89,7 @@ fn describe(end: &End, hidden: u64) -> String {
     text
 }
 
-fn one(explanation: &Explanation, narrowed: Option<&Narrowed>, basis: Basis, out: &mut String) {
-    // Roll-ups keep the packets of what was accepted, not its records.
-    let unit = if basis == Basis::RollUps { "packets" } else { "records" };
+fn one(explanation: &Explanation, narrowed: Option<&Narrowed>, out: &mut String) {
     if !out.is_empty() {
         out.push('\n');
     }
@@ -111,16 +109,21 @@ fn one(explanation: &Explanation, narrowed: Option<&Narrowed>, basis: Basis, out
         let _ = writeln!(out, "  {title:<11} {line}");
     }
     for (name, leg) in legs(explanation) {
-        for (unit, verdict, seen) in
-            [(unit, "accepted", &leg.accepted), ("records", "refused", &leg.refused)]
-        {
+        for (verdict, seen) in [("accepted", &leg.accepted), ("refused", &leg.refused)] {
             if seen.is_empty() {
                 continue;
             }
+            // Roll-ups keep the packets of what was accepted, not its records.
+            let dropped = verdict == "refused" && name.ends_with("gateway");
+            let verdict = if dropped { "dropped" } else { verdict };
+            let (many, unit) = match seen.records {
+                0 => (seen.packets, "packets"),
+                records => (records, "records"),
+            };
             let _ = writeln!(
                 out,
                 "  {name}: {} {unit} {}, {} to {}",
-                HumanCount(seen.records),
+                HumanCount(many),
                 colour::word(verdict),
                 time(seen.first),
                 time(seen.last)
@@ -132,12 +135,14 @@ fn one(explanation: &Explanation, narrowed: Option<&Narrowed>, basis: Basis, out
     }
 }
 
-fn legs(explanation: &Explanation) -> [(&'static str, &Leg); 4] {
+fn legs(explanation: &Explanation) -> [(&'static str, &Leg); 6] {
     let legs = &explanation.legs;
     [
         ("sent, where it left", &legs.sent),
+        ("sent, at the transit gateway", &legs.carried),
         ("sent, where it arrived", &legs.arrived),
         ("answer, where it left", &legs.answered),
+        ("answer, at the transit gateway", &legs.carried_back),
         ("answer, where it arrived", &legs.returned),
     ]
 }
@@ -218,6 +223,7 @@ fn explanation_json(explanation: &Explanation) -> Value {
         "legs": {
             "sent": leg(&legs.sent), "arrived": leg(&legs.arrived),
             "answered": leg(&legs.answered), "returned": leg(&legs.returned),
+            "carried": leg(&legs.carried), "carried_back": leg(&legs.carried_back),
         },
     })
 }
@@ -227,7 +233,8 @@ fn seen(seen: &Seen) -> Value {
         return Value::Null;
     }
     json!({
-        "records": seen.records, "packets": seen.packets, "first": seen.first, "last": seen.last,
+        "records": (seen.records > 0).then_some(seen.records),
+        "packets": seen.packets, "first": seen.first, "last": seen.last,
         "tcp_flags": seen.flags, "reject_reasons": seen.reasons,
         "rows": seen.rows.iter().map(|row| json!({
             "start": row.start, "end": row.end,

@@ -25,6 +25,11 @@ pub enum Outcome {
         /// Refused as it left B, not as it reached A.
         leaving: bool,
     },
+    /// A transit gateway dropped it on its way, or the answer.
+    Dropped {
+        /// The answer.
+        back: bool,
+    },
     /// Sent and never received.
     NeverArrived,
     /// Received and answered, and the answer never received.
@@ -47,6 +52,8 @@ impl Outcome {
             Self::Unanswered => "unanswered",
             Self::RefusedForward { .. } => "forward_refused",
             Self::RefusedBack { .. } => "answer_refused",
+            Self::Dropped { back: false } => "dropped_by_gateway",
+            Self::Dropped { back: true } => "answer_dropped_by_gateway",
             Self::NeverArrived => "sent_never_received",
             Self::AnswerLost => "answer_lost",
             Self::Gap => "data_gap",
@@ -137,8 +144,15 @@ pub(super) fn explain(evidence: &Evidence) -> Vec<Explanation> {
 }
 
 fn weight(legs: &Legs) -> u64 {
-    let legs = [&legs.sent, &legs.arrived, &legs.answered, &legs.returned];
-    legs.into_iter().map(|leg| leg.records()).fold(0, u64::saturating_add)
+    let legs = [
+        &legs.sent,
+        &legs.arrived,
+        &legs.answered,
+        &legs.returned,
+        &legs.carried,
+        &legs.carried_back,
+    ];
+    legs.into_iter().map(|leg| leg.weight()).fold(0, u64::saturating_add)
 }
 
 fn one(evidence: &Evidence, service: Option<Service>, legs: Legs) -> Explanation {
@@ -150,7 +164,7 @@ fn one(evidence: &Evidence, service: Option<Service>, legs: Legs) -> Explanation
         (ruling.outcome, ruling.sureness) = (Outcome::Undetermined, Sureness::Possible);
         ruling.notes.extend(words::passed(evidence, service));
     }
-    limits(evidence, &mut ruling);
+    limits(evidence, &legs, &mut ruling);
     let Words { verdict, causes, advice } = words::words(evidence, service, &legs, &ruling);
     let Ruling { outcome, sureness, notes, doubts: _ } = ruling;
     Explanation { service, outcome, sureness, verdict, causes, advice, notes, legs }
@@ -180,23 +194,66 @@ fn rule(evidence: &Evidence, legs: &Legs) -> Ruling {
     if success.is_empty() {
         return Ruling::new(refusal, Sureness::Certain);
     }
-    let (n, of) = (refused.records, success.records);
-    if success.first > refused.last {
-        let open = accepted(legs);
-        return open.note(format!("Before, {n} records were refused; since then, none."));
-    }
-    if refused.first > success.last {
-        let closed = Ruling::new(refusal, Sureness::Certain);
-        return closed.note(format!("Before, {of} records were accepted there and back."));
-    }
-    // A packet that comes after its connection was closed is refused, however open the port.
-    if n.saturating_mul(20) <= of {
-        return accepted(legs).note(format!(
+    let n = refused.records;
+    let of = match evidence.basis {
+        Basis::Records => format!("{} records", success.records),
+        Basis::RollUps => format!("{} packets", success.packets),
+    };
+    let dropped = matches!(refusal, Outcome::Dropped { .. });
+    match order(evidence.basis, success, refused) {
+        Order::Late | Order::Turns if dropped => accepted(legs).note(format!(
+            "A transit gateway dropped packets in {n} records beside {of} that passed: {}.",
+            words::reasons(refused)
+        )),
+        Order::Opened => accepted(legs)
+            .note(format!("Before, {n} records were {}; since then, none.", if dropped { "dropped" } else { "refused" })),
+        Order::Closed => Ruling::new(refusal, Sureness::Certain)
+            .note(format!("Before, {of} were accepted there and back.")),
+        Order::Late => accepted(legs).note(format!(
             "{n} records beside {of} were refused: packets that come after their connection was closed look like that."
-        ));
+        )),
+        Order::Turns => Ruling::new(Outcome::Mixed, Sureness::Certain)
+            .note(format!("{n} records refused and {of} accepted, in turns.")),
     }
-    let mixed = Ruling::new(Outcome::Mixed, Sureness::Certain);
-    mixed.note(format!("{n} records refused and {of} accepted, in turns."))
+}
+
+/// How successes and refusals follow each other.
+enum Order {
+    /// Refused first, and accepted since.
+    Opened,
+    /// Accepted first, and refused since.
+    Closed,
+    /// A few refused beside many: a packet that comes after its connection was closed is refused, however open the
+    /// port.
+    Late,
+    /// Now this, now that.
+    Turns,
+}
+
+fn order(basis: Basis, success: &Seen, refused: &Seen) -> Order {
+    const FEW: u64 = 20;
+    let few = refused.records.saturating_mul(FEW);
+    match basis {
+        Basis::Records if success.first > refused.last => Order::Opened,
+        Basis::Records if refused.first > success.last => Order::Closed,
+        Basis::Records if few <= success.records => Order::Late,
+        Basis::Records => Order::Turns,
+        // What was accepted has no times but those of its windows. Of one that has both, the windows around it tell
+        // which came first.
+        Basis::RollUps => {
+            let (open, shut) = (&success.windows, &refused.windows);
+            if open.first() >= shut.last() && open.last() > shut.last() {
+                Order::Opened
+            } else if shut.first() >= open.last() && shut.last() > open.last() {
+                Order::Closed
+            // There are no more records than packets: more refusals than this are no few.
+            } else if shut.is_subset(open) && few <= success.packets {
+                Order::Late
+            } else {
+                Order::Turns
+            }
+        }
+    }
 }
 
 /// What shows that it went there and back, at the last place where that can show.
@@ -211,10 +268,16 @@ fn refusal(legs: &Legs) -> Option<(Outcome, &Seen)> {
         (Outcome::RefusedForward { leaving: false }, &legs.arrived.refused),
         (Outcome::RefusedBack { leaving: true }, &legs.answered.refused),
         (Outcome::RefusedBack { leaving: false }, &legs.returned.refused),
+        (Outcome::Dropped { back: false }, &legs.carried.refused),
+        (Outcome::Dropped { back: true }, &legs.carried_back.refused),
     ]
     .into_iter()
     .filter(|(_, seen)| !seen.is_empty())
-    .max_by_key(|(outcome, seen)| (seen.records, matches!(outcome, Outcome::RefusedForward { .. })))
+    .max_by_key(|(outcome, seen)| {
+        let forward = Outcome::Dropped { back: false };
+        let forward = matches!(outcome, Outcome::RefusedForward { .. }) || *outcome == forward;
+        (seen.records, forward)
+    })
 }
 
 fn accepted(legs: &Legs) -> Ruling {
@@ -278,7 +341,7 @@ fn unseen(end: &End, address: Address) -> Vec<Doubt> {
 /// No success, no refusal: how far did it come?
 fn unanswered(evidence: &Evidence, legs: &Legs) -> Ruling {
     let Evidence { src, dst, path, .. } = evidence;
-    let Legs { sent, arrived, answered, returned: _ } = legs;
+    let Legs { sent, arrived, answered, .. } = legs;
     if !answered.accepted.is_empty() {
         let seen = &answered.accepted;
         return if src.is_lost(seen.first, seen.last) {
@@ -390,7 +453,7 @@ fn unread(Unread { of, files, lines }: Unread, ruling: &mut Ruling) {
 }
 
 /// What takes away from the verdict, whatever it is.
-fn limits(evidence: &Evidence, ruling: &mut Ruling) {
+fn limits(evidence: &Evidence, legs: &Legs, ruling: &mut Ruling) {
     let Evidence { src, dst, basis, path, .. } = evidence;
     unread(evidence.unread, ruling);
     let ends = [(src, path.src), (dst, path.dst)].into_iter().filter(|(end, _)| end.is_covered());
@@ -431,6 +494,13 @@ fn limits(evidence: &Evidence, ruling: &mut Ruling) {
     if !evidence.between.is_empty() {
         let ids: Vec<&str> = evidence.between.keys().take(4).map(String::as_str).collect();
         ruling.notes.push(format!("On the way it passed {}.", ids.join(", ")));
+        let carried = !legs.carried.accepted.is_empty() && legs.carried.refused.is_empty();
+        if ruling.outcome == Outcome::NeverArrived && carried {
+            ruling.notes.push(
+                "The transit gateway carried it and dropped nothing: it was lost behind the gateway, or is not logged there."
+                    .to_owned(),
+            );
+        }
     }
     if evidence.more_services > 0 {
         ruling.notes.push(format!(

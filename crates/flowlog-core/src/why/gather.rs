@@ -36,6 +36,8 @@ struct Interface {
     shows: Shows,
     /// Of each service: from A to B, and back.
     pair: BTreeMap<Service, [Leg; 2]>,
+    /// It is an attachment of a transit gateway: on the way, and no end.
+    gateway: bool,
 }
 
 impl Gatherer {
@@ -51,7 +53,9 @@ impl Gatherer {
         self.more_services = self.more_services.saturating_add(other.more_services);
         for (id, theirs) in other.interfaces {
             let Some(mine) = self.interface(&id) else { continue };
-            let Interface { place, own, gaps, heard, span, pair, shows, silent: _ } = theirs;
+            let Interface { place, own, gaps, heard, span, pair, shows, gateway, silent: _ } =
+                theirs;
+            mine.gateway |= gateway;
             mine.heard.merge(&heard);
             mine.shows.add(shows);
             mine.learn(&place.vpc_id, &place.subnet_id);
@@ -131,7 +135,9 @@ impl Gatherer {
         let Path { src: a, dst: b, .. } = self.path;
         let mut elsewhere = Vec::new();
         for (id, interface) in self.interfaces {
-            if interface.has(a) {
+            if interface.gateway {
+                interface.carry(id, &mut evidence);
+            } else if interface.has(a) {
                 interface.join(id, &mut evidence, true);
             } else if interface.has(b) {
                 interface.join(id, &mut evidence, false);
@@ -191,7 +197,8 @@ impl Gatherer {
     /// Where the format does not name the VPC, in all of the data.
     fn share_what_shows(&mut self) {
         let mut vpcs: BTreeMap<String, Shows> = BTreeMap::new();
-        for interface in self.interfaces.values() {
+        // A transit gateway's is of another kind, and has no verdicts.
+        for interface in self.interfaces.values().filter(|interface| !interface.gateway) {
             vpcs.entry(interface.place.vpc_id.clone()).or_default().add(interface.shows);
         }
         for interface in self.interfaces.values_mut() {
@@ -214,6 +221,8 @@ impl RecordSink for Gatherer {
         let Some(interface) = self.interface(record.subject()) else {
             return Verdict::Counted;
         };
+        let gateway = record.interface_id.is_none() && record.tgw_attachment_id.is_some();
+        interface.gateway |= gateway;
         interface.learn(record.vpc_id.unwrap_or_default(), record.subnet_id.unwrap_or_default());
         interface.lasts(start, end);
         interface.heard.add(start, end);
@@ -243,9 +252,11 @@ fn room(pair: &mut BTreeMap<Service, [Leg; 2]>, service: Service) -> Option<&mut
 
 impl Leg {
     fn add(&mut self, record: &Record<'_>, start: i64, end: i64) {
+        let lost = record.packets_lost != [0; 4];
         let seen = match record.action {
             Action::Reject => &mut self.refused,
-            // A transit gateway has no verdict: what it records, it carried.
+            // A transit gateway has no verdict: what it did not lose, it carried.
+            Action::Other if lost => &mut self.refused,
             Action::Accept | Action::Other => &mut self.accepted,
         };
         seen.add(Row { start, end, ..Row::of(record) }, record.tcp_flags);
@@ -255,8 +266,13 @@ impl Leg {
         {
             seen.reasons.insert(reason.to_owned());
         }
+        let lost = LOST.iter().zip(record.packets_lost).filter(|(_, packets)| *packets > 0);
+        seen.reasons.extend(lost.map(|(why, _)| (*why).to_owned()));
     }
 }
+
+/// Why a transit gateway loses packets, in the order of [`Record::packets_lost`].
+const LOST: [&str; 4] = ["no route", "blackhole", "MTU exceeded", "TTL expired"];
 
 impl Interface {
     fn learn(&mut self, vpc: &str, subnet: &str) {
@@ -318,13 +334,30 @@ impl Interface {
 
     fn records(&self) -> u64 {
         let legs = self.pair.values().flatten();
-        legs.map(Leg::records).fold(0, u64::saturating_add)
+        legs.map(Leg::weight).fold(0, u64::saturating_add)
+    }
+
+    /// Becomes a part of what is between the ends.
+    fn carry(self, id: String, evidence: &mut Evidence) {
+        if self.pair.is_empty() {
+            return;
+        }
+        let records = self.records();
+        for (service, [there, back]) in &self.pair {
+            let legs = evidence.services.entry(*service).or_default();
+            legs.carried.merge(there);
+            legs.carried_back.merge(back);
+        }
+        if self.pair.values().flatten().any(|leg| !leg.refused.is_empty()) {
+            evidence.dropped_by.insert(id.clone());
+        }
+        evidence.between.insert(id, records);
     }
 
     /// Becomes a part of one end of the path.
     fn join(self, id: String, evidence: &mut Evidence, is_src: bool) {
         for (service, [there, back]) in &self.pair {
-            let Legs { sent, arrived, answered, returned } =
+            let Legs { sent, arrived, answered, returned, .. } =
                 evidence.services.entry(*service).or_default();
             let (forward, backward) = if is_src { (sent, returned) } else { (arrived, answered) };
             forward.merge(there);

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Each of the four legs is recorded where it passes an interface, as accepted or as refused by what
-//! guards *that* interface. So the place of the last record tells where the packets were lost, and its
+//! guards *that* interface. A transit gateway between the two has no verdict, but says what it dropped. So the place of the last record tells where the packets were lost, and its
 //! verdict tells how. [`Gatherer`] takes records in; [`Evidence::explain`] is a pure function from what
 //! they say to an [`Explanation`]. What no record can tell is said, too: a refusal does not name
 //! whether a security group or a network ACL refused.
@@ -25,7 +25,7 @@ pub use heard::Heard;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::record::{Action, Address, Scope, WINDOW_SECONDS};
+use crate::record::{Action, Address, Scope, WINDOW_SECONDS, Window};
 use crate::rollup::Evidence as Row;
 
 /// How many rows of each leg and verdict are kept to be shown.
@@ -62,7 +62,7 @@ pub struct Service {
 /// Records of one direction and verdict at one end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Seen {
-    /// How many; from roll-ups, packets stand for records where only those are kept.
+    /// How many; 0 where roll-ups keep packets only.
     pub records: u64,
     /// Their packets; 0 where only records are known.
     pub packets: u64,
@@ -70,9 +70,11 @@ pub struct Seen {
     pub first: i64,
     /// End of the last (epoch seconds).
     pub last: i64,
+    /// The first windows of the roll-ups that have any; empty from records.
+    pub windows: BTreeSet<Window>,
     /// TCP flags of all, ORed; `None` if no record has any.
     pub flags: Option<u8>,
-    /// `reject-reason` of those that have one.
+    /// `reject-reason` of those that have one; why a transit gateway dropped packets.
     pub reasons: BTreeSet<String>,
     /// `traffic-path` of those that have one.
     pub paths: BTreeSet<u8>,
@@ -90,9 +92,10 @@ pub struct Leg {
 }
 
 impl Leg {
-    /// Records of both kinds; of roll-ups, packets.
-    fn records(&self) -> u64 {
-        self.accepted.records.saturating_add(self.refused.records)
+    /// Records of both kinds; packets where only those are kept.
+    fn weight(&self) -> u64 {
+        let of = |seen: &Seen| if seen.records == 0 { seen.packets } else { seen.records };
+        of(&self.accepted).saturating_add(of(&self.refused))
     }
 }
 
@@ -107,6 +110,10 @@ pub struct Legs {
     pub answered: Leg,
     /// A's interface, back.
     pub returned: Leg,
+    /// Transit gateways, forward: what they carried, and (refused) records of which they dropped packets.
+    pub carried: Leg,
+    /// Transit gateways, back.
+    pub carried_back: Leg,
 }
 
 /// What is known of one end of the path.
@@ -194,6 +201,8 @@ pub struct Evidence {
     pub services: BTreeMap<Service, Legs>,
     /// Records of the pair at interfaces that have neither address: NAT gateways, appliances, transit gateways.
     pub between: BTreeMap<String, u64>,
+    /// Of those, attachments of transit gateways that dropped packets of the pair.
+    pub dropped_by: BTreeSet<String>,
     /// Interfaces that stand for an end under another, primary address.
     pub secondary: BTreeSet<String>,
     /// Records of the pair at interfaces whose own address could not be told.
@@ -248,6 +257,7 @@ impl Evidence {
             dst: End::default(),
             services: BTreeMap::new(),
             between: BTreeMap::new(),
+            dropped_by: BTreeSet::new(),
             secondary: BTreeSet::new(),
             unplaced: 0,
             reverse: 0,
@@ -295,7 +305,7 @@ impl Leg {
 impl Seen {
     /// Whether there is no record.
     pub fn is_empty(&self) -> bool {
-        self.records == 0
+        self.records == 0 && self.packets == 0
     }
 
     /// Adds a row.
@@ -316,6 +326,7 @@ impl Seen {
         self.records = self.records.saturating_add(other.records);
         self.packets = self.packets.saturating_add(other.packets);
         (self.first, self.last) = (self.first.min(other.first), self.last.max(other.last));
+        self.windows.extend(&other.windows);
         self.flags = match (self.flags, other.flags) {
             (Some(a), Some(b)) => Some(a | b),
             (a, b) => a.or(b),

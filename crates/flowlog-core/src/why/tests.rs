@@ -322,3 +322,64 @@ fn many_ports_and_gaps_stay_bounded() {
     assert_eq!((evidence.services.len(), evidence.more_services), (256, 144));
     assert_eq!((evidence.dst.gaps.len(), evidence.dst.gaps[63].1), (64, 1000 + 60 * 400 + 59));
 }
+
+/// A transit gateway's records are of no end, and what it dropped is the place and the cause.
+#[test]
+fn what_a_transit_gateway_drops_is_dropped_there() {
+    let header = "resource-type tgw-id tgw-attachment-id srcaddr dstaddr srcport dstport protocol packets bytes start end log-status packets-lost-no-route packets-lost-blackhole packets-lost-mtu-exceeded packets-lost-ttl-expired flow-direction\n";
+    let carried = |there: bool, start: i64, lost: &str| {
+        let (ends, attachment) = if there {
+            (format!("{A} {B} 50000 443"), "tgw-attach-a")
+        } else {
+            (format!("{B} {A} 443 50000"), "tgw-attach-b")
+        };
+        let end = start + 30;
+        format!(
+            "TransitGateway tgw-1 {attachment} {ends} 6 5 1000 {start} {end} OK {lost} ingress\n"
+        )
+    };
+    let at_ends = |legs: &[usize], start: i64| {
+        let rows: String = legs.iter().map(|n| row(&leg(*n, start, ACCEPT))).collect();
+        others() + &rows
+    };
+    let ask = |texts: &[&str]| {
+        let mut all = Gatherer::new(path(A, B, Some(443)), i64::MIN, i64::MAX);
+        for text in texts {
+            let sink = Gatherer::new(path(A, B, Some(443)), i64::MIN, i64::MAX);
+            let mut decoder = ObjectDecoder::new(Limits::default(), Fallback::Default, None, sink);
+            decoder.push(text.as_bytes()).unwrap();
+            all.merge(decoder.finish().unwrap().sink);
+        }
+        let evidence = all.finish();
+        for end in [&evidence.src, &evidence.dst] {
+            assert!(!end.interfaces.keys().any(|id| id.starts_with("tgw")), "{evidence:?}");
+        }
+        assert!(evidence.between.keys().all(|id| id.starts_with("tgw-attach-")), "{evidence:?}");
+        evidence.explain().remove(0)
+    };
+    let gateway = |rows: &[String]| header.to_owned() + &rows.concat();
+    let dropped = gateway(&[carried(true, 200, "5 0 0 0")]);
+    // Alone, and with A's interface beside it.
+    let sent = at_ends(&[0], 200);
+    for texts in [&[dropped.as_str()][..], &[&sent, &dropped]] {
+        let found = ask(texts);
+        assert_eq!(found.outcome, Outcome::Dropped { back: false }, "{found:?}");
+        assert_eq!(found.sureness, Sureness::Certain);
+        assert!(found.verdict.contains("(tgw-attach-a): no route"), "{found:?}");
+        assert!(found.causes[0].contains("has no route to 10.1.0.31"), "{found:?}");
+    }
+    let back = gateway(&[carried(true, 200, "0 0 0 0"), carried(false, 201, "0 5 0 0")]);
+    let found = ask(&[&at_ends(&[0, 1, 2], 200), &back]);
+    assert_eq!(found.outcome, Outcome::Dropped { back: true }, "{found:?}");
+    assert!(found.verdict.contains("(tgw-attach-b): blackhole"), "{found:?}");
+    // What it carried says nothing against what the ends recorded; what it dropped before is mended.
+    let whole = gateway(&[carried(true, 200, "0 0 0 0"), carried(false, 201, "0 0 0 0")]);
+    let found = ask(&[&at_ends(&[0, 1, 2, 3], 200), &whole]);
+    assert_eq!((found.outcome, found.sureness), (Outcome::Accepted, Sureness::Certain));
+    let found = ask(&[&at_ends(&[0, 1, 2, 3], 9000), &dropped]);
+    assert_eq!(found.outcome, Outcome::Accepted);
+    assert!(found.notes[0].starts_with("Before, 1 records were dropped"), "{found:?}");
+    let found = ask(&[&at_ends(&[0], 200), &whole]);
+    assert_eq!(found.outcome, Outcome::NeverArrived, "{found:?}");
+    assert!(found.notes.iter().any(|n| n.contains("lost behind the gateway")), "{found:?}");
+}

@@ -3,7 +3,7 @@
 //! Nothing a stranger wrote stands in them but addresses, numbers and ids that are checked.
 
 use super::explain::{Doubt, Outcome, Ruling};
-use super::{Basis, End, Evidence, Legs, Passed, Service};
+use super::{Basis, End, Evidence, Legs, Passed, Seen, Service};
 use crate::record::Address;
 
 /// See [`super::Explanation`].
@@ -77,7 +77,8 @@ pub(super) fn words(
         Outcome::Unanswered => unanswered(evidence, &there),
         Outcome::RefusedForward { leaving } => refused_forward(&there, leaving, legs),
         Outcome::RefusedBack { leaving } => refused_back(&there, leaving),
-        Outcome::Mixed => mixed(&there),
+        Outcome::Mixed => mixed(evidence.basis, &there),
+        Outcome::Dropped { back } => dropped(evidence, &there, back, legs),
         Outcome::NeverArrived => never_arrived(evidence, &there, legs),
         Outcome::AnswerLost => answer_lost(evidence, &there),
         Outcome::Gap => gap(evidence, &there),
@@ -197,12 +198,76 @@ fn refused_back(Ends { what, src, dst, a, b }: &Ends, leaving: bool) -> Words {
     }
 }
 
-fn mixed(Ends { what, a, b, src, dst }: &Ends) -> Words {
+/// Why a transit gateway dropped packets: words of ours.
+pub(super) fn reasons(seen: &Seen) -> String {
+    let reasons: Vec<&str> = seen.reasons.iter().map(String::as_str).collect();
+    reasons.join(", ")
+}
+
+fn dropped(evidence: &Evidence, Ends { what, a, b, .. }: &Ends, back: bool, legs: &Legs) -> Words {
+    let leg = if back { &legs.carried_back } else { &legs.carried };
+    let plain = |id: &&String| id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let ids = evidence.dropped_by.iter().filter(plain).take(4);
+    let at = ids.map(String::as_str).collect::<Vec<_>>().join(", ");
+    let to = if back { a } else { b };
+    let why = reasons(&leg.refused);
+    let (mut causes, mut advice) = (Vec::new(), Vec::new());
+    for reason in &leg.refused.reasons {
+        match reason.as_str() {
+            "no route" => {
+                causes.push(format!(
+                    "The transit gateway's route table of the attachment that it came from has no route to {to}."
+                ));
+                advice.push(format!(
+                    "Transit gateway route table of {at}: a route to {to}, by propagation from its attachment or a static one."
+                ));
+            }
+            "blackhole" => {
+                causes.push(format!(
+                    "The transit gateway's route to {to} is a blackhole: a static one that says so, or its attachment is gone."
+                ));
+                advice.push(format!(
+                    "Transit gateway route table of {at}: the route to {to}, its attachment and state."
+                ));
+            }
+            "MTU exceeded" => {
+                causes.push(
+                    "Packets are larger than the transit gateway carries (8500 bytes; 1500 over a VPN)."
+                        .to_owned(),
+                );
+                advice.push(format!(
+                    "A smaller MTU at {a} and {b}, or let path MTU discovery's ICMP through."
+                ));
+            }
+            _ => {
+                causes
+                    .push("The packets' time to live ended there: they go in a circle.".to_owned());
+                advice.push(format!(
+                    "The routes to {to}, from one table to the next: two lead to each other."
+                ));
+            }
+        }
+    }
+    let verdict = if back {
+        format!(
+            "{what} from {a} reached {b}; the answer was dropped by the transit gateway ({at}): {why}."
+        )
+    } else {
+        format!("{what} from {a} to {b} was dropped by the transit gateway ({at}): {why}.")
+    };
+    Words { verdict, causes, advice }
+}
+
+fn mixed(basis: Basis, Ends { what, a, b, src, dst }: &Ends) -> Words {
+    let changed = match basis {
+        Basis::Records => "Rules were changed more than once in that time.",
+        Basis::RollUps => "Rules were changed in that time: roll-ups do not tell when in a window.",
+    };
     Words {
         verdict: format!("{what} from {a} to {b} is accepted and refused in turns."),
         causes: list([
             "Several interfaces or targets, not all with the same rules.".to_owned(),
-            "Rules were changed more than once in that time.".to_owned(),
+            changed.to_owned(),
             "Connections that idle longer than connection tracking remembers them.".to_owned(),
         ]),
         advice: list([format!(

@@ -88,7 +88,10 @@ impl Place {
             Outcome::AnswerLost => self == Self::AnswerRoute,
             // Nothing says where: all of them may.
             Outcome::Mixed | Outcome::NoTraffic | Outcome::Gap | Outcome::Undetermined => true,
-            Outcome::Accepted | Outcome::Reset | Outcome::Unanswered => false,
+            // A transit gateway's own route tables are not read.
+            Outcome::Accepted | Outcome::Reset | Outcome::Unanswered | Outcome::Dropped { .. } => {
+                false
+            }
         }
     }
 }

@@ -1,0 +1,374 @@
+//! Which flow log a file is of, and which one counts where two saw the same.
+//!
+//! As in a store, a delivery counts once however many copies of it there are, and of several flow logs that saw
+//! the same interface in the same window one is counted (`flowlog_core::store::authority`). What a file is of, its
+//! name tells, as AWS gives it; all files without such a name are taken for one flow log. Which one is counted is
+//! known once all files were read, so where two saw the same they are read a second time.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use flowlog_core::decode::{QuickRow, RecordSink, RejectedLine, Verdict};
+use flowlog_core::format::Format;
+use flowlog_core::record::{BatchId, LogStatus, Record, Source, WINDOW_SECONDS, Window};
+
+use crate::folder::object_at;
+use crate::input::Input;
+use crate::report::printable;
+
+/// Windows of a day.
+const DAY: i64 = 86_400 / WINDOW_SECONDS;
+/// Days of an interface that are remembered of a flow log, and of a file; those beyond are added up as they come.
+const DAYS: usize = 65_536;
+/// Interfaces that a note names.
+const NAMED: usize = 4;
+
+/// What makes two files the same delivery.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Identity {
+    Delivery(BatchId),
+    /// A file that has no name of AWS's.
+    File(PathBuf),
+}
+
+/// The files of a run, by what they are.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sources {
+    /// Of each file, in order: what it is, and which of `logs` it is of.
+    files: Vec<(Option<Identity>, usize)>,
+    /// By authority; `None` are the files that do not name theirs.
+    logs: Vec<Option<Source>>,
+    /// What each of `logs` saw.
+    seen: Vec<Seen>,
+    /// The first file of each delivery that was read.
+    read: BTreeMap<Identity, usize>,
+    copies: u64,
+    /// Interfaces that more than one of `logs` saw in the same window, with those, who speaks first first.
+    contested: BTreeMap<String, Vec<usize>>,
+}
+
+/// Of a day: windows that have any record, and those that have more than NODATA and SKIPDATA.
+type Windows = [[u64; 5]; 2];
+
+/// In which windows an interface was seen, by day (days since 1970).
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seen {
+    interfaces: BTreeMap<String, BTreeMap<i64, Windows>>,
+    days: usize,
+}
+
+/// The day of a window, and where its bit is.
+fn place(window: Window) -> (i64, usize, u64) {
+    let nth = window.start().div_euclid(WINDOW_SECONDS);
+    let of_day = usize::try_from(nth.rem_euclid(DAY)).unwrap_or_default();
+    (nth.div_euclid(DAY), of_day / 64, 1 << (of_day % 64))
+}
+
+impl Seen {
+    /// An interface was seen in a window, with or without records of traffic.
+    pub(crate) fn insert(&mut self, interface_id: &str, window: Window, records: bool) {
+        let (day, word, bit) = place(window);
+        let add = |windows: &mut Windows| {
+            windows[0][word] |= bit;
+            windows[1][word] |= if records { bit } else { 0 };
+        };
+        if let Some(windows) =
+            self.interfaces.get_mut(interface_id).and_then(|days| days.get_mut(&day))
+        {
+            add(windows);
+        } else if self.days < DAYS {
+            self.days += 1;
+            let days = self.interfaces.entry(interface_id.to_owned()).or_default();
+            add(days.entry(day).or_default());
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for (interface_id, days) in &other.interfaces {
+            for (day, theirs) in days {
+                let known = self.interfaces.get(interface_id);
+                if known.is_none_or(|days| !days.contains_key(day)) {
+                    if self.days >= DAYS {
+                        continue;
+                    }
+                    self.days += 1;
+                }
+                let mine = self.interfaces.entry(interface_id.clone()).or_default();
+                let mine = mine.entry(*day).or_default();
+                for (mine, theirs) in mine.iter_mut().flatten().zip(theirs.iter().flatten()) {
+                    *mine |= theirs;
+                }
+            }
+        }
+    }
+
+    fn of(&self, interface_id: &str, window: Window) -> (bool, [bool; 2]) {
+        let (day, word, bit) = place(window);
+        let windows = self.interfaces.get(interface_id).and_then(|days| days.get(&day));
+        (windows.is_some(), windows.map_or([false; 2], |of| of.map(|words| words[word] & bit != 0)))
+    }
+
+    /// How many windows of an interface have records of traffic, and how many have any.
+    fn lengths(&self, interface_id: &str) -> (u32, u32) {
+        let days = self.interfaces.get(interface_id).into_iter().flat_map(BTreeMap::values);
+        let ones = |words: &[u64; 5]| words.iter().map(|word| word.count_ones()).sum::<u32>();
+        days.fold((0, 0), |(records, any), of| (records + ones(&of[1]), any + ones(&of[0])))
+    }
+
+    fn overlaps(&self, other: &Self, interface_id: &str) -> bool {
+        let mine = self.interfaces.get(interface_id).into_iter().flatten();
+        let theirs = other.interfaces.get(interface_id);
+        mine.filter_map(|(day, mine)| Some((mine, theirs?.get(day)?)))
+            .any(|(mine, theirs)| mine[0].iter().zip(theirs[0]).any(|(a, b)| a & b != 0))
+    }
+}
+
+impl Sources {
+    /// By the names of the files.
+    pub(crate) fn of(inputs: &[Input]) -> Self {
+        let named = |input: &Input| match input {
+            Input::File(path) => identity(path),
+            Input::Stdin | Input::Unreadable(..) => (None, None),
+        };
+        let named: Vec<_> = inputs.iter().map(named).collect();
+        let mut logs: Vec<Option<Source>> = named.iter().map(|(_, log)| log.clone()).collect();
+        // Who names no flow log speaks after those who do.
+        logs.sort_by_cached_key(|log| (log.is_none(), log.clone()));
+        logs.dedup();
+        let at = |log: &Option<Source>| logs.iter().position(|known| known == log);
+        let files = named.iter().map(|(what, log)| (what.clone(), at(log).unwrap_or_default()));
+        let files = files.collect();
+        let seen = vec![Seen::default(); logs.len()];
+        Self { files, logs, seen, ..Self::default() }
+    }
+
+    /// Whether all files are of one flow log, so that nothing can be seen by two.
+    pub(crate) fn is_one(&self) -> bool {
+        self.logs.len() < 2
+    }
+
+    /// The file that was read and is the same delivery as this one.
+    pub(crate) fn copied(&mut self, nth: usize) -> Option<usize> {
+        let first = self.read.get(self.files.get(nth)?.0.as_ref()?).copied();
+        self.copies += u64::from(first.is_some());
+        first
+    }
+
+    /// A file was read to its end, and this is what it saw.
+    pub(crate) fn took(&mut self, nth: usize, seen: &Seen) {
+        let Some((identity, log)) = self.files.get(nth) else { return };
+        if let Some(identity) = identity {
+            self.read.entry(identity.clone()).or_insert(nth);
+        }
+        if let Some(all) = self.seen.get_mut(*log) {
+            all.merge(seen);
+        }
+    }
+
+    /// After all files: whether two flow logs saw the same, so that the files must be read once more, now that it is known
+    /// what counts.
+    pub(crate) fn settle(&mut self) -> bool {
+        let mut met: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (log, seen) in self.seen.iter().enumerate() {
+            for interface_id in seen.interfaces.keys() {
+                met.entry(interface_id).or_default().push(log);
+            }
+        }
+        let overlap = |interface_id: &str, logs: &[usize]| {
+            let pairs = logs
+                .iter()
+                .enumerate()
+                .flat_map(|(n, a)| logs[n + 1..].iter().map(move |b| (a, b)));
+            pairs.into_iter().any(|(a, b)| self.seen[*a].overlaps(&self.seen[*b], interface_id))
+        };
+        let mut contested: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (interface_id, mut logs) in met {
+            if overlap(interface_id, &logs) {
+                let first = |log: &usize| {
+                    let lengths = self.seen[*log].lengths(interface_id);
+                    (self.authority(*log), Reverse(lengths), *log)
+                };
+                logs.sort_by_key(first);
+                contested.insert(interface_id.to_owned(), logs);
+            }
+        }
+        self.contested = contested;
+        // Each delivery is read anew.
+        if !self.contested.is_empty() {
+            self.read.clear();
+            self.copies = 0;
+        }
+        !self.contested.is_empty()
+    }
+
+    fn authority(&self, log: usize) -> bool {
+        self.logs.get(log).is_none_or(Option::is_none)
+    }
+
+    /// Whether what a file says of an interface and window counts: it does, unless another flow log speaks for it.
+    pub(crate) fn counts(&self, nth: usize, interface_id: &str, window: Window) -> bool {
+        let Some((logs, (_, log))) = self.contested.get(interface_id).zip(self.files.get(nth))
+        else {
+            return true;
+        };
+        let seen = |log: &usize| self.seen[*log].of(interface_id, window);
+        // On each day those with the highest authority speak.
+        let highest = logs.iter().filter(|log| seen(log).0).map(|log| self.authority(*log)).min();
+        let mut speak = logs.iter().filter(|log| Some(self.authority(**log)) == highest);
+        let with = |part: usize| move |log: &&usize| seen(log).1[part];
+        let speaks = speak.clone().find(with(1)).or_else(|| speak.find(with(0)));
+        speaks.is_none_or(|speaks| speaks == log)
+    }
+
+    /// What was not counted, in sentences.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.copies > 0 {
+            notes.push(format!(
+                "{} file(s) are copies of deliveries that were read already, and are not counted again",
+                self.copies
+            ));
+        }
+        let mut alike: BTreeMap<&[usize], Vec<&str>> = BTreeMap::new();
+        for (interface_id, logs) in &self.contested {
+            alike.entry(logs).or_default().push(interface_id);
+        }
+        for (logs, interfaces) in alike {
+            let names = logs.iter().map(|log| match &self.logs[*log] {
+                Some(source) => printable(&source.to_string()),
+                None => "files that name no flow log".to_owned(),
+            });
+            let named: Vec<String> =
+                interfaces.iter().take(NAMED).map(|id| printable(id)).collect();
+            let more = interfaces.len().saturating_sub(NAMED);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            notes.push(format!(
+                "{}{more}: seen by more than one flow log ({}); each window is counted from one, the first of them that has records in it",
+                named.join(", "),
+                names.collect::<Vec<_>>().join(", ")
+            ));
+        }
+        notes
+    }
+}
+
+/// What a file is, and which flow log it is of, as far as its name tells.
+fn identity(path: &Path) -> (Option<Identity>, Option<Source>) {
+    let Ok(path) = path.canonicalize() else { return (None, None) };
+    let Some(object) = object_at(&path) else { return (Some(Identity::File(path)), None) };
+    let batch = BatchId::of_object(&object.bucket, &object.key);
+    let source = Source::of_object(&object.bucket, &object.key);
+    (Some(Identity::Delivery(batch)), source.to_string().starts_with("fl-").then_some(source))
+}
+
+/// Hands on the records that count, and remembers what was seen.
+pub(crate) struct Apart<'a, S> {
+    pub(crate) sink: S,
+    pub(crate) seen: Seen,
+    sources: Option<&'a Sources>,
+    nth: usize,
+}
+
+impl<'a, S> Apart<'a, S> {
+    /// Of this file. Without `sources` nothing is remembered, and all of it counts.
+    pub(crate) fn new(sink: S, sources: Option<&'a Sources>, nth: usize) -> Self {
+        Self { sink, seen: Seen::default(), sources, nth }
+    }
+}
+
+impl<S: RecordSink> RecordSink for Apart<'_, S> {
+    const QUICK: bool = S::QUICK;
+
+    fn record(&mut self, record: &Record<'_>) -> Verdict {
+        if let Some(sources) = self.sources
+            && let Some(window) = record.start.or(record.end).and_then(Window::of)
+        {
+            if !sources.counts(self.nth, record.subject(), window) {
+                return Verdict::Counted;
+            }
+            if sources.contested.is_empty() {
+                self.seen.insert(record.subject(), window, record.log_status == LogStatus::Ok);
+            }
+        }
+        self.sink.record(record)
+    }
+
+    fn quick(&mut self, rows: &[QuickRow]) -> usize {
+        // Rows that were not looked at are left to the plain decoder.
+        if self.sources.is_some() { 0 } else { self.sink.quick(rows) }
+    }
+
+    fn head(&mut self, head: u32) {
+        self.sink.head(head);
+    }
+
+    fn rejected(&mut self, line: RejectedLine) {
+        self.sink.rejected(line);
+    }
+
+    fn format(&mut self, format: &Format) {
+        self.sink.format(format);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(log: &str, minute: i64) -> Input {
+        let name = format!("1_vpcflowlogs_r_fl-{log}_20261101T00{minute:02}Z_{log}{minute}.log.gz");
+        Input::File(PathBuf::from(name))
+    }
+
+    fn window(n: i64) -> Window {
+        Window::of(1_793_491_200).unwrap().forward(n)
+    }
+
+    fn seen(of: &[(&str, i64, bool)]) -> Seen {
+        let mut seen = Seen::default();
+        for (interface_id, n, records) in of {
+            seen.insert(interface_id, window(*n), *records);
+        }
+        seen
+    }
+
+    /// As for a store: who has more windows with records first, and no window without records hides one that has some.
+    #[test]
+    fn each_window_counts_from_one_flow_log() {
+        let folder = tempfile::tempdir().unwrap();
+        let inputs: Vec<Input> = [file("a", 5), file("b", 5), Input::Stdin]
+            .into_iter()
+            .map(|input| match input {
+                Input::File(name) => {
+                    let path = folder.path().join(name);
+                    std::fs::write(&path, "").unwrap();
+                    Input::File(path)
+                }
+                other => other,
+            })
+            .collect();
+        let mut sources = Sources::of(&inputs);
+        assert!(!sources.is_one());
+        sources.took(0, &seen(&[("eni-1", 0, true), ("eni-1", 1, false), ("eni-2", 0, true)]));
+        sources.took(1, &seen(&[("eni-1", 0, true), ("eni-1", 1, true), ("eni-1", 2, true)]));
+        sources.took(2, &seen(&[("eni-1", 3, true), ("eni-3", 0, true)]));
+        assert!(sources.settle());
+        let counts = |interface_id: &str, n: i64| {
+            [0, 1, 2].map(|nth| sources.counts(nth, interface_id, window(n)))
+        };
+        assert_eq!(counts("eni-1", 0), [false, true, false]);
+        assert_eq!(counts("eni-1", 1), [false, true, false]);
+        // A day on which a flow log speaks is not a file's that names none.
+        assert!(!sources.counts(2, "eni-1", window(0)));
+        assert_eq!(counts("eni-2", 0), [true; 3], "nobody else saw it");
+        let notes = sources.notes().join("\n");
+        assert!(notes.contains("eni-1: seen by more than one flow log (fl-b, fl-a"), "{notes}");
+        // One flow log after another is added.
+        let mut sources = Sources::of(&inputs);
+        sources.took(0, &seen(&[("eni-1", 0, true)]));
+        sources.took(1, &seen(&[("eni-1", 1, true)]));
+        assert!(!sources.settle());
+        assert_eq!(sources.notes(), [""; 0]);
+    }
+}
