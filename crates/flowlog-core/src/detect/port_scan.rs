@@ -14,7 +14,7 @@ use crate::rollup::{Contact, Rollup};
 /// Windows in 15 minutes.
 const SHORT: i64 = 3;
 
-/// Below it no system gives a port to a connection of its own.
+/// From here on most systems give ports to connections of their own. Load balancers do from 1024 on; there flags tell.
 const EPHEMERAL: u16 = 32_768;
 
 /// Whether what was refused is an answer: the source was asked by the contact's host, inside, and let

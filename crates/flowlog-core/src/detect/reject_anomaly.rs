@@ -3,8 +3,8 @@
 //! The tail probability of the window (or the hour that ends with it) under the interface's running
 //! negative binomial. A nominal 1e-6 is not calibrated on real rejects, so the finding goes to the
 //! digest, unless most of it comes from inside, where refusals are rare and mean something. Nothing
-//! is said while the interface is not known (six hours), nor of what a scan or burst explains, in whichever
-//! window of the hour it was.
+//! is said while the interface is not known (six hours), nor of late replies, nor of what a scan or burst
+//! explains, in whichever window of the hour it was.
 //! Modelled on Elastic's and Panther's anomaly jobs.
 
 use super::baseline::{ALARM, ALARM_HOUR, KNOWN, KNOWN_HOURS, rejected};
@@ -113,15 +113,21 @@ impl RejectAnomaly {
     }
 }
 
-/// Rejected records that neither another finding nor block-public-access explains.
+/// Rejected records that neither another finding nor block-public-access explains, and that are no late replies, as far
+/// as lists tell. A burst counts those, too: reflected floods look like replies.
 fn unexplained(rollup: &Rollup, explained: &Explained) -> u64 {
-    rejected(rollup).saturating_sub(explained.records(rollup))
+    let replies = explained.left(rollup).into_iter().filter_map(|(source, left)| {
+        let totals = rollup.rejected_sources.get(source)?;
+        // Answers that are explained may be replies as well.
+        Some(totals.replies.saturating_sub(totals.records.saturating_sub(left)))
+    });
+    rejected(rollup).saturating_sub(explained.records(rollup)).saturating_sub(total(replies))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::Rules;
-    use super::super::tests::{known, rejects, window};
+    use super::super::tests::{known, rejects, rejects_from_port, window};
     use super::*;
 
     fn find_in(history: &History, usual: &Baseline, at: i64, by: &Explained) -> Option<Finding> {
@@ -134,6 +140,17 @@ mod tests {
         let mut history = History::default();
         history.add(window(0), &rejects((0..records).map(|n| (source.to_owned(), 20 + n % 5))));
         find_in(&history, baseline, 0, &Explained::default()).map(|f| f.severity)
+    }
+
+    #[test]
+    fn late_replies_are_no_anomaly() {
+        for (from, tells) in [(443, false), (8_443, true)] {
+            let mut history = History::default();
+            let rows = (0..60).map(|n| ("10.1.0.9".to_owned(), 40_000 + n % 5));
+            history.add(window(0), &rejects_from_port(from, rows));
+            let found = find_in(&history, &known(&[0, 1]), 0, &Explained::default());
+            assert_eq!(found.is_some(), tells, "from {from}");
+        }
     }
 
     #[test]
