@@ -19,8 +19,9 @@ use crate::report::printable;
 
 /// Windows of a day.
 const DAY: i64 = 86_400 / WINDOW_SECONDS;
-/// Days of an interface that are remembered of a flow log, and of a file; those beyond are added up as they come.
-const DAYS: usize = 65_536;
+/// Days of interfaces that are remembered of all flow logs, and of a file, of about 128 bytes each; those beyond are added up
+/// as they come, which is said.
+const DAYS: usize = 32_768;
 /// Interfaces that a note names.
 const NAMED: usize = 4;
 
@@ -41,6 +42,8 @@ pub(crate) struct Sources {
     logs: Vec<Option<Source>>,
     /// What each of `logs` saw.
     seen: Vec<Seen>,
+    /// How many more days fit in all of `seen`.
+    room: usize,
     /// The first file of each delivery that was read.
     read: BTreeMap<Identity, usize>,
     copies: u64,
@@ -56,6 +59,8 @@ type Windows = [[u64; 5]; 2];
 pub(crate) struct Seen {
     interfaces: BTreeMap<String, BTreeMap<i64, Windows>>,
     days: usize,
+    /// There were more.
+    full: bool,
 }
 
 /// The day of a window, and where its bit is.
@@ -81,18 +86,23 @@ impl Seen {
             self.days += 1;
             let days = self.interfaces.entry(interface_id.to_owned()).or_default();
             add(days.entry(day).or_default());
+        } else {
+            self.full = true;
         }
     }
 
-    fn merge(&mut self, other: &Self) {
+    /// Adds what another saw, as far as there is `room` for more days.
+    fn merge(&mut self, other: &Self, room: &mut usize) {
+        self.full |= other.full;
         for (interface_id, days) in &other.interfaces {
             for (day, theirs) in days {
                 let known = self.interfaces.get(interface_id);
                 if known.is_none_or(|days| !days.contains_key(day)) {
-                    if self.days >= DAYS {
+                    if *room == 0 {
+                        self.full = true;
                         continue;
                     }
-                    self.days += 1;
+                    *room -= 1;
                 }
                 let mine = self.interfaces.entry(interface_id.clone()).or_default();
                 let mine = mine.entry(*day).or_default();
@@ -140,7 +150,7 @@ impl Sources {
         let files = named.iter().map(|(what, log)| (what.clone(), at(log).unwrap_or_default()));
         let files = files.collect();
         let seen = vec![Seen::default(); logs.len()];
-        Self { files, logs, seen, ..Self::default() }
+        Self { files, logs, seen, room: DAYS, ..Self::default() }
     }
 
     /// Whether all files are of one flow log, so that nothing can be seen by two.
@@ -162,7 +172,7 @@ impl Sources {
             self.read.entry(identity.clone()).or_insert(nth);
         }
         if let Some(all) = self.seen.get_mut(*log) {
-            all.merge(seen);
+            all.merge(seen, &mut self.room);
         }
     }
 
@@ -228,6 +238,11 @@ impl Sources {
             notes.push(format!(
                 "{} file(s) are copies of deliveries that were read already, and are not counted again",
                 self.copies
+            ));
+        }
+        if self.seen.iter().any(|seen| seen.full) {
+            notes.push(format!(
+                "only the first {DAYS} days of interfaces are compared between flow logs: of the rest, what two of them saw is counted twice"
             ));
         }
         let mut alike: BTreeMap<&[usize], Vec<&str>> = BTreeMap::new();

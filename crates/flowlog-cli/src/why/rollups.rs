@@ -70,6 +70,10 @@ impl FromRollups {
             let (from, to) = self.all.unwrap_or((*first, *last));
             self.all = Some((from.min(*first), to.max(*last)));
         }
+        // A transit gateway's attachment has no address of its own, and no verdicts.
+        if id.starts_with("tgw-attach-") {
+            return;
+        }
         let folded = answer.fold();
         self.shows.entry(folded.vpc_id.clone()).or_default().add(shown(&folded));
         let own = own_addresses(&folded);
@@ -78,10 +82,7 @@ impl FromRollups {
         } else if own.contains(&path.dst) {
             Side::Destination
         } else {
-            // A transit gateway's attachment has no address of its own.
-            if !own.iter().any(|own| is_v4(*own) == is_v4(path.src))
-                && !id.starts_with("tgw-attach-")
-            {
+            if !own.iter().any(|own| is_v4(*own) == is_v4(path.src)) {
                 self.evidence.hidden += 1;
                 self.evidence.passed.extend(passed(id, &folded, path));
             }
