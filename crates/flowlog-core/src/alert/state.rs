@@ -22,13 +22,13 @@ use serde::{Deserialize, Serialize};
 
 use super::Policy;
 use super::digest::SETTLED;
-use crate::detect::{Finding, OPEN, Severity};
+use crate::detect::{Finding, Severity};
 use crate::record::{Address, Window};
 
 /// Everything that is remembered of one alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
-    /// Whether it goes on; `false` after three quiet windows.
+    /// Whether it goes on; `false` after three quiet windows, or hours ([`Policy::goes_on`]).
     pub open: bool,
     /// Number of the latest claim, from 1; 0 while it was only noted.
     pub seq: u64,
@@ -259,7 +259,7 @@ impl Alert {
 
     /// Whether it has been quiet long enough to be over at `now`.
     pub(super) fn is_quiet(&self, now: i64) -> bool {
-        self.open && now >= self.last.forward(OPEN + Policy::QUIET).end()
+        self.open && now >= self.last.forward(Policy::goes_on(self.finding.rule)).end()
     }
 
     /// The claim could not be published: it is anybody's.
