@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use flowlog_aws::deadline::{Deadline, begin};
 use flowlog_aws::telemetry::Metric;
-use flowlog_core::alert::{Notifier, sweep};
+use flowlog_core::alert::{Notifier, sweep_until};
 use flowlog_core::detect::review::Scope;
 use flowlog_core::detect::{Baseline, History, Known, OPEN, Rules};
 use flowlog_core::record::{Source, WINDOW_SECONDS, Window};
@@ -44,31 +44,33 @@ pub async fn schedule<S: AggregateReader + AlertStore, N: Notifier>(
     now: i64,
     deadline: Deadline,
 ) -> Result<Value, HandlerError> {
-    run(app, now, deadline, false).await
+    run(app, now, deadline, None).await
 }
 
 /// What is left to do at `now` when nothing comes any more, as at the end of a recording: the schedule, but for what
-/// goes by what did not come, which is everything then.
+/// goes by what did not come, which is everything then. Alerts that go on at the second `until`, where the recording
+/// ends, are not over: it may be continued.
 pub async fn settle<S: AggregateReader + AlertStore, N: Notifier>(
     app: &App<S, N>,
     now: i64,
+    until: i64,
 ) -> Result<Value, HandlerError> {
-    run(app, now, Deadline::NONE, true).await
+    run(app, now, Deadline::NONE, Some(until)).await
 }
 
 async fn run<S: AggregateReader + AlertStore, N: Notifier>(
     app: &App<S, N>,
     now: i64,
     deadline: Deadline,
-    is_over: bool,
+    until: Option<i64>,
 ) -> Result<Value, HandlerError> {
     let mut first = None;
     let work = deadline.sooner(FOR_ALERTS / 2);
-    let work =
-        work.within(app.clock.now(), Box::pin(look(app, now, deadline, is_over, &mut first)));
+    let work = work
+        .within(app.clock.now(), Box::pin(look(app, now, deadline, until.is_some(), &mut first)));
     let looked = work.await.unwrap_or(Err(HandlerError::Deadline));
     let (found, left) = kept(&mut first, looked);
-    let mut answer: Value = kept(&mut first, tidy(app, now).await);
+    let mut answer: Value = kept(&mut first, tidy_until(app, now, until.unwrap_or(now)).await);
     answer["found"] = json!(found);
     answer["days_left"] = json!(left);
     first.map_or(Ok(answer), Err)
@@ -165,7 +167,15 @@ pub async fn tidy<S: AlertStore, N: Notifier>(
     app: &App<S, N>,
     now: i64,
 ) -> Result<Value, HandlerError> {
-    let swept = sweep(&app.store, &app.notifier, &app.policy, now).await?;
+    tidy_until(app, now, now).await
+}
+
+async fn tidy_until<S: AlertStore, N: Notifier>(
+    app: &App<S, N>,
+    now: i64,
+    until: i64,
+) -> Result<Value, HandlerError> {
+    let swept = sweep_until(&app.store, &app.notifier, &app.policy, now, until).await?;
     tracing::info!(
         repaired = swept.repaired,
         resolved = swept.resolved,

@@ -254,28 +254,35 @@ impl Pipeline {
         Ok(Ingestion { known_before, retry, replaced, entry })
     }
 
-    /// Hands everything that is new in the stream to the alerter, in batches.
+    /// Hands everything that is new in the stream to the alerter, one window after the other, in batches: what is in one
+    /// object, and in which order it was written, must not matter.
     async fn ring(&mut self) -> Result<(), LocalError> {
+        let mut windows: BTreeMap<Window, Vec<StreamKeys>> = BTreeMap::new();
         loop {
             let keys = self.stream.poll().await?;
             if keys.is_empty() {
-                return Ok(());
+                break;
             }
-            for batch in keys.chunks(STREAM_BATCH) {
-                if self.scheduled == 0 {
-                    let first =
-                        batch.iter().find_map(|keys| PartialItem::parse_key(&keys.pk, &keys.sk));
-                    self.scheduled = first.map_or(0, |(_, window)| window.start());
+            for one in keys {
+                if let Some((_, window)) = PartialItem::parse_key(&one.pk, &one.sk) {
+                    windows.entry(window).or_default().push(one);
                 }
-                let event = LambdaEvent::new(stream_event(batch), Context::default());
-                alerter::handle(&self.alerter, event).await?;
-                self.tick().await?;
             }
         }
+        for (window, keys) in windows {
+            if self.scheduled == 0 {
+                self.scheduled = window.start();
+            }
+            for batch in keys.chunks(STREAM_BATCH) {
+                let event = LambdaEvent::new(stream_event(batch), Context::default());
+                alerter::handle(&self.alerter, event).await?;
+            }
+            self.tick().await?;
+        }
+        Ok(())
     }
 
-    /// Runs the alerter's schedule each time that, by the records' clock, it was time: a batch may be
-    /// of more than five minutes, and which windows are in one must not matter.
+    /// Runs the alerter's schedule each time that, by the records' clock, it was time.
     async fn tick(&mut self) -> Result<(), LocalError> {
         // Between two recordings there is nothing to look at.
         let yesterday = self.alerter.clock.now() - 86_400;
@@ -287,8 +294,8 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Lets the time pass in which late records may come, so that what is over is over, and the
-    /// last digest is sent.
+    /// Lets the time pass in which late records may come, so that what is found late is found, and the last digest is
+    /// sent. What goes on at the end of the records does not end by that: they may be continued in another run.
     async fn settle(&mut self) -> Result<(), LocalError> {
         let last = self.alerter.clock.now();
         if last == 0 {
@@ -296,7 +303,7 @@ impl Pipeline {
         }
         for run in 1..=SETTLING {
             let now = self.alerter.clock.at(last + run * EVERY);
-            alerter::settle(&self.alerter, now).await?;
+            alerter::settle(&self.alerter, now, last).await?;
         }
         Ok(())
     }

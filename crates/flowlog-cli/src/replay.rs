@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use flowlog_core::alert::{Policy, RaiseError, Raised, raise, sweep};
 use flowlog_core::decode::{Counts, Fallback, Limits};
-use flowlog_core::detect::{Finding, Rule, RuleSet, Severity};
+use flowlog_core::detect::{Finding, OPEN, Rule, RuleSet, Severity};
 use flowlog_core::record::Window;
 use flowlog_core::rollup::BlobError;
 use flowlog_core::store::memory::MemoryStore;
@@ -26,8 +26,8 @@ use crate::report::{Builder, FileReport, Room, time};
 const SUBJECTS: usize = 10;
 /// Windows after a finding in which something may still be said about it, and more: two days.
 const TOLD: i64 = 576;
-/// Windows after the last one in which the last digest comes.
-const SETTLING: i64 = 13;
+/// Windows after the last one in which a day is looked at for the last time, and the last digest comes.
+const SETTLING: i64 = 12 + OPEN + 13;
 
 /// What rules would have sent.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -182,8 +182,9 @@ pub async fn replay(recording: &Recording, rules: &RuleSet) -> Result<Outcome, R
     let left_out = [recording.builder.said().to_vec(), found.notes()].concat();
     let mut outcome = Outcome { left_out, ..Outcome::default() };
     outcome.lines = recording.lines.clone();
-    let mut findings = found.findings;
-    findings.sort_by_key(|f| f.window);
+    let mut findings: Vec<(Window, Finding)> =
+        found.findings.into_iter().map(|f| (found_in(&f), f)).collect();
+    findings.sort_by_key(|(at, f)| (*at, f.window));
     let Some((first, last)) = recording.builder.span() else { return Ok(outcome) };
     outcome.span = Some((first, last));
     (outcome.interfaces, outcome.interface_windows) = recording.builder.interface_windows();
@@ -195,7 +196,7 @@ pub async fn replay(recording: &Recording, rules: &RuleSet) -> Result<Outcome, R
     let mut queue = findings.into_iter().peekable();
     let (mut at, mut spoken) = (first, first);
     while at <= last.forward(SETTLING) {
-        while let Some(finding) = queue.next_if(|f| f.window <= at) {
+        while let Some((_, finding)) = queue.next_if(|(found, _)| *found <= at) {
             let raised = raise(&store, &inbox, &policy, &finding, at.end()).await?;
             spoken = at;
             outcome.count(&finding, raised);
@@ -215,7 +216,7 @@ pub async fn replay(recording: &Recording, rules: &RuleSet) -> Result<Outcome, R
         let sent = inbox.take().len() as u64;
         *days.entry(at.start() / 86_400).or_default() += sent;
         // Two days after a finding nothing is left to be said about it.
-        let quiet = queue.peek().map_or(last, |next| next.window).back(TOLD);
+        let quiet = queue.peek().map_or(last, |(found, _)| *found).back(TOLD);
         let next = at.forward(1);
         if next == at {
             break;
@@ -231,6 +232,19 @@ pub async fn replay(recording: &Recording, rules: &RuleSet) -> Result<Outcome, R
     noisiest.truncate(SUBJECTS);
     outcome.noisiest = noisiest;
     Ok(outcome)
+}
+
+/// The window in which the function finds it: its own, or for what is looked at once an hour the first one in which all of
+/// its hour has arrived.
+fn found_in(finding: &Finding) -> Window {
+    const HOUR: i64 = 3_600;
+    // A way in is found in the hour when it happens, and by the day for slow scanners.
+    let by_hour = finding.rule == Rule::RejectedThenAccepted && finding.evidence.seconds <= HOUR;
+    if finding.rule.looks_every() == 0 || by_hour {
+        return finding.window;
+    }
+    let hour = finding.window.start().div_euclid(HOUR);
+    Window::of((hour + 1) * HOUR).unwrap_or(finding.window).forward(OPEN - 1)
 }
 
 fn subject(finding: &Finding) -> String {
@@ -425,4 +439,40 @@ pub fn difference(of: &Outcome, against: &Outcome) -> String {
         out.push_str("no difference\n");
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use flowlog_core::detect::{Cause, Why};
+
+    use super::*;
+
+    #[test]
+    fn what_is_looked_at_once_an_hour_is_found_when_its_hour_has_arrived() {
+        let midnight = Window::of(1_793_491_200).unwrap();
+        let found = |rule, seconds, window: i64| {
+            let finding = Finding {
+                rule,
+                severity: Severity::Notify,
+                interface_id: "eni-1".to_owned(),
+                account_id: String::new(),
+                vpc_id: String::new(),
+                about: flowlog_core::rollup::About::default(),
+                source: None,
+                target: None,
+                window: midnight.forward(window),
+                cause: Cause::WayIn,
+                evidence: Why { seconds, ..Why::default() },
+                parties: flowlog_core::detect::Parties::default(),
+            };
+            (found_in(&finding).end() - midnight.start()) / 60
+        };
+        assert_eq!(found(Rule::PortScan, 900, 3), 20);
+        assert_eq!(found(Rule::RejectedThenAccepted, 3_600, 3), 20);
+        assert_eq!(found(Rule::RejectedThenAccepted, 86_400, 3), 75);
+        assert_eq!(
+            (found(Rule::SlowScan, 86_400, 0), found(Rule::EgressVolume, 3_600, 11)),
+            (75, 75)
+        );
+    }
 }

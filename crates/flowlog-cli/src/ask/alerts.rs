@@ -112,14 +112,15 @@ pub async fn alerts(args: AlertsArgs) -> Result<String, AskError> {
     let opened = args.ask.store.open().await?;
     let mut found = alerts_of(&opened.store).await?;
     let latest = found.iter().map(|(_, alert)| alert.last.end()).max().unwrap_or_default();
-    let (from, to) = args.ask.times(latest)?;
+    let until = data_until(&opened.store).await?;
+    let (from, to) = args.ask.times(until.unwrap_or(latest))?;
     let subject = args.ask.subject();
     found.retain(|(_, alert)| {
         (!args.open || alert.open) && goes_on(alert, from, to) && is_about(alert, &subject)
     });
     found.sort_by(|(a, left), (b, right)| right.last.cmp(&left.last).then(key(a).cmp(&key(b))));
     let list: Vec<Value> = found.iter().map(|(item, alert)| alert_json(item, alert)).collect();
-    let rests = Rests::on(&opened.store, &found).await?;
+    let rests = Rests::on(&opened.store, &found, until).await?;
     let mut answer = rests.to_json();
     answer["alerts"] = json!(list);
     // What cannot be in the list, whatever happens.
@@ -156,6 +157,12 @@ pub async fn alerts(args: AlertsArgs) -> Result<String, AskError> {
     })
 }
 
+/// Where the data of a store end (epoch seconds), if there are any.
+async fn data_until<S: AggregateReader>(store: &S) -> Result<Option<i64>, AskError> {
+    let Some(whole) = whole_period(store).await? else { return Ok(None) };
+    Ok(Some(end_of_data(store, whole, env::now()).await?))
+}
+
 /// What a list of alerts rests on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Rests {
@@ -173,11 +180,8 @@ impl Rests {
     async fn on<S: AggregateReader + Quarantine>(
         store: &S,
         listed: &[(StateItem, Alert)],
+        until: Option<i64>,
     ) -> Result<Self, AskError> {
-        let until = match whole_period(store).await? {
-            None => None,
-            Some(whole) => Some(end_of_data(store, whole, env::now()).await?),
-        };
         Ok(Self {
             until,
             quarantined: store.quarantined().await?.len(),

@@ -32,13 +32,15 @@ pub struct Room {
     pub findings: usize,
     /// About how many bytes of the last hour are looked at across interfaces, each by itself.
     pub across: usize,
+    /// Whether a silence that somebody is told of is a finding in each of its windows, not in the first one only.
+    pub lasting: bool,
 }
 
 impl Room {
     /// For a report, which nobody reads to its five thousandth finding.
-    const REPORTED: Self = Self { findings: 5_000, across: review::ACROSS / 2 };
+    const REPORTED: Self = Self { findings: 5_000, across: review::ACROSS / 2, lasting: false };
     /// Where every finding counts, since it may keep an alert open.
-    pub const REPLAYED: Self = Self { findings: 20_000, across: review::ACROSS };
+    pub const REPLAYED: Self = Self { findings: 20_000, across: review::ACROSS, lasting: true };
 }
 
 /// Collects roll-ups.
@@ -149,7 +151,8 @@ impl Builder {
             found.add(review::of_interface(rules, interface_id, windows)?, room);
         }
         let mut windows = self.held.by_window();
-        let mut across = review::AcrossInterfaces::within(room.across);
+        let mut across =
+            review::AcrossInterfaces::within(room.across).with_lasting_silence(room.lasting);
         let mut next = windows.first_key_value().map(|(window, _)| *window);
         while let Some(window) = next {
             let mut failed = None;

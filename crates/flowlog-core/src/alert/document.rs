@@ -7,7 +7,8 @@
 use serde_json::{Value, json};
 
 use super::render::{ID, owner, printable};
-use super::text::{action, headline};
+use super::silence::is_account;
+use super::text::{action, began, headline};
 use super::{Alert, AlertKey, Digest};
 use crate::detect::{Finding, Rule, Severity};
 use crate::rollup::Evidence;
@@ -60,7 +61,7 @@ fn resource_type(id: &str) -> &'static str {
     match id {
         id if id.starts_with("vpc-") => "AWS::EC2::VPC",
         id if id.starts_with("tgw-attach-") => "AWS::EC2::TransitGatewayAttachment",
-        id if !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()) => "AWS::::Account",
+        id if is_account(id) => "AWS::::Account",
         _ => "AWS::EC2::NetworkInterface",
     }
 }
@@ -68,6 +69,7 @@ fn resource_type(id: &str) -> &'static str {
 /// The OCSF document of one notification; `finding` is printable.
 pub(super) fn ocsf(finding: &Finding, alert: &Alert, key: &AlertKey, dedupe_id: &str) -> Value {
     let (severity_id, severity) = severity(finding.severity);
+    let began = milliseconds(began(finding, alert).start());
     let update = alert.told_times > 1;
     let (activity_id, activity) = if update { (2, "Update") } else { (1, "Create") };
     let attacks: Vec<Value> = attack(finding.rule)
@@ -102,7 +104,7 @@ pub(super) fn ocsf(finding: &Finding, alert: &Alert, key: &AlertKey, dedupe_id: 
         "status_id": 1,
         "status": "New",
         "time": milliseconds(finding.window.end()),
-        "start_time": milliseconds(alert.since.start()),
+        "start_time": began,
         "end_time": milliseconds(finding.window.end()),
         "count": alert.told_times.max(1),
         "message": headline(finding),
@@ -120,7 +122,7 @@ pub(super) fn ocsf(finding: &Finding, alert: &Alert, key: &AlertKey, dedupe_id: 
             "desc": headline(finding),
             "types": [finding.rule.name()],
             "created_time": milliseconds(alert.since.start()),
-            "first_seen_time": milliseconds(alert.since.start()),
+            "first_seen_time": began,
             "last_seen_time": milliseconds(finding.window.end()),
             "analytic": { "type_id": 1, "type": "Rule", "uid": finding.rule.name(), "name": finding.rule.name() },
             "attacks": attacks,

@@ -31,7 +31,7 @@ pub use policy::Policy;
 pub use render::{render, render_digest, render_refused_rules, render_starved, render_test};
 pub use silence::entry as silence_entry;
 pub use state::{Alert, Decision, decide};
-pub use sweep::{Swept, sweep};
+pub use sweep::{Swept, sweep, sweep_until};
 
 use std::future::Future;
 

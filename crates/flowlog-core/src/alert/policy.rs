@@ -1,5 +1,7 @@
 //! How often people may be told.
 
+use crate::detect::{OPEN, Rule};
+
 /// Cooldown, budget and hysteresis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Policy {
@@ -19,7 +21,7 @@ impl Policy {
     /// The longest cooldown: an alert that goes on is told at least once a day.
     pub const LONGEST: i64 = 86_400;
     /// An alert is over when it has been quiet for so many windows, after those that may still come.
-    pub const QUIET: i64 = 3;
+    const QUIET: i64 = 3;
     /// Whoever claims publishes in so many seconds, and others who find the same leave it alone for so long.
     pub(super) const PUBLISHES_IN: i64 = 2;
     /// What was claimed so many seconds ago and not published is published by the sweeper.
@@ -28,6 +30,16 @@ impl Policy {
     pub const DIGEST_EVERY: i64 = 3_600;
     /// What was not noted for so many seconds is news when it comes again.
     pub const FORGOTTEN: i64 = 2 * 3_600;
+
+    /// For how many windows after the last one in which this rule fired an alert goes on.
+    ///
+    /// Of a rule that looks once an hour one look may have found the first window of its hour, and the next one, an
+    /// hour later, the last. `egress-volume` tells of an hour only if it is no less than the one before, so of a volume
+    /// that hardly changes every second look finds nothing.
+    pub(super) fn goes_on(rule: Rule) -> i64 {
+        let looks = if rule == Rule::EgressVolume { 4 } else { 2 };
+        OPEN + Self::QUIET + looks * rule.looks_every()
+    }
 
     /// How many of an hour's notifications this severity may use.
     pub fn limit(&self, high: bool) -> u32 {

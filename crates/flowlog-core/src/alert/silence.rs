@@ -3,29 +3,38 @@
 use std::fmt::Write as _;
 
 use super::AlertKey;
-use crate::detect::Finding;
+use crate::detect::{Finding, Rule, is_internal};
 use crate::record::Window;
 
 /// Seconds that the proposed silence lasts: a week.
 const WEEK: i64 = 7 * 86_400;
 
-/// An entry for a rules file that silences findings like this one for a week: until the day of a week after
-/// `since`, in epoch seconds, or after its window, if that is later.
+/// Whether a place is an account.
+pub(super) fn is_account(place: &str) -> bool {
+    !place.is_empty() && place.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// An entry for a rules file that silences findings of this one's alert for a week: until the day of a week after
+/// `since`, in epoch seconds, or after its window, if that is later. It names what the alert's [key](AlertKey::of)
+/// holds: a source of ours; strangers share an alert, and the next of them would not be silent.
 pub fn entry(finding: &Finding, since: i64) -> String {
     let mut entry = format!("[[suppress]]\nrule = \"{}\"\n", finding.rule);
-    let place = &finding.interface_id;
-    let plain = |text: &str| {
+    let plain = |text: &&str| {
         !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
     };
+    // What is about a host of ours is silenced wherever it shows in its account.
+    let of_source = AlertKey::is_of_source(finding) && is_account(&finding.account_id);
+    let there = if of_source { &finding.account_id } else { &finding.interface_id };
+    let places = [there.as_str(), &finding.vpc_id, &finding.account_id];
+    // A rule that looks at whole accounts takes no other place.
+    let taken = |place: &&str| finding.rule != Rule::HostSweep || is_account(place);
     // Writing to a String cannot fail.
-    if AlertKey::is_of_source(finding) {
-        // It is silenced wherever it shows.
-    } else if plain(place) && !place.starts_with("vpc-") {
-        let _ = writeln!(entry, "interface = \"{place}\"");
-    } else if plain(&finding.vpc_id) {
-        let _ = writeln!(entry, "vpc = \"{}\"", finding.vpc_id);
+    if let Some(place) = places.into_iter().filter(plain).find(taken) {
+        let whole = place.starts_with("vpc-") || is_account(place);
+        let name = if whole { "vpc" } else { "interface" };
+        let _ = writeln!(entry, "{name} = \"{place}\"");
     }
-    if let Some(source) = finding.source {
+    if let Some(source) = finding.source.filter(is_internal) {
         let _ = writeln!(entry, "source = [\"{source}\"]");
     }
     if let Some(port) = finding.target.and_then(|t| t.port) {

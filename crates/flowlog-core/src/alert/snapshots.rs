@@ -285,6 +285,112 @@ fn programs_are_told_what_people_are_of_what_is_no_finding() {
     );
 }
 
+/// Whoever silences an alert does not want to hear of the next stranger in it, and of everything else.
+#[test]
+fn the_proposed_silence_is_of_the_alert() {
+    let stranger = |rule, cause, source: &str, port: Option<u16>| Finding {
+        source: address(source),
+        target: port.map(|port| Target { host: None, port: Some(port) }),
+        ..inside(rule, cause)
+    };
+    let of = |place: &str, vpc: &str, account: &str| Finding {
+        interface_id: place.to_owned(),
+        vpc_id: vpc.to_owned(),
+        account_id: account.to_owned(),
+        source: None,
+        ..inside(Rule::DataGap, Cause::LostRecords)
+    };
+    let (exposed, way_in) = (Rule::SensitivePortExposed, Rule::RejectedThenAccepted);
+    let egress = |source| stranger(Rule::EgressVolume, Cause::Exfiltration, source, None);
+    let scanner = Finding { account_id: "210987654321".to_owned(), ..scan() };
+    for (told, next, same) in [
+        (
+            stranger(exposed, Cause::ExposedPort, "198.51.100.1", Some(22)),
+            stranger(exposed, Cause::ExposedPort, "198.51.100.2", Some(22)),
+            true,
+        ),
+        (
+            stranger(exposed, Cause::ExposedPort, "198.51.100.1", Some(22)),
+            stranger(exposed, Cause::ExposedPort, "198.51.100.1", Some(3_389)),
+            false,
+        ),
+        (egress("198.51.100.1"), egress("198.51.100.2"), true),
+        (
+            stranger(way_in, Cause::WayIn, "10.0.7.2", Some(22)),
+            stranger(way_in, Cause::WayIn, "10.0.7.5", Some(22)),
+            false,
+        ),
+        (of("vpc-1", "vpc-1", ""), of("vpc-2", "vpc-2", ""), false),
+        (of("123456789012", "", "123456789012"), of("eni-1", "", "210987654321"), false),
+        (of("every-interface", "", ""), of("eni-1", "", ""), false),
+        (scan(), scanner, false),
+        (scan(), Finding { interface_id: "eni-2".to_owned(), ..scan() }, true),
+    ] {
+        let entry = silence::entry(&told, 0);
+        assert!(entry.contains("vpc = ") || entry.contains("interface = "), "{entry}");
+        let rules = crate::detect::RuleSet::parse(&entry).unwrap();
+        let after = rules.hush(vec![told.clone(), next.clone()]);
+        assert_eq!(after[0].severity, Severity::Recorded, "{entry}");
+        assert_eq!(after[1].severity == Severity::Recorded, same, "{next:?}\n{entry}");
+        assert_eq!(AlertKey::of(&told) == AlertKey::of(&next), same, "{next:?}");
+    }
+}
+
+/// What is counted beside it, where a list was full, and since when.
+#[test]
+fn the_email_says_what_it_knows() {
+    let line = |finding: &Finding, label: &str| {
+        let (key, alert) = first(finding);
+        let text = render(&alert, &key).text;
+        text.lines().find(|line| line.starts_with(label)).unwrap_or_default().to_owned()
+    };
+    let full = Finding { evidence: Why { value: 65, ..scan().evidence }, ..scan() };
+    assert_eq!(
+        line(&full, "How much"),
+        "How much   at least 65 different (host, port) contacts refused in 15 minutes; 57 of its records refused there; ports 21 22 23 25"
+    );
+    let burst = inside(Rule::RejectBurst, Cause::FloodOrChangedRule);
+    assert!(line(&burst, "How much").contains("; 310 records refused there in the latest five"));
+    let lasting = Finding {
+        evidence: Why { seconds: 1_500, ..Why::default() },
+        target: Some(Target { host: address("10.0.0.5"), port: Some(6_379) }),
+        ..inside(Rule::EastWestReject, Cause::SecurityGroupOrAcl)
+    };
+    assert_eq!(
+        line(&lasting, "Since"),
+        "Since      2026-10-31 23:40 UTC (latest: 2026-11-01 00:00 UTC)"
+    );
+    let (key, alert) = first(&lasting);
+    let document: serde_json::Value = serde_json::from_str(&render(&alert, &key).json).unwrap();
+    assert_eq!(document["finding_info"]["first_seen_time"], 1_793_490_000_000_i64);
+    let silence = Finding {
+        interface_id: "vpc-0a1b2c3d".to_owned(),
+        source: None,
+        evidence: Why {
+            measure: "seconds without a record from any known interface there".into(),
+            value: 22_200,
+            threshold: 1_800,
+            seconds: 22_200,
+            sources: 3,
+            ..Why::default()
+        },
+        ..inside(Rule::DataGap, Cause::LostRecords)
+    };
+    assert_eq!(
+        line(&silence, "No "),
+        "No flow records come from any interface of VPC vpc-0a1b2c3d any more."
+    );
+    assert_eq!(line(&silence, "Who "), "Who        3 interfaces, all that were known there");
+    assert_eq!(
+        line(&silence, "How much"),
+        "How much   6 hours and 10 minutes without a record from any known interface there"
+    );
+    assert_eq!(
+        line(&silence, "Complete"),
+        "Complete   no: what went on there since then is in no record"
+    );
+}
+
 /// What the e-mail proposes is a rules file that does what it says.
 #[test]
 fn the_proposed_silence_silences() {

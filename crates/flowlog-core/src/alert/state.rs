@@ -22,13 +22,13 @@ use serde::{Deserialize, Serialize};
 
 use super::Policy;
 use super::digest::SETTLED;
-use crate::detect::{Finding, OPEN, Severity};
+use crate::detect::{Finding, Rule, Severity};
 use crate::record::{Address, Window};
 
 /// Everything that is remembered of one alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Alert {
-    /// Whether it goes on; `false` after three quiet windows.
+    /// Whether it goes on; `false` after three quiet windows, or hours where its rule looks once an hour.
     pub open: bool,
     /// Number of the latest claim, from 1; 0 while it was only noted.
     pub seq: u64,
@@ -111,7 +111,7 @@ pub fn decide(old: Option<&Alert>, finding: &Finding, policy: &Policy, now: i64)
     if !fresh && old.is_some() {
         return Decision::Nothing;
     }
-    if severity >= Severity::Digest && alert.told_times == 0 {
+    if severity >= Severity::Digest && alert.told_times == 0 && !alert.is_noted_silence(finding) {
         alert.learn_news(finding, severity, now);
         alert.severity = alert.severity.max(severity);
         alert.note(now);
@@ -213,6 +213,14 @@ impl Alert {
         self.named.extend(others);
     }
 
+    /// Whether this is a silence that was noted before, and no louder: interfaces go away for good reasons, and a
+    /// digest names one that did once.
+    fn is_noted_silence(&self, finding: &Finding) -> bool {
+        let silence = finding.rule == Rule::DataGap && finding.evidence.since.is_some();
+        let same = self.finding.evidence.since == finding.evidence.since;
+        silence && same && self.noted_at.is_some() && finding.severity <= self.severity
+    }
+
     fn note(&mut self, now: i64) {
         remember(&mut self.noted_at, &mut self.noted_before, now);
     }
@@ -259,7 +267,7 @@ impl Alert {
 
     /// Whether it has been quiet long enough to be over at `now`.
     pub(super) fn is_quiet(&self, now: i64) -> bool {
-        self.open && now >= self.last.forward(OPEN + Policy::QUIET).end()
+        self.open && now >= self.last.forward(Policy::goes_on(self.finding.rule)).end()
     }
 
     /// The claim could not be published: it is anybody's.

@@ -37,6 +37,18 @@ pub async fn sweep<S: AlertStore, N: Notifier>(
     policy: &Policy,
     now: i64,
 ) -> Result<Swept, RaiseError> {
+    sweep_until(store, notifier, policy, now, now).await
+}
+
+/// The same at the end of a recording: what goes on at the second `until`, where it ends, is not over, however long ago
+/// that is.
+pub async fn sweep_until<S: AlertStore, N: Notifier>(
+    store: &S,
+    notifier: &N,
+    policy: &Policy,
+    now: i64,
+    until: i64,
+) -> Result<Swept, RaiseError> {
     let mut swept = Swept::default();
     let mut first = None;
     swept.repaired += u64::from(kept(&mut first, repair_digest(store, notifier, now).await));
@@ -61,8 +73,9 @@ pub async fn sweep<S: AlertStore, N: Notifier>(
                     alert = there;
                 }
             }
-            if alert.is_quiet(now) {
-                swept.resolved += u64::from(kept(&mut first, resolve(store, &key, now).await));
+            if alert.is_quiet(until) {
+                let resolved = resolve(store, &key, now, until).await;
+                swept.resolved += u64::from(kept(&mut first, resolved));
             } else {
                 swept.open += u64::from(alert.open);
             }
@@ -93,10 +106,15 @@ fn kept<T: Default>(first: &mut Option<RaiseError>, result: Result<T, RaiseError
     })
 }
 
-async fn resolve<S: AlertStore>(store: &S, key: &AlertKey, now: i64) -> Result<bool, RaiseError> {
+async fn resolve<S: AlertStore>(
+    store: &S,
+    key: &AlertKey,
+    now: i64,
+    until: i64,
+) -> Result<bool, RaiseError> {
     for _ in 0..ATTEMPTS {
         let Some((item, mut alert)) = load(store, key).await? else { return Ok(false) };
-        if !alert.is_quiet(now) {
+        if !alert.is_quiet(until) {
             return Ok(false);
         }
         alert.open = false;

@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use super::render::{ID, owner, printable};
+use super::silence::is_account;
 use super::{Alert, Digest, silence};
-use crate::detect::{Cause, Finding, Identity, Rule, Why, is_internal};
-use crate::record::{Action, Address};
-use crate::rollup::{Evidence, is_watched};
+use crate::detect::{Cause, EVERY_INTERFACE, Finding, Identity, Rule, Why, is_internal};
+use crate::record::{Action, Address, WINDOW_SECONDS, Window};
+use crate::rollup::{CONTACTS, Evidence, is_watched};
 
 /// The text of one notification; `finding` is printable.
 pub(super) fn alert(finding: &Finding, alert: &Alert, dedupe_id: &str) -> String {
@@ -21,12 +22,13 @@ pub(super) fn alert(finding: &Finding, alert: &Alert, dedupe_id: &str) -> String
             alert.told_times, alert.windows
         );
     }
-    let _ = writeln!(out, "Since      {} UTC (latest: {} UTC)", alert.since, finding.window);
+    let since = began(finding, alert);
+    let _ = writeln!(out, "Since      {since} UTC (latest: {} UTC)", finding.window);
     let _ = writeln!(out, "Who        {}", who(finding));
     let _ = writeln!(out, "Whom       {}", whom(finding));
-    let _ = writeln!(out, "How much   {}", how_much(why));
+    let _ = writeln!(out, "How much   {}", how_much(finding));
     let _ = writeln!(out, "Why        {}", reason(why));
-    let _ = writeln!(out, "Complete   {}", completeness(why));
+    let _ = writeln!(out, "Complete   {}", completeness(finding));
     if !why.records.is_empty() {
         out.push_str("\nRecords that show it\n");
         for record in &why.records {
@@ -49,6 +51,23 @@ pub(super) fn alert(finding: &Finding, alert: &Alert, dedupe_id: &str) -> String
     );
     let _ = writeln!(out, "id {dedupe_id}");
     out
+}
+
+/// The first window that is known of: of the episode, of the records that are shown, or of what was found in each
+/// window of a while.
+pub(super) fn began(finding: &Finding, alert: &Alert) -> Window {
+    let why = &finding.evidence;
+    // No record that was looked at is older.
+    let first = finding.window.end() - why.seconds.max(WINDOW_SECONDS);
+    let of = |second: i64| Window::of(second.max(first)).unwrap_or(finding.window);
+    let shown = why.records.iter().map(|record| of(record.start));
+    let lasting = (finding.cause == Cause::SecurityGroupOrAcl).then(|| of(first));
+    shown.chain(lasting).fold(alert.since, Window::min)
+}
+
+/// Whether a finding is that nothing is recorded any more.
+fn is_silence(finding: &Finding) -> bool {
+    finding.rule == Rule::DataGap && finding.evidence.skipdata == 0
 }
 
 /// What happened, in one sentence.
@@ -100,7 +119,15 @@ pub(super) fn headline(finding: &Finding) -> String {
         Rule::DataGap if finding.evidence.skipdata > 0 => {
             format!("AWS lost flow records of interface {place}.")
         }
-        Rule::DataGap => format!("No flow records come from {place} any more."),
+        Rule::DataGap => {
+            let whole = match place.as_str() {
+                EVERY_INTERFACE => "any interface".to_owned(),
+                vpc if vpc.starts_with("vpc-") => format!("any interface of VPC {vpc}"),
+                account if is_account(account) => format!("any interface of account {account}"),
+                interface => format!("interface {interface}"),
+            };
+            format!("No flow records come from {whole} any more.")
+        }
         Rule::Unencrypted => format!("Interface {place} exchanges unencrypted traffic."),
         Rule::BlockPublicAccess => {
             format!("VPC Block Public Access refuses traffic at interface {place}.")
@@ -132,6 +159,11 @@ fn who(finding: &Finding) -> String {
             let few = finding.evidence.named.iter().take(5).map(side);
             format!("{sources} sources, among them {}", few.collect::<Vec<_>>().join(", "))
         }
+        // Of a silence these are the interfaces themselves.
+        None if finding.rule == Rule::DataGap && sources > 1 => {
+            format!("{sources} interfaces, all that were known there")
+        }
+        None if finding.rule == Rule::DataGap => "-".to_owned(),
         None if sources > 0 => format!("{sources} sources"),
         None => "-".to_owned(),
     }
@@ -152,19 +184,49 @@ fn whom(finding: &Finding) -> String {
     place
 }
 
-fn how_much(why: &Why) -> String {
+fn how_much(finding: &Finding) -> String {
+    let why = &finding.evidence;
+    if is_silence(finding) {
+        let measure = why.measure.trim_start_matches("seconds ");
+        return format!("{} {measure}", duration(why.seconds));
+    }
     let mut text = format!(
-        "{} {} in {}; {} records refused there in all",
-        why.value,
+        "{} {} in {}; {}",
+        figure(finding.rule, finding.cause, why.value),
         why.measure,
         duration(why.seconds),
-        why.rejected
+        refused(finding)
     );
     if !why.ports.is_empty() {
         let ports: Vec<String> = why.ports.iter().map(u16::to_string).collect();
         let _ = write!(text, "; ports {}", ports.join(" "));
     }
     text
+}
+
+/// What was measured: where it was counted in a list that may be full, at least so much.
+fn figure(rule: Rule, cause: Cause, value: u64) -> String {
+    let listed = match rule {
+        Rule::PortScan | Rule::HostSweep | Rule::RejectedThenAccepted => true,
+        Rule::EastWestReject => cause == Cause::InsideScan,
+        _ => false,
+    };
+    let full = listed && value >= CONTACTS as u64;
+    if full { format!("at least {value}") } else { value.to_string() }
+}
+
+/// The refused records that stand beside what was measured: which ones depends on the rule.
+fn refused(finding: &Finding) -> String {
+    let count = finding.evidence.rejected;
+    let records = if count == 1 { "record" } else { "records" };
+    match (finding.rule, finding.cause) {
+        (Rule::PortScan | Rule::HostSweep | Rule::RejectedThenAccepted, _)
+        | (Rule::EastWestReject, Cause::InsideScan) => {
+            format!("{count} of its records refused there")
+        }
+        (Rule::SlowScan, _) => format!("{count} {records} refused there in the last hour of it"),
+        _ => format!("{count} {records} refused there in the latest five minutes"),
+    }
 }
 
 fn reason(why: &Why) -> String {
@@ -178,13 +240,17 @@ fn reason(why: &Why) -> String {
 fn duration(seconds: i64) -> String {
     match seconds {
         86_400 => "24 hours".to_owned(),
+        s if s >= 7_200 => format!("{} hours and {} minutes", s / 3_600, s % 3_600 / 60),
         s if s < 120 => format!("{s} seconds"),
         s => format!("{} minutes", s / 60),
     }
 }
 
-fn completeness(why: &Why) -> String {
-    if why.skipdata == 0 {
+fn completeness(finding: &Finding) -> String {
+    let why = &finding.evidence;
+    if is_silence(finding) {
+        "no: what went on there since then is in no record".to_owned()
+    } else if why.skipdata == 0 {
         "AWS reported no skipped records for these windows; records that are still on their way are not in it"
             .to_owned()
     } else {
@@ -316,7 +382,7 @@ pub(super) fn digest(digest: &Digest, dedupe_id: &str) -> String {
             line.rule,
             printable(&line.place, ID),
             printable(&source, 8 * ID),
-            line.value,
+            figure(line.rule, Cause::InternetScan, line.value),
             printable(&line.measure, ID),
             line.windows
         );

@@ -2,8 +2,10 @@
 //!
 //! SKIPDATA is a gap that AWS reports; NODATA is healthy. Silence needs the schedule: a stream never
 //! rings for what does not come. An interface goes away for good reasons (an instance ends), so one
-//! silent interface is for the digest; when every known interface of a VPC is silent at once, the
-//! flow log or its delivery has stopped, and that notifies. ATT&CK T1562.008; modelled on Panther's
+//! silent interface is for the digest; when every known interface of a VPC (of an account, where the
+//! format has no `vpc-id`) is silent at once, the flow log or its delivery has stopped, and that
+//! notifies. A silence is found again in each run as long as it lasts, in the present window: so an
+//! alert of it goes on, and is over when records come again. ATT&CK T1562.008; modelled on Panther's
 //! log-source health.
 
 use std::collections::BTreeMap;
@@ -50,6 +52,9 @@ impl Known {
     }
 }
 
+/// The place of a silence of everybody, where neither VPCs nor accounts are known.
+pub(crate) const EVERY_INTERFACE: &str = "every-interface";
+
 /// Silence is news for a day.
 const NEWS: i64 = 86_400;
 
@@ -82,11 +87,11 @@ impl DataGap {
         known: &[Known],
         now: i64,
     ) -> Vec<Finding> {
-        let mut vpcs: BTreeMap<&str, Vec<(&Known, Self)>> = BTreeMap::new();
+        let mut vpcs: BTreeMap<(&str, &str), Vec<(&Known, Self)>> = BTreeMap::new();
         for one in known {
             let rule = of(one);
             if rule.waits_for(one, now) {
-                vpcs.entry(&one.vpc_id).or_default().push((one, rule));
+                vpcs.entry((&one.account_id, &one.vpc_id)).or_default().push((one, rule));
             }
         }
         let mut findings = Vec::new();
@@ -114,15 +119,16 @@ impl DataGap {
     }
 
     fn silent(&self, known: &Known, all: Option<usize>, now: i64) -> Option<Finding> {
-        let last = known.baseline.last?.forward(OPEN);
+        let first = known.baseline.last?.forward(OPEN + 1);
         let quiet = silence(known, now)?;
         let (place, severity) = match all {
-            Some(_) if known.vpc_id.is_empty() => ("every interface", self.silence),
-            Some(_) => (known.vpc_id.as_str(), self.silence),
+            Some(_) if !known.vpc_id.is_empty() => (known.vpc_id.as_str(), self.silence),
+            Some(_) if !known.account_id.is_empty() => (known.account_id.as_str(), self.silence),
+            Some(_) => (EVERY_INTERFACE, self.silence),
             None => (known.interface_id.as_str(), self.severity),
         };
         let measure = if all.is_some() {
-            "seconds without a record from any known interface of the VPC"
+            "seconds without a record from any known interface there"
         } else {
             "seconds without a record from an interface that always had some"
         };
@@ -132,9 +138,11 @@ impl DataGap {
             threshold: u64::try_from(self.silent).unwrap_or(0),
             seconds: quiet,
             sources: all.unwrap_or(1) as u64,
+            since: Some(first),
             ..Why::default()
         };
-        let mut finding = Self::finding(place, last, severity, why);
+        let at = Window::of(now)?.back(1);
+        let mut finding = Self::finding(place, at.max(first), severity, why);
         finding.vpc_id.clone_from(&known.vpc_id);
         finding.account_id.clone_from(&known.account_id);
         Some(finding)
@@ -180,6 +188,29 @@ mod tests {
             baseline: Baseline { last: Some(window(last)), streak, ..Baseline::default() },
             authority: 0,
         }
+    }
+
+    #[test]
+    fn a_silence_is_of_the_present_window_and_says_since_when() {
+        let both = [known("eni-1", "vpc-1", 17, 12), known("eni-2", "vpc-1", 15, 40)];
+        for windows in [6, 7, 70] {
+            let now = window(20 + windows).end();
+            let found = DataGap::evaluate_silence(|_| DataGap::default(), &both, now);
+            assert_eq!(found.len(), 1);
+            assert_eq!((found[0].since(), found[0].window), (window(21), window(20 + windows)));
+        }
+    }
+
+    #[test]
+    fn without_vpcs_accounts_are_judged_apart() {
+        let of = |name: &str, account: &str, last| Known {
+            account_id: account.to_owned(),
+            ..known(name, "", last, 12)
+        };
+        let two = [of("eni-1", "1", 17), of("eni-2", "1", 17), of("eni-3", "2", 30)];
+        assert_eq!(silent(&two, 45), [("1".to_owned(), Severity::Notify)]);
+        let nobodys = [of("eni-1", "", 17), of("eni-2", "", 17)];
+        assert_eq!(silent(&nobodys, 45), [(EVERY_INTERFACE.to_owned(), Severity::Notify)]);
     }
 
     fn silent(known: &[Known], minutes: i64) -> Vec<(String, Severity)> {

@@ -35,6 +35,7 @@ mod unencrypted;
 mod walk;
 
 pub use baseline::{Baseline, Counts, Hour, KNOWN, OPEN, Volume};
+pub(crate) use data_gap::EVERY_INTERFACE;
 pub use data_gap::Known;
 pub(crate) use finding::is_internal;
 pub use finding::{

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Rule, RuleSet};
+use super::{Rule, RuleSet, Rules};
 use crate::record::Field;
 use crate::rollup::{Lacking, Rollup};
 
@@ -43,7 +43,19 @@ impl Rule {
         }
     }
 
-    /// The fields without which it finds nothing.
+    /// How many windows lie between two looks at what it judges by the day or hour; 0 if it is judged whenever a window
+    /// changes, and in each run of the schedule.
+    pub fn looks_every(self) -> i64 {
+        match self {
+            Self::SlowScan | Self::EgressVolume | Self::Beacon | Self::RejectedThenAccepted => {
+                Rules::LOOKBACK
+            }
+            _ => 0,
+        }
+    }
+
+    /// The fields without which it finds nothing. `data-gap` needs `vpc-id`, too, to tell that a VPC is silent as a
+    /// whole: without it the interfaces of an account are judged together.
     pub fn fields(self) -> &'static [Field] {
         match self {
             Self::DataGap => &[Field::LogStatus],

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::baseline::GAP;
 use super::data_gap::is_news;
-use super::{Baseline, Finding, History, Known, OPEN, RuleSet, Rules};
+use super::{Baseline, Finding, History, Known, OPEN, RuleSet, Rules, Severity};
 use crate::record::Window;
 use crate::rollup::Rollup;
 
@@ -67,8 +67,10 @@ pub struct AcrossInterfaces {
     accounts: BTreeMap<String, BTreeMap<String, History>>,
     /// What is known of each interface, for the rule about silence.
     known: BTreeMap<String, Known>,
-    /// Silences that were reported, by place and last window: each is one finding.
+    /// Silences that were reported, by place and first window: each is one finding.
     silent: BTreeSet<(String, Window)>,
+    /// Whether one that somebody is told of is a finding in each window as long as it lasts.
+    lasting: bool,
     /// About how many bytes the hours take, and how many they may.
     used: usize,
     most: usize,
@@ -83,10 +85,18 @@ impl AcrossInterfaces {
             accounts: BTreeMap::new(),
             known: BTreeMap::new(),
             silent: BTreeSet::new(),
+            lasting: false,
             used: 0,
             most,
             left_out: 0,
         }
+    }
+
+    /// A silence that somebody is told of is to be a finding in each window as long as it lasts, as it is for the
+    /// function, so that its alert goes on.
+    #[must_use]
+    pub fn with_lasting_silence(self, lasting: bool) -> Self {
+        Self { lasting, ..self }
     }
 
     /// Takes in the roll-ups of one window, and judges the hour that ends with it.
@@ -115,7 +125,10 @@ impl AcrossInterfaces {
         self.known.retain(|_, known| is_news(known, at.end()));
         let waiting = self.known.values().filter(|known| rules.waits_for(known, at.end()));
         let mut findings = rules.evaluate_silence(&waiting.cloned().collect::<Vec<_>>(), at.end());
-        findings.retain(|f| self.silent.insert((f.interface_id.clone(), f.window)));
+        findings.retain(|f| {
+            let first = self.silent.insert((f.interface_id.clone(), f.since()));
+            first || (self.lasting && f.severity >= Severity::Notify)
+        });
         self.used = 0;
         for (account, interfaces) in &mut self.accounts {
             interfaces.retain(|_, history| {
@@ -284,6 +297,22 @@ mod tests {
         let scans: Vec<_> = found.iter().filter(|f| f.rule == Rule::SlowScan).collect();
         assert_eq!(scans.len(), 1, "{scans:?}");
         assert_eq!((scans[0].since(), scans[0].window), (window(6), window(9)));
+    }
+
+    #[test]
+    fn a_silence_is_one_finding_or_one_of_each_window() {
+        let found = |lasting: bool| {
+            let across = AcrossInterfaces::within(ACROSS);
+            let (rules, mut across) = (RuleSet::default(), across.with_lasting_silence(lasting));
+            let heard = |n: i64| if n < 40 { &["eni-1", "eni-2"][..] } else { &[] };
+            let found = (0..60).flat_map(|n| {
+                let rollups = heard(n).iter().map(|eni| ((*eni).to_owned(), sent("8.8.8.8", 9)));
+                across.step(&rules, window(n), rollups)
+            });
+            found.map(|f| (f.since(), f.window)).collect::<Vec<_>>()
+        };
+        let each: Vec<_> = (45..60).map(|n| (window(40), window(n))).collect();
+        assert_eq!((found(false), found(true)), (each[..1].to_vec(), each));
     }
 
     /// Findings and steps over three recorded spells with days between them.

@@ -20,13 +20,15 @@
 //! reason = "the migration, ticket 4711"
 //! ```
 //!
-//! A mistake is refused with its line and column; the file is then no use as a whole. `host-sweep` looks at a whole
-//! account: of the places only an account, named as `vpc`, is one for it.
+//! A mistake is refused with its line and column; the file is then no use as a whole. An account is a place, too, named
+//! as `vpc`. `host-sweep` looks at a whole account: no other place is one for it, nor for what `east-west-reject` finds
+//! across an account, of which [`RuleSet::notes`] says so.
 
 mod notes;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde::Deserialize;
@@ -36,6 +38,7 @@ use toml::value::Datetime;
 use super::thresholds::RulesPatch;
 use super::{Baseline, DataGap, Exempt, Finding, History, Known, Rule, Rules, Severity};
 use crate::record::{Address, Window};
+use crate::rollup::Rollup;
 
 /// The defaults and everything that a rules file says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -187,16 +190,23 @@ impl TryFrom<Datetime> for Until {
     }
 }
 
-/// Where something is: VPC and interface, either of which may be unknown.
+/// Where something is: account, VPC and interface, each of which may be unknown.
 #[derive(Clone, Copy)]
 struct Place<'a> {
+    account: &'a str,
     vpc: &'a str,
     interface: &'a str,
 }
 
-impl Place<'_> {
+impl<'a> Place<'a> {
+    /// Of an interface, whose account and VPC a roll-up may know.
+    fn of(history: &'a History, rollup: Option<&'a Arc<Rollup>>) -> Self {
+        let (account, vpc) = rollup.map_or(("", ""), |r| (&r.account_id, &r.vpc_id));
+        Self { account, vpc, interface: &history.interface_id }
+    }
+
     fn is(self, vpc: Option<&str>, interface: Option<&str>) -> bool {
-        vpc.is_none_or(|vpc| vpc == self.vpc || vpc == self.interface)
+        vpc.is_none_or(|vpc| [self.vpc, self.account, self.interface].contains(&vpc))
             && interface.is_none_or(|interface| interface == self.interface)
     }
 }
@@ -232,7 +242,10 @@ impl RuleSet {
 
     /// The thresholds at an interface of a VPC.
     pub fn rules_at(&self, vpc_id: &str, interface_id: &str) -> Rules {
-        let place = Place { vpc: vpc_id, interface: interface_id };
+        self.rules_of(Place { account: "", vpc: vpc_id, interface: interface_id })
+    }
+
+    fn rules_of(&self, place: Place<'_>) -> Rules {
         let mut rules = self.rules;
         for one in &self.overrides {
             if place.is(one.vpc.as_deref(), one.interface.as_deref()) {
@@ -256,9 +269,8 @@ impl RuleSet {
     /// [`Rules::evaluate`] by the thresholds of the place, less what is allowed; what is suppressed
     /// is only recorded.
     pub fn evaluate(&self, history: &History, baseline: &Baseline, at: Window) -> Vec<Finding> {
-        let vpc = history.windows.get(&at).map_or("", |rollup| rollup.vpc_id.as_str());
-        let place = Place { vpc, interface: &history.interface_id };
-        let rules = self.rules_at(vpc, &history.interface_id);
+        let place = Place::of(history, history.windows.get(&at));
+        let rules = self.rules_of(place);
         let exempt = Exempt {
             allowed: &|rule, source, port| self.allows(place, rule, source, port),
             silenced: &|rule, source, port| self.silences(place, at, rule, source, port),
@@ -269,9 +281,8 @@ impl RuleSet {
     /// [`Rules::evaluate_day`], the same way.
     pub fn evaluate_day(&self, history: &History, baseline: &Baseline, at: Window) -> Vec<Finding> {
         let last = history.windows.range(..=at).next_back();
-        let vpc = last.map_or("", |(_, rollup)| rollup.vpc_id.as_str());
-        let place = Place { vpc, interface: &history.interface_id };
-        let rules = self.rules_at(vpc, &history.interface_id);
+        let place = Place::of(history, last.map(|(_, rollup)| rollup));
+        let rules = self.rules_of(place);
         let exempt = Exempt {
             allowed: &|rule, source, port| self.allows(place, rule, source, port),
             silenced: &|rule, source, port| self.silences(place, at, rule, source, port),
@@ -281,8 +292,8 @@ impl RuleSet {
 
     /// [`Rules::evaluate_scope`], the same way.
     pub fn evaluate_scope(&self, scope: &[History], scope_id: &str, at: Window) -> Vec<Finding> {
-        let place = Place { vpc: scope_id, interface: scope_id };
-        let mut found = self.rules_at(scope_id, scope_id).evaluate_scope(scope, scope_id, at);
+        let place = Place { account: scope_id, vpc: scope_id, interface: scope_id };
+        let mut found = self.rules_of(place).evaluate_scope(scope, scope_id, at);
         found.retain(|f| {
             let port = f.target.and_then(|t| t.port).unwrap_or(0);
             !f.source.is_some_and(|source| self.allows(place, f.rule, &source, port))
@@ -301,7 +312,8 @@ impl RuleSet {
     }
 
     fn data_gap_at(&self, known: &Known) -> DataGap {
-        self.rules_at(&known.vpc_id, &known.interface_id).data_gap
+        let Known { account_id, vpc_id, interface_id, .. } = known;
+        self.rules_of(Place { account: account_id, vpc: vpc_id, interface: interface_id }).data_gap
     }
 
     fn allows(&self, place: Place<'_>, rule: Rule, source: &Address, port: u16) -> bool {
@@ -346,7 +358,8 @@ impl From<Rules> for RuleSet {
 impl Suppress {
     /// By the finding's own time, so that history is silenced as it was.
     fn holds(&self, finding: &Finding) -> bool {
-        let place = Place { vpc: &finding.vpc_id, interface: &finding.interface_id };
+        let Finding { account_id, vpc_id, interface_id, .. } = finding;
+        let place = Place { account: account_id, vpc: vpc_id, interface: interface_id };
         let port = finding.target.and_then(|t| t.port);
         self.covers(place, finding.window, finding.rule, finding.source, port)
     }
@@ -375,7 +388,6 @@ fn placed<T>(
     entries: Vec<Spanned<T>>,
     of: impl Fn(&T) -> (bool, Option<&str>, Option<&str>),
 ) -> Result<Vec<T>, RulesError> {
-    let is_account = |place: &str| place.bytes().all(|byte| byte.is_ascii_digit());
     let one = |entry: Spanned<T>| {
         let (names, vpc, interface) = of(entry.get_ref());
         if names && vpc.into_iter().chain(interface).any(|place| !is_account(place)) {
@@ -385,6 +397,11 @@ fn placed<T>(
         Ok(entry.into_inner())
     };
     entries.into_iter().map(one).collect()
+}
+
+/// Whether a place is an account.
+fn is_account(place: &str) -> bool {
+    place.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Where a TOML error is.
@@ -409,7 +426,7 @@ impl fmt::Display for Network {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{rejects, window};
+    use super::super::tests::{interfaces, rejects, window};
     use super::*;
 
     const FILE: &str = r#"
@@ -495,6 +512,41 @@ reason = "ticket 4711"
         assert_eq!(silent(off), [vpc(2)]);
         let patient = "[[override]]\ninterface = \"eni-1\"\nrules.data-gap.silent = 86000\n";
         assert_eq!(silent(patient), [("eni-2".to_owned(), Severity::Digest), vpc(2)]);
+    }
+
+    /// What is found across an account is nobody's VPC's; the account is a place for every rule.
+    #[test]
+    fn an_account_is_a_place() {
+        let account = "123456789012";
+        let found = |rule: &str, place: &str| {
+            let rules = format!(
+                "[[allow]]\n{rule}vpc = \"{place}\"\nsource = [\"10.0.9.9\"]\n[[override]]\nvpc = \"{place}\"\nrules.data-gap.silent = 9\n"
+            );
+            let rules = RuleSet::parse(&rules).unwrap();
+            let of = |rollup| Rollup {
+                account_id: account.to_owned(),
+                vpc_id: "vpc-1".to_owned(),
+                ..rollup
+            };
+            let scope: Vec<History> = interfaces("10.0.9.9", 7, &[22, 445])
+                .into_iter()
+                .map(|one| {
+                    let windows = one.windows.into_iter();
+                    let own = |(w, r)| (w, Arc::new(of(Arc::unwrap_or_clone(r))));
+                    History { windows: windows.map(own).collect(), ..one }
+                })
+                .collect();
+            let mut history = History::default();
+            let scan = rejects((1..=60).map(|port| ("10.0.9.9".to_owned(), port)));
+            history.add(window(0), &of(scan));
+            let usual = Baseline::default();
+            let here = rules.evaluate(&history, &usual, window(0)).len();
+            (rules.evaluate_scope(&scope, account, window(0)).len(), here)
+        };
+        assert_eq!(found("", account), (0, 0));
+        assert_eq!(found("rule = \"east-west-reject\"\n", account), (0, 1));
+        assert_eq!(found("", "vpc-1"), (1, 0), "`rules check` notes it");
+        assert_eq!(found("", "210987654321"), (1, 1));
     }
 
     #[test]
