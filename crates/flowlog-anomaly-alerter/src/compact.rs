@@ -133,8 +133,8 @@ fn hours_of(days: &[String]) -> Result<Vec<Window>, HandlerError> {
 }
 
 /// The hours that a scheduled run looks at: those that were closed lately, and of the days that
-/// settle the hour before this one: to the days ago it is over, and nothing is written any more into the one that is
-/// looked at for the last time.
+/// settle the hour before this one: so many days ago that one was over, so at its last look nothing is
+/// written into it any more.
 fn due(now: i64) -> Vec<Window> {
     let of_day = |second: i64| second.div_euclid(3600).rem_euclid(24);
     let then = now - 3600;
@@ -321,7 +321,7 @@ mod tests {
 
         async fn sources(&self, day: &str, _: &str) -> Result<Vec<(String, Source)>, StoreError> {
             let source =
-                |n: u32| (day.to_owned(), Source::of_object("b", &format!("flow-log-{n}")));
+                |n: u32| (day.to_owned(), Source::of_log_group("1", &format!("group-{n}")));
             Ok((0..300).map(source).collect())
         }
 
