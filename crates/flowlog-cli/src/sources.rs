@@ -250,18 +250,17 @@ impl Sources {
             alike.entry(logs).or_default().push(interface_id);
         }
         for (logs, interfaces) in alike {
-            let names = logs.iter().map(|log| match &self.logs[*log] {
+            let of = logs.iter().map(|log| match &self.logs[*log] {
                 Some(source) => printable(&source.to_string()),
                 None => "files that name no flow log".to_owned(),
             });
-            let named: Vec<String> =
-                interfaces.iter().take(NAMED).map(|id| printable(id)).collect();
+            let ids: Vec<String> = interfaces.iter().take(NAMED).map(|id| printable(id)).collect();
             let more = interfaces.len().saturating_sub(NAMED);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             notes.push(format!(
                 "{}{more}: seen by more than one flow log ({}); each window is counted from one, the first of them that has records in it",
-                named.join(", "),
-                names.collect::<Vec<_>>().join(", ")
+                ids.join(", "),
+                of.collect::<Vec<_>>().join(", ")
             ));
         }
         notes

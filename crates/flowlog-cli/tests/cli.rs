@@ -688,19 +688,16 @@ fn two_flow_logs_and_copies_are_not_added_up() {
     let start = 1_793_491_200;
     // Sixty ports are tried each five minutes, and a megabyte leaves through a NAT gateway.
     let rows = |minute: u32| {
-        let at = start + 60 * u64::from(minute);
-        let mut rows = format!("{header}\n");
-        for port in 1000..1060 {
-            rows += &format!(
-                "5 1 eni-0a 198.51.100.9 10.0.0.5 50000 {port} 6 1 40 {at} {} REJECT OK vpc-1 198.51.100.9 10.0.0.5 az1 ingress -\n",
-                at + 30
-            );
-        }
-        rows += &format!(
-            "5 1 eni-0n 10.0.0.5 10.0.0.10 40000 443 6 9 1000000 {at} {} ACCEPT OK vpc-1 10.0.0.5 203.0.113.9 az1 ingress -\n",
-            at + 30
+        let (at, end) = (start + 60 * u64::from(minute), start + 60 * u64::from(minute) + 30);
+        let tried = |port: u32| {
+            format!(
+                "5 1 eni-0a 198.51.100.9 10.0.0.5 50000 {port} 6 1 40 {at} {end} REJECT OK vpc-1 198.51.100.9 10.0.0.5 az1 ingress -\n"
+            )
+        };
+        let left = format!(
+            "5 1 eni-0n 10.0.0.5 10.0.0.10 40000 443 6 9 1000000 {at} {end} ACCEPT OK vpc-1 10.0.0.5 203.0.113.9 az1 ingress -\n"
         );
-        rows
+        format!("{header}\n") + &(1000..1060).map(tried).collect::<String>() + &left
     };
     let minutes = [0, 5, 10];
     for minute in minutes {
