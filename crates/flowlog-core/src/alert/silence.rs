@@ -30,7 +30,8 @@ pub fn entry(finding: &Finding, since: i64) -> String {
     let taken = |place: &&str| finding.rule != Rule::HostSweep || is_account(place);
     // Writing to a String cannot fail.
     if let Some(place) = places.into_iter().filter(plain).find(taken) {
-        let whole = place.starts_with("vpc-") || is_account(place);
+        // As `vpc` an account is every place in it.
+        let whole = place.starts_with("vpc-") || of_source;
         let name = if whole { "vpc" } else { "interface" };
         let _ = writeln!(entry, "{name} = \"{place}\"");
     }

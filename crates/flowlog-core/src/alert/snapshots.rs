@@ -322,6 +322,7 @@ fn the_proposed_silence_is_of_the_alert() {
         ),
         (of("vpc-1", "vpc-1", ""), of("vpc-2", "vpc-2", ""), false),
         (of("123456789012", "", "123456789012"), of("eni-1", "", "210987654321"), false),
+        (of("123456789012", "", "123456789012"), of("eni-1", "", "123456789012"), false),
         (of("every-interface", "", ""), of("eni-1", "", ""), false),
         (scan(), scanner, false),
         (scan(), Finding { interface_id: "eni-2".to_owned(), ..scan() }, true),
