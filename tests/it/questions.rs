@@ -3,7 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use flowlog_cli::ask::{By, Period, Subject, hours, read, rejected, top, who, whole_period};
+use flowlog_cli::ask::{
+    By, Period, Subject, hours, read, read_in_pieces, rejected, top, who, whole_period,
+};
 use flowlog_cli::generate::Attack;
 use flowlog_cli::replay::{read_store, replay};
 use flowlog_core::compact::{self, compact_hour};
@@ -13,7 +15,7 @@ use flowlog_core::detect::RuleSet;
 use flowlog_core::record::{Action, Address, BatchId, Record, Source, Window};
 use flowlog_core::rollup::{Accumulator, Budget, Rollup};
 use flowlog_core::store::memory::MemoryStore;
-use flowlog_core::store::reader::Coverage;
+use flowlog_core::store::reader::{Coverage, Detail, Pieces};
 use flowlog_core::store::{
     AggregateWriter as _, Claim, Completion, DirectoryEntry, Ledger as _, PartialItem, Series,
 };
@@ -300,6 +302,56 @@ async fn a_flow_log_that_replaces_another_is_followed() {
     let store = seen_by(&[("fl-1", 0..20, 1), ("cw-1", 10..310, 100)]).await;
     let material = read(&store, &Subject::Everything, first_days(2)).await.unwrap();
     assert_eq!(material.answers[0].1.totals().nodata, 20 + 22 * 100);
+}
+
+/// A flow log that begins late on a day hides nothing of what another source has of that day.
+#[tokio::test]
+async fn before_and_after_a_source_with_more_authority_others_speak() {
+    // Ten minutes each: the window after one is its own.
+    let mut sources: Vec<(&str, std::ops::Range<i64>, u64)> =
+        (100..200).step_by(2).map(|n| ("fl-1", n..n + 1, 1)).collect();
+    sources.extend([("s3-1", 0..250, 100), ("cw-1", 0..280, 10_000)]);
+    let store = seen_by(&sources).await;
+    let start = Window::of(START).unwrap();
+    let check = async |when: &str, is_folded: bool| {
+        for (from, to, windows, nodata) in [
+            (0, 287, 100 + 50 + 50, 100 * 100 + 50 + 50 * 100),
+            (0, 49, 50, 50 * 100),
+            (90, 101, 11, 10 * 100 + 1),
+            // Between its windows, it is silent itself.
+            (101, 101, 0, 0),
+            (101, 103, 1, 1),
+            (150, 201, 25 + 2, 25 + 2 * 100),
+            (199, 200, 1, 100),
+            (210, 219, 10, 10 * 100),
+            // A log group may have the refused traffic only.
+            (240, 259, 10, 10 * 100),
+        ] {
+            let period = Period { from: start.forward(from), to: start.forward(to) };
+            for detail in [Detail::WINDOWS, Detail::of(Pieces::One), Detail::of(Pieces::Days)] {
+                let read = read_in_pieces(&store, &Subject::Everything, period, detail).await;
+                let answers = read.unwrap().answers;
+                let found = answers.first().map_or((0, 0), |(_, answer)| {
+                    let total = answer.totals().nodata;
+                    assert!(is_folded || answer.fold().nodata == total, "{from} to {to}");
+                    (answer.windows.len(), total)
+                });
+                assert_eq!(found, (windows, nodata), "{when}: {from} to {to}, {detail:?}");
+            }
+        }
+    };
+    check("as it came", false).await;
+    let early = Period { from: start, to: start.forward(49) };
+    let material = read(&store, &Subject::Everything, early).await.unwrap();
+    assert_eq!(material.notes, ["eni-1 is also seen by cw-1, which is not added"]);
+    for series in compact::series_of_day(&store, "20261101").await.unwrap() {
+        for hour in 0..24 {
+            compact_hour(&store, &series, start.forward(hour * 12)).await.unwrap();
+        }
+    }
+    store.expire(START + 38 * 86_400);
+    assert!(store.all_partials().is_empty());
+    check("a month later", true).await;
 }
 
 #[tokio::test]

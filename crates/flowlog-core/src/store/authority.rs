@@ -1,7 +1,9 @@
 //! Which of several sources speaks for a subject, and when.
 //!
 //! Two sources that see the same traffic are never added together. On each day those with the
-//! highest [authority](Source::authority) speak; each window is read from one of them, so a flow log
+//! highest [authority](Source::authority) speak, and others before the first and after the last
+//! window of that day that they have (but no log group, which may carry refused traffic only, and would pass
+//! for all of it); each window is read from one of them, so a flow log
 //! that replaces another takes over where that one ends. Of sources that are equal, the one with
 //! more windows that have records (NODATA is none) in the period comes first, and no window that has none
 //! hides one that has.
@@ -10,7 +12,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::reader::{Answer, Deliveries, Detail, answer_in_pieces};
-use super::summary::WindowTotals;
+use super::summary::{WINDOWS_PER_HOUR, WindowTotals};
 use super::{AggregateReader, LedgerReader, Series, StoreError, View};
 use crate::record::{Source, WINDOW_SECONDS, Window};
 
@@ -49,6 +51,19 @@ impl SeenBy {
             }
         }
         speakers
+    }
+
+    /// The days that sources of several authorities saw it on, log groups aside: the first window, and the sources by
+    /// authority.
+    fn shared(&self) -> impl Iterator<Item = (Window, BTreeMap<u8, Vec<&Source>>)> {
+        self.0.iter().filter_map(|(day, sources)| {
+            let first = Window::day_start(day).and_then(Window::of)?;
+            let mut ranks: BTreeMap<u8, Vec<&Source>> = BTreeMap::new();
+            for source in sources.iter().filter(|source| !source.is_log_group()) {
+                ranks.entry(source.authority()).or_default().push(source);
+            }
+            (ranks.len() > 1).then_some((first, ranks))
+        })
     }
 }
 
@@ -97,6 +112,7 @@ pub async fn read<R: AggregateReader + LedgerReader>(
     detail: Detail,
 ) -> Result<Spoken, StoreError> {
     let mut answers: Vec<(Source, Answer)> = Vec::new();
+    let mut silent: Vec<Source> = Vec::new();
     let mut speakers = seen.speakers();
     speakers.retain(|_, stretches| {
         stretches.retain(|(first, last)| *first <= to && *last >= from);
@@ -122,7 +138,9 @@ pub async fn read<R: AggregateReader + LedgerReader>(
                 first = end.forward(1);
             }
         }
-        if !whole.windows.is_empty() {
+        if whole.windows.is_empty() {
+            silent.push(source);
+        } else {
             answers.push((source, whole));
         }
     }
@@ -137,12 +155,167 @@ pub async fn read<R: AggregateReader + LedgerReader>(
         }
     }
     spoken.answer = spoken.answer.folded(from, detail);
+    let asked = Asked { view, subject, from, to, detail };
+    for (first, ranks) in seen.shared() {
+        asked.fill(reader, ledger, (first, ranks), &mut spoken).await?;
+    }
     // Where nobody speaks, there is nothing that another could be added to.
     if !spoken.sources.is_empty() {
-        spoken.not_added =
-            seen.sources().into_iter().filter(|source| !spoken.sources.contains(source)).collect();
+        spoken.not_added = seen.sources();
+        spoken.not_added.retain(|s| !spoken.sources.contains(s) && !silent.contains(s));
     }
     Ok(spoken)
+}
+
+/// What is read.
+struct Asked<'a> {
+    view: View,
+    subject: &'a str,
+    from: Window,
+    to: Window,
+    detail: Detail,
+}
+
+impl Asked<'_> {
+    /// Adds, of one day, what sources of less authority have before those with more begin and after they end.
+    async fn fill<R: AggregateReader + LedgerReader>(
+        &self,
+        reader: &R,
+        ledger: &mut Deliveries,
+        (day, ranks): (Window, BTreeMap<u8, Vec<&Source>>),
+        spoken: &mut Spoken,
+    ) -> Result<(), StoreError> {
+        let (from, to) = (day.max(self.from), day.forward(DAY - 1).min(self.to));
+        if from > to {
+            return Ok(());
+        }
+        let mut above: Vec<&Source> = Vec::new();
+        for rank in ranks.into_values() {
+            let rooms = if above.is_empty() {
+                Vec::new()
+            } else {
+                self.rooms(reader, &above, (day, from, to), &spoken.answer).await?
+            };
+            let mut of_rank = Spoken::default();
+            for source in rank.iter().copied().filter(|_| !rooms.is_empty()) {
+                let answer = self.within(reader, ledger, source, (from, to), &rooms).await?;
+                if add(&mut of_rank.answer, answer) {
+                    of_rank.sources.push(source.clone());
+                }
+            }
+            if !of_rank.answer.windows.is_empty() {
+                spoken.answer.append(of_rank.answer.folded(self.from, self.detail));
+                for source in of_rank.sources {
+                    if !spoken.sources.contains(&source) {
+                        spoken.sources.push(source);
+                    }
+                }
+            }
+            above.extend(rank);
+        }
+        Ok(())
+    }
+
+    /// The times between `from` and `to`, a part of `day`, that are before the first or after the last window which
+    /// those `above` have of the whole day.
+    async fn rooms<R: AggregateReader>(
+        &self,
+        reader: &R,
+        above: &[&Source],
+        (day, from, to): (Window, Window, Window),
+        answer: &Answer,
+    ) -> Result<Vec<(Window, Window)>, StoreError> {
+        let there: Vec<Window> =
+            answer.windows.range(from..=to).map(|(window, _)| *window).collect();
+        let known = there.first().copied().zip(there.last().copied());
+        let end = day.forward(DAY - 1);
+        let mut rooms = Vec::new();
+        let mut earlier = None;
+        if day < from && known.is_none_or(|(first, _)| from < first) {
+            // Most go on all day: the hour before tells.
+            let hour = from.back(WINDOWS_PER_HOUR).max(day);
+            earlier = self.last_of(reader, above, (hour, from.back(1))).await?;
+            if earlier.is_none() && day < hour {
+                earlier = self.last_of(reader, above, (day, hour.back(1))).await?;
+            }
+        }
+        if let Some((first, last)) = known {
+            if from < first && earlier.is_none() {
+                rooms.push((from, first.back(1)));
+            }
+            // A flow log that aggregates for ten minutes fills every other window, and the one after its last is its own.
+            let span = (last.start() - first.start()) / WINDOW_SECONDS + 1;
+            let every_one = i64::try_from(there.len()).is_ok_and(|n| 2 * n > span + 1);
+            let after = last.forward(if every_one { 1 } else { 2 });
+            let ends = last < after
+                && after <= to
+                && (to == end
+                    || self.last_of(reader, above, (to.forward(1), end)).await?.is_none());
+            if ends {
+                rooms.push((after, to));
+            }
+        } else {
+            let after = earlier.map_or(from, |earlier| from.max(earlier.forward(2)));
+            let is_between = earlier.is_some()
+                && to < end
+                && self.last_of(reader, above, (to.forward(1), end)).await?.is_some();
+            if after <= to && !is_between {
+                rooms.push((after, to));
+            }
+        }
+        Ok(rooms)
+    }
+
+    /// The last window that any of the sources has.
+    async fn last_of<R: AggregateReader>(
+        &self,
+        reader: &R,
+        sources: &[&Source],
+        (from, to): (Window, Window),
+    ) -> Result<Option<Window>, StoreError> {
+        let mut last = None;
+        for source in sources {
+            let items = reader.condensed(&self.series(source), from, to).await?;
+            let folded = items.summaries.iter().flat_map(|summary| &summary.windows);
+            let windows = folded.map(|(window, _)| *window);
+            let windows = windows.chain(items.partials.iter().map(|partial| partial.window));
+            last = last.max(windows.filter(|window| from <= *window && *window <= to).max());
+        }
+        Ok(last)
+    }
+
+    /// What a source has within these times between `from` and `to`, window by window.
+    async fn within<R: AggregateReader + LedgerReader>(
+        &self,
+        reader: &R,
+        ledger: &mut Deliveries,
+        source: &Source,
+        (from, to): (Window, Window),
+        rooms: &[(Window, Window)],
+    ) -> Result<Answer, StoreError> {
+        let is_in = |window: Window| rooms.iter().any(|(a, b)| *a <= window && window <= *b);
+        let series = self.series(source);
+        let mut whole = Answer::default();
+        for (first, last) in rooms {
+            // Hours are read whole, so that those that are folded are seen to have more in them.
+            let last = last.hour().forward(WINDOWS_PER_HOUR - 1).min(to);
+            let (first, wanted) = (first.hour().max(from), (self.from, Detail::WINDOWS));
+            let mut part = answer_in_pieces(reader, ledger, &series, (first, last), wanted).await?;
+            let elsewhere: BTreeSet<Window> =
+                part.windows.keys().filter(|w| !is_in(**w)).map(|w| w.hour()).collect();
+            part.hours.retain(|hour, _| !elsewhere.contains(hour));
+            part.windows.retain(|window, _| is_in(*window));
+            part.detailed.retain(|window, _| is_in(*window));
+            if !part.windows.is_empty() {
+                whole.append(part);
+            }
+        }
+        Ok(whole)
+    }
+
+    fn series(&self, source: &Source) -> Series {
+        Series { source: source.clone(), view: self.view, subject: self.subject.to_owned() }
+    }
 }
 
 /// Whether a window has more than NODATA and SKIPDATA.
