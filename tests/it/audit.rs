@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use flowlog_cli::ask::{
     By, Compliance, Hour, Material, Period, Subject, compliance, coverage_text,
 };
-use flowlog_cli::ask::{hours, read, top, whole_period};
-use flowlog_core::record::Window;
+use flowlog_cli::ask::{hours, read, top, who, who_text, whole_period};
+use flowlog_core::record::{Address, Window};
 use flowlog_core::store::memory::MemoryStore;
 
 use crate::support::{START, delivered};
@@ -74,17 +74,123 @@ async fn connections_of_ones_own_are_no_exposure() {
     assert_eq!(found.exposed[0].by.keys().next().unwrap().to_string(), "203.0.113.7");
 }
 
+/// A VPC is its interfaces. Where records name none, its sums are called so, and nobody's instance is named.
 #[tokio::test]
 async fn sums_over_interfaces_are_called_so() {
     let mut text = HEADER.to_owned();
     connection(&mut text, "eni-1", "10.0.0.1", ("203.0.113.7", 50_000), ("10.0.0.1", 22), START);
-    let store = delivered(&[text]).await;
-    for (subject, summed) in
-        [(Subject::Everything, false), (Subject::Scope("vpc-1".to_owned()), true)]
-    {
-        let found = report(&store, &subject).await;
-        assert_eq!((found.exposed.len(), found.summed), (1, summed), "{subject:?}");
+    let nameless = text.replace("interface-id ", "").replace("eni-1 ", "");
+    let vpc = Subject::Scope("vpc-1".to_owned());
+    for (text, subject, (interface, of_vpc, summed)) in [
+        (&text, &Subject::Everything, ("eni-1", "vpc-1", false)),
+        (&text, &vpc, ("eni-1", "vpc-1", false)),
+        (&nameless, &Subject::Everything, ("-", "vpc-1", false)),
+        (&nameless, &vpc, ("vpc-1", "", true)),
+    ] {
+        let found = report(&delivered(&[text.clone()]).await, subject).await;
+        let [exposure] = &found.exposed[..] else { panic!("{subject:?}: {found:?}") };
+        assert_eq!((exposure.interface.as_str(), exposure.vpc.as_str()), (interface, of_vpc));
+        assert_eq!(found.summed, summed, "{subject:?}");
     }
+}
+
+/// A list bounds each of its entries, not how many it lacks.
+#[tokio::test]
+async fn a_list_that_is_cut_says_what_it_does_not_tell() {
+    let strangers = |many: u32| {
+        let mut text = HEADER.to_owned();
+        for n in 0..many {
+            let client = format!("8.0.{}.{}", n / 250, n % 250 + 1);
+            let at = START + i64::from(n % 200);
+            connection(&mut text, "eni-1", "10.0.0.1", (&client, 50_000), ("10.0.0.1", 22), at);
+        }
+        text
+    };
+    let few = report(&delivered(&[strangers(20)]).await, &Subject::Everything).await;
+    assert_eq!((few.exposed[0].by.len(), few.unsure()), (20, Vec::new()));
+    let found = report(&delivered(&[strangers(300)]).await, &Subject::Everything).await;
+    assert!(found.exposed[0].by.len() < 300 && found.cut.contains_key("eni-1"), "{found:?}");
+    let [said] = &found.unsure()[..] else { panic!("{:?}", found.unsure()) };
+    for words in ["the ports of eni-1 are cut", "more flows at a port", "how many is not known"] {
+        assert!(said.contains(words), "{said}");
+    }
+    assert_eq!(found.undecided, 0);
+}
+
+/// What may be an answer to a connection of one's own is told apart from what was cut.
+#[tokio::test]
+async fn flows_that_nothing_decides_are_no_cut_list() {
+    let mut text = HEADER.to_owned();
+    let (own, remote) = (("10.0.0.1", 50_070), ("203.0.113.7", 40_000));
+    connection(&mut text, "eni-1", own.0, remote, own, START);
+    let found = report(&delivered(&[text]).await, &Subject::Everything).await;
+    assert_eq!((found.undecided, found.cut.len()), (1, 0), "{found:?}");
+    assert!(found.exposed.is_empty() && found.unsure().is_empty(), "{found:?}");
+}
+
+/// Formats without what it takes, and flow logs of refused traffic.
+#[tokio::test]
+async fn what_records_cannot_tell_is_not_known() {
+    let row = |src: (&str, u16), dst: (&str, u16), action: &str| {
+        let (end, way) = (START + 5, if src.1 == 22 { "egress" } else { "ingress" });
+        format!(
+            "eni-1 {} {} {} {} 6 9 9000 {START} {end} {action} OK {way}",
+            src.0, dst.0, src.1, dst.1
+        )
+    };
+    let (client, server) = (("203.0.113.7", 50_000), ("10.0.0.1", 22));
+    let names = HEADER.split(' ').take(13).collect::<Vec<_>>();
+    let without = |lacking: &[&str], action: &str| {
+        let rows = [names.join(" "), row(client, server, action), row(server, client, action)];
+        let of = |row: &String| {
+            let cells = row.split(' ').zip(&names).filter(|(_, name)| !lacking.contains(name));
+            cells.map(|(cell, _)| cell).collect::<Vec<_>>().join(" ")
+        };
+        rows.iter().map(of).collect::<Vec<_>>().join("\n") + "\n"
+    };
+    for (lacking, action, exposed, said) in [
+        (&[][..], "ACCEPT", 1, ""),
+        (&["srcport", "dstport"], "ACCEPT", 0, "have no dstport, srcport"),
+        (&["srcaddr", "dstaddr"], "ACCEPT", 0, "have no dstaddr, srcaddr"),
+        (&["bytes"], "ACCEPT", 0, "have no bytes"),
+        (&["flow-direction"], "ACCEPT", 0, "have no flow-direction"),
+        (&[], "REJECT", 0, "only refused traffic is on record"),
+    ] {
+        let store = delivered(&[without(lacking, action)]).await;
+        let found = report(&store, &Subject::Everything).await;
+        assert_eq!(found.exposed.len(), exposed, "{lacking:?}: {found:?}");
+        assert_eq!(found.unsure(), found.not_known());
+        let not_known = found.not_known().concat();
+        assert!(
+            if said.is_empty() { not_known.is_empty() } else { not_known.contains(said) },
+            "{not_known}"
+        );
+        assert!(lacking.iter().all(|field| found.lacking.contains(field)), "{found:?}");
+    }
+}
+
+/// An address that no list has room for may still have been there.
+#[tokio::test]
+async fn who_stands_in_no_list_may_have_been_there() {
+    let mut text = HEADER.to_owned();
+    for n in 0..200 {
+        let _ = writeln!(
+            text,
+            "eni-1 8.0.0.{n} 10.0.0.1 50000 23 6 1 40 {START} {START} REJECT OK ingress - 123456789012 vpc-1 2"
+        );
+    }
+    let store = delivered(&[text]).await;
+    let material = material(&store, &Subject::Everything).await;
+    let addresses = (0..200).map(|n| Address::parse(&format!("8.0.0.{n}")).unwrap());
+    let hidden = addresses.map(|address| who(&material, address)).find(|who| who.seen.is_empty());
+    let hidden = hidden.expect("lists are cut");
+    assert!(hidden.unlisted.refused > 0 && hidden.unlisted.bytes == 0, "{hidden:?}");
+    let text = who_text(&hidden, &[], &material);
+    let said = format!("up to 0 B of it and {} records that were refused", hidden.unlisted.refused);
+    assert!(text.contains(" is in no list.\n") && text.contains(&said), "{text}");
+    assert_eq!(hidden.to_json()["error_bounds"]["refused_records"], hidden.unlisted.refused);
+    let nobody = who(&Material::default(), hidden.address);
+    assert!(who_text(&nobody, &[], &Material::default()).contains("shows nowhere.\n"));
 }
 
 #[tokio::test]
@@ -136,7 +242,21 @@ async fn an_interface_that_stops_is_without_records() {
     let found = report(&delivered(&[text]).await, &Subject::Everything).await;
     let recorded: Vec<_> =
         found.recorded.iter().map(|r| (r.interface.as_str(), r.windows, r.missing)).collect();
-    assert_eq!(recorded, [("eni-begins-later", 66, 0), ("eni-stops", 12, 60)]);
+    assert_eq!(recorded, [("eni-begins-later", 66, 0), ("eni-stops", 12, 59)]);
+}
+
+/// A flow log that aggregates for ten minutes fills every other window, and none is missing then.
+#[tokio::test]
+async fn windows_of_ten_minutes_are_not_half_missing() {
+    let mut text = HEADER.to_owned();
+    (0..48).step_by(2).for_each(|window| silent(&mut text, "eni-whole", window));
+    // Of 10 to 20 nothing came.
+    let holed = (0..48).step_by(2).filter(|window| !(10..20).contains(window));
+    holed.for_each(|window| silent(&mut text, "eni-holed", window));
+    let found = report(&delivered(&[text]).await, &Subject::Everything).await;
+    let missing: Vec<_> =
+        found.recorded.iter().map(|r| (r.interface.as_str(), r.missing)).collect();
+    assert_eq!(missing, [("eni-holed", 10), ("eni-whole", 0)]);
 }
 
 fn around(from: i64, to: i64) -> Period {

@@ -223,11 +223,11 @@ fn check_who(material: &flowlog_cli::ask::Material, flows: &[&Row], seed: u64) {
         for seen in &found.seen {
             for (key, talker) in &seen.talked {
                 let truth = talked.remove(&(seen.subject.as_str(), key.protocol, key.port));
-                within(talker.bytes(), truth.unwrap_or(0), found.error_bytes, &what);
+                within(talker.bytes(), truth.unwrap_or(0), found.unlisted.bytes, &what);
             }
             let truth = of_source.remove(seen.subject.as_str()).unwrap_or(0);
             let records = seen.refused.as_ref().map_or(0, |refused| refused.records);
-            if found.error_bytes == 0 {
+            if found.unlisted.bytes == 0 {
                 assert_eq!(records, truth, "{what} refused at {}", seen.subject);
             }
             // Talkers are who exchanged something; refused, it shows as a source.
@@ -239,12 +239,12 @@ fn check_who(material: &flowlog_cli::ask::Material, flows: &[&Row], seed: u64) {
                 .collect();
             let truth = times.first().copied().zip(times.last().copied());
             let windows = seen.windows.map(|(first, last)| (first.start(), last.start()));
-            if found.error_bytes == 0 {
+            if found.unlisted.bytes == 0 {
                 assert_eq!(windows, truth, "{what} at {}", seen.subject);
             }
         }
         for (place, bytes) in talked {
-            within(0, bytes, found.error_bytes, &format!("{what} {place:?} is not listed"));
+            within(0, bytes, found.unlisted.bytes, &format!("{what} {place:?} is not listed"));
         }
     }
 }

@@ -322,7 +322,10 @@ fn what_is_wrong_on_the_command_line_ends_with_2() {
             "--since must be before --until",
         ),
         (&["alerts", "--store", "s.db", "--since", "1h", "--until", "2h"], "must be before"),
-        (&["top", "--store", "s.db", "--by", "peers", "--vpc", "vpc-1"], "--by peers goes without"),
+        (
+            &["why", "10.0.0.1", "10.0.0.2", "--data", "good.log", "--since", "30m"],
+            "counts back from the time in a flow log file's name",
+        ),
         (
             &["top", "--store", "s.db", "--since", "2014-12-13T08:00"],
             "no time zone: add Z or +02:00",

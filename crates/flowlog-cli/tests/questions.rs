@@ -146,11 +146,6 @@ fn changes_and_exposure_are_told() {
     let against = [&quarter[..], &["--against", "60m"]].concat();
     assert_eq!(compared(&against), [end - 3600, end - 2700, end - 2700, end - 1800]);
 
-    // The sums of a VPC do not tell how many of its interfaces talked with somebody.
-    let peers = ["top", "--by", "peers", "--vpc", "vpc-1", "--store", "s.db"];
-    let refused = command(folder.path(), &peers).output().unwrap();
-    assert!(String::from_utf8_lossy(&refused.stderr).contains("--by peers goes without --vpc"));
-
     // The page's numbers go where the page would.
     let report = ["report", "--store", "s.db", "--format", "csv", "-o", "numbers.csv"];
     assert!(printed(&mut command(folder.path(), &report)).starts_with("numbers.csv: "));
@@ -361,9 +356,7 @@ fn nothing_on_record_is_not_nothing_found() {
     let folder = day();
     let run = |args: &[&str]| command(folder.path(), args).output().unwrap();
     let out = |args: &[&str]| printed(&mut command(folder.path(), args));
-    for times in
-        [["--since", "2030-01-01"], ["--until", "2020-01-01"], ["--until", "2026-11-01T00:04Z"]]
-    {
+    for times in [["--since", "2030-01-01"], ["--until", "2020-01-01"], ["--until", "2026-11-01"]] {
         let ran = run(&[&["compliance", "--store", "s.db"], &times[..]].concat());
         let error = String::from_utf8_lossy(&ran.stderr);
         assert!(!ran.status.success() && error.contains("no such time"), "{times:?}: {error}");
@@ -426,6 +419,80 @@ fn what_is_asked_for_and_not_there_is_said() {
     let text = out(&["top", "--since", "2026-11-01T05:00Z"]);
     assert_eq!(text.matches("note: ").count(), 1, "{text}");
     assert!(text.contains("note: nothing is on record") && !text.contains("not added"), "{text}");
+}
+
+/// A time inside a window is that window, at either end.
+#[test]
+fn windows_are_asked_about_as_a_whole() {
+    let folder = day();
+    let start = 1_793_491_200;
+    for (since, until, from, to) in [
+        ("01:01", "01:04", 3600, 3900),
+        ("01:00", "01:05", 3600, 3900),
+        ("01:04", "01:06", 3600, 4200),
+    ] {
+        let times = [since, until].map(|time| format!("2026-11-01T{time}Z"));
+        let args = ["top", "--store", "s.db", "--format", "json", "--since", &times[0], "--until"];
+        let value =
+            answer(&printed(&mut command(folder.path(), &[&args[..], &[&times[1]]].concat())));
+        assert_eq!([&value["from"], &value["to"]], [start + from, start + to], "{times:?}");
+    }
+}
+
+/// One account, two VPCs, a flow log of each.
+#[test]
+fn an_account_is_all_of_its_flow_logs() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| printed(&mut command(folder.path(), args));
+    let (account, start) = ("111111111111", 1_793_491_200);
+    let header = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status vpc-id\n";
+    let row = |of: &str, (src, sport): (&str, u16), (dst, dport): (&str, u16), action: &str| {
+        let (id, vpc, end) = (format!("eni-{of}"), format!("vpc-{of}"), start + 5);
+        format!(
+            "2 {account} {id} {src} {dst} {sport} {dport} 6 9 9000 {start} {end} {action} OK {vpc}\n"
+        )
+    };
+    let mut of_b = String::new();
+    for n in 1..=30 {
+        let (client, server) = (format!("8.8.8.{n}"), ("10.9.1.5", 22));
+        of_b += &row("0b", (&client, 50_000), server, "ACCEPT");
+        of_b += &row("0b", server, (&client, 50_000), "ACCEPT");
+        of_b += &row("0b", (&client, 50_001), ("10.9.1.5", 23), "REJECT");
+    }
+    let of_a = row("0a", ("10.0.1.5", 40_000), ("10.0.2.9", 443), "ACCEPT");
+    let of_other = row("0c", ("10.0.1.5", 40_000), ("10.0.2.9", 443), "REJECT");
+    for (account, flow_log, rows) in [
+        (account, "fl-01", of_a),
+        (account, "fl-02", of_b),
+        ("222222222222", "fl-03", of_other.replace(account, "222222222222")),
+    ] {
+        let at = format!("day/AWSLogs/{account}/vpcflowlogs/us-east-1/2026/11/01");
+        let at = folder.path().join(at);
+        std::fs::create_dir_all(&at).unwrap();
+        let name = format!("{account}_vpcflowlogs_us-east-1_{flow_log}_20261101T0005Z_a.log");
+        std::fs::write(at.join(name), format!("{header}{rows}")).unwrap();
+    }
+    run(&["backfill", "day/AWSLogs", "--store", "s.db"]);
+    let json = |args: &[&str]| answer(&run(&ask(args, &["--store", "s.db"])));
+    for scope in [["--account", account], ["--vpc", "vpc-0b"]] {
+        let value = json(&[&["compliance"][..], &scope].concat());
+        let [exposed] = &value["answer"]["exposed"].as_array().unwrap()[..] else {
+            panic!("{value}")
+        };
+        assert_eq!([&exposed["interface"], &exposed["vpc"]], ["eni-0b", "vpc-0b"]);
+        assert_eq!(exposed["by"].as_array().unwrap().len(), 30, "{scope:?}");
+        assert_eq!(json(&[&["rejected"][..], &scope].concat())["answer"]["total"]["records"], 30);
+    }
+    let windows = |scope: &[&str]| {
+        let value = json(&[&["coverage"], scope].concat());
+        value["answer"]["hours"][0]["interface_windows"].as_u64().unwrap()
+    };
+    assert_eq!([windows(&["--account", account]), windows(&[])], [2, 3]);
+    let peers = json(&["top", "--by", "peers", "--account", account]);
+    assert_eq!(peers["answer"]["talkers"].as_array().unwrap().len(), 20);
+    let who = json(&["who", "8.8.8.7", "--account", account]);
+    assert_eq!(who["answer"]["seen"][0]["subject"], "eni-0b");
+    assert_eq!(who["answer"]["seen"][0]["first_window"], start);
 }
 
 /// A few hours of which nothing was delivered.

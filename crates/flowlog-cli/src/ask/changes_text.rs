@@ -163,12 +163,16 @@ fn exposures_text(report: &Compliance, material: &Material) -> String {
     let mut out = "\n1. Sensitive ports that public addresses used\n".to_owned();
     let watched: Vec<String> = WATCHED_PORTS.iter().map(ToString::to_string).collect();
     let _ = writeln!(out, "Watched ports: {}", watched.join(", "));
+    let is_sure = report.unsure().is_empty() && material.unsure.is_empty() && report.undecided == 0;
     if material.answers.is_empty() {
         out.push_str("Not known: nothing is on record.\n");
-    } else if report.exposed.is_empty() && report.exposed_error > 0 {
-        out.push_str("None is listed.\n");
-    } else if report.exposed.is_empty() {
+    } else if report.exposed.is_empty() && is_sure {
         out.push_str("None on record: no public address was answered at a watched port.\n");
+    } else if report.exposed.is_empty() {
+        out.push_str("None is listed.\n");
+    }
+    for why in report.not_known() {
+        let _ = writeln!(out, "Not known: {why}");
     }
     for exposure in &report.exposed {
         let flows: u64 = exposure.by.values().map(|service| service.flows).sum();
@@ -177,11 +181,7 @@ fn exposures_text(report: &Compliance, material: &Material) -> String {
         if exposure.by.len() > NAMED {
             who.push(format!("{} more", exposure.by.len() - NAMED));
         }
-        let about = if report.summed {
-            [""; 3]
-        } else {
-            [&exposure.vpc[..], &exposure.instance, &exposure.name]
-        };
+        let about = [&exposure.vpc[..], &exposure.instance, &exposure.name];
         let about: Vec<String> =
             about.into_iter().filter(|text| !text.is_empty()).map(printable).collect();
         let about =
@@ -198,11 +198,19 @@ fn exposures_text(report: &Compliance, material: &Material) -> String {
             time(exposure.last)
         );
     }
-    if report.exposed_error > 0 {
+    let more = report.exposed_error();
+    if more > 0 {
         let _ = writeln!(
             out,
-            "  Lists are cut: up to {} flows may not show.",
-            count(report.exposed_error)
+            "  Lists are cut: any address may have had up to {} more flows, and addresses and ports may be missing; how many is not known.",
+            count(more)
+        );
+    }
+    if report.undecided > 0 {
+        let _ = writeln!(
+            out,
+            "  Not decided, and not listed: {} flows at watched ports that may have been answers to connections of the interface's own.",
+            count(report.undecided)
         );
     }
     if report.summed && !report.exposed.is_empty() {

@@ -155,7 +155,7 @@ impl WhyArgs {
             Input::Stdin | Input::Unreadable(..) => None,
         });
         match (last.max(), moment(text, 0)?) {
-            (None, at) if at <= 0 => Err(AskError::Time(text.to_owned())),
+            (None, at) if at <= 0 => Err(AskError::NoEnd(text.to_owned())),
             (None, _) => moment(text, 0),
             (Some(last), _) => moment(text, last + 300),
         }
@@ -211,6 +211,11 @@ pub enum AskError {
     /// Neither a time nor a length of time.
     #[error("{0:?} is no time: expected 2026-11-01, 2026-11-01T08:00Z, 90m, 24h or 7d")]
     Time(String),
+    /// A length of time, and nothing says up to when.
+    #[error(
+        "{0:?} counts back from the time in a flow log file's name, and no file of --data has one: give a date, as 2026-11-01 or 2026-11-01T08:00Z"
+    )]
+    NoEnd(String),
     /// A time of day, which is another moment in each zone.
     #[error("{0:?} has no time zone: add Z or +02:00")]
     NoZone(String),
@@ -219,14 +224,14 @@ pub enum AskError {
     Empty,
     /// Nobody has counted.
     #[error(
-        "the sums of a VPC or an account do not tell its interfaces apart: --by peers goes without --vpc and --account"
+        "records that name no interface do not tell interfaces apart: --by peers goes without --vpc and --account here"
     )]
     Peers,
     /// A question makes no store.
     #[error("{}: there is no such store; `flowlog local --store` makes one", .0.display())]
     NoStore(PathBuf),
-    /// A time that is none, or that the store has nothing of.
-    #[error("no such time: --since must be before --until, and the store has {} to {}", time(.0.from.start()), time(.0.to.end()))]
+    /// A time that the store has no days of.
+    #[error("no such time: the store has {} to {}", time(.0.from.start()), time(.0.to.end()))]
     NoSuchTime(Period),
     /// The tables of AWS are not named.
     #[error(
@@ -272,6 +277,7 @@ impl AskError {
             self,
             Self::Usage(_)
                 | Self::Time(_)
+                | Self::NoEnd(_)
                 | Self::NoZone(_)
                 | Self::Peers
                 | Self::NoTables(_)
@@ -330,11 +336,6 @@ struct Answer {
 
 async fn answer<S: Asked + AlertStore>(store: &S, question: &Question) -> Result<String, AskError> {
     let args = question.args();
-    if let (Question::Top(TopArgs { by: By::Peers, .. }), Subject::Scope(_)) =
-        (question, args.subject())
-    {
-        return Err(AskError::Peers);
-    }
     let whole = whole_period(store).await?.ok_or(AskError::Empty)?;
     let is_diff = matches!(question, Question::Diff(_));
     let end = args.times.end(store, whole, is_diff).await?;
@@ -354,6 +355,11 @@ async fn answer<S: Asked + AlertStore>(store: &S, question: &Question) -> Result
         let detail = question.detail(store, &subject, period).await?;
         (read_in_pieces(store, &subject, period, detail).await?, None)
     };
+    if matches!(question, Question::Top(TopArgs { by: By::Peers, .. }))
+        && subject.is_summed(&material)
+    {
+        return Err(AskError::Peers);
+    }
     wanted.bound(&mut material);
     if material.answers.is_empty() {
         material.notes.extend(subject.missing());
@@ -362,7 +368,7 @@ async fn answer<S: Asked + AlertStore>(store: &S, question: &Question) -> Result
     let first = material.first_window().filter(|_| wanted.asked.0.is_none() && !is_diff);
     let told = Period { from: first.unwrap_or(period.from), ..period };
     let times = Answered { period, told, whole, end };
-    let Answer { value, text } = question.answer(store, &material, who, times).await?;
+    let Answer { value, text } = question.answer(store, &mut material, who, times).await?;
     let mut rests_on = material.to_json();
     rests_on["from"] = json!(told.from.start());
     rests_on["to"] = json!(told.to.end());
@@ -444,7 +450,7 @@ impl Question {
     async fn answer<S: Asked + AlertStore>(
         &self,
         store: &S,
-        material: &Material,
+        material: &mut Material,
         who: Option<Who>,
         Answered { period, told, whole, end }: Answered,
     ) -> Result<Answer, AskError> {
@@ -465,6 +471,7 @@ impl Question {
             Self::Compliance(_) => {
                 let mut found = compliance(material, &subject, whole);
                 found.date(store, &subject, period).await?;
+                material.unsure.extend(found.unsure());
                 let made = Made::now(self.args().store.name());
                 let mut value = found.to_json();
                 value["made"] = json!(made.made);

@@ -4,14 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowlog_core::detect::is_own_service;
-use flowlog_core::record::{Address, Scope, WINDOW_SECONDS, Window};
-use flowlog_core::rollup::{ActionTotals, Rollup, Service, WATCHED_PORTS, Weigh as _, is_watched};
+use flowlog_core::record::{Action, Address, Direction, Scope, WINDOW_SECONDS, Window};
+use flowlog_core::rollup::{
+    ActionTotals, Rollup, Service, Sums, TalkerKey, WATCHED_PORTS, Weigh as _, is_watched,
+};
 use flowlog_core::store::StoreError;
 use flowlog_core::store::item::{LEDGER_TTL, PARTIAL_TTL, SUMMARY_TTL};
 use flowlog_core::store::reader::{Answer, Detail};
 use serde_json::{Value, json};
 
-use super::{A_DAY, Asked, Material, Period, Subject, read_with};
+use super::{A_DAY, Asked, Material, Period, Subject, missing, read_with};
 
 /// Accepted use of a sensitive port by public addresses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -68,7 +70,7 @@ pub struct Recorded {
     pub interface: String,
     /// Windows (5 minutes) that have any record.
     pub windows: u64,
-    /// Windows from its first on that have none, up to the last that any interface has.
+    /// Windows from its first on that have none, nor has the one before, up to the last that any interface has.
     pub missing: u64,
     /// Windows in which AWS skipped records.
     pub skipped: u64,
@@ -83,9 +85,15 @@ pub struct Recorded {
 pub struct Compliance {
     /// By interface and port.
     pub exposed: Vec<Exposure>,
-    /// Uses of watched ports that are not listed, at most: lists are cut, or do not tell whether the
-    /// connection was the interface's own.
-    pub exposed_error: u64,
+    /// Interfaces whose lists of services were cut, with the flows that any address may have more at any port than is
+    /// listed. Addresses and ports may be missing; how many, nothing tells.
+    pub cut: BTreeMap<String, u64>,
+    /// Answered flows at watched ports of which nothing tells whether the connection was the interface's own: not listed.
+    pub undecided: u64,
+    /// Interfaces with records that cannot tell who was answered, and the fields that those lack.
+    pub untold: BTreeMap<String, BTreeSet<&'static str>>,
+    /// Whether what is on record was refused, all of it: so may be what the flow log is of.
+    pub only_refused: bool,
     /// Whether interfaces were summed up before anybody asked: one's answer then stands for all.
     pub summed: bool,
     /// Records by encryption status: 0 none, 1 Nitro, 2 application, 3 both.
@@ -106,15 +114,18 @@ pub struct Compliance {
 pub fn compliance(material: &Material, subject: &Subject, whole: Period) -> Compliance {
     let mut report = Compliance {
         retained: (whole.from.start(), whole.to.end()),
-        summed: matches!(subject, Subject::Scope(_)),
+        summed: subject.is_summed(material),
         ..Compliance::default()
     };
     let end = material.last_window();
+    let mut sums = ActionTotals::default();
     for (id, answer) in &material.answers {
         let mut ports: BTreeMap<(u16, u8), BTreeMap<Address, Service>> = BTreeMap::new();
+        let mut undecided: BTreeMap<TalkerKey, Service> = BTreeMap::new();
         let mut encryption: BTreeMap<u8, u64> = BTreeMap::new();
         for (_, rollup) in answer.rollups() {
-            report.add_uses(rollup, &mut ports);
+            add_uses(rollup, &mut ports, &mut undecided);
+            report.add_limits(id, rollup);
             for (status, records) in &rollup.encryption_status {
                 let sum = encryption.entry(*status).or_default();
                 *sum = sum.saturating_add(*records);
@@ -122,8 +133,12 @@ pub fn compliance(material: &Material, subject: &Subject, whole: Period) -> Comp
             report.lacking.extend(rollup.lacking.fields().map(|field| field.name()));
         }
         // What was sought and not answered is no use.
+        let answered = |service: &Service| service.flows > 0 && service.bytes_out > 0;
         for by in ports.values_mut() {
-            by.retain(|_, service| service.flows > 0 && service.bytes_out > 0);
+            by.retain(|_, service| answered(service));
+        }
+        for service in undecided.values().filter(|service| answered(service)) {
+            report.undecided = report.undecided.saturating_add(service.flows);
         }
         ports.retain(|_, by| !by.is_empty());
         for ((port, protocol), by) in ports {
@@ -132,6 +147,10 @@ pub fn compliance(material: &Material, subject: &Subject, whole: Period) -> Comp
             (exposure.first, exposure.last) = exposure.times(answer, DAY).unwrap_or_default();
             for (_, rollup) in answer.rollups() {
                 let about = &rollup.about;
+                // Of sums it would be one of many.
+                if report.summed {
+                    break;
+                }
                 for (known, told) in [
                     (&mut exposure.vpc, &rollup.vpc_id),
                     (&mut exposure.instance, &about.instance_id),
@@ -144,23 +163,81 @@ pub fn compliance(material: &Material, subject: &Subject, whole: Period) -> Comp
             }
             report.exposed.push(exposure);
         }
-        report.add_encryption(id, &encryption, answer.totals().totals);
+        let totals = answer.totals().totals;
+        sums.add(&totals);
+        report.add_encryption(id, &encryption, totals);
         let ends = answer.windows.keys().next().zip(answer.windows.keys().next_back());
         if let Some((first, last)) = ends {
-            let windows = answer.windows.len() as u64;
             let end = end.unwrap_or(*last).end();
-            let span = ((end - first.start()) / WINDOW_SECONDS).unsigned_abs();
             report.recorded.push(Recorded {
                 interface: id.clone(),
-                windows,
-                missing: span.saturating_sub(windows),
+                windows: answer.windows.len() as u64,
+                missing: missing(answer.windows.keys().copied(), end),
                 skipped: answer.windows.values().filter(|w| w.skipdata > 0).count() as u64,
                 first: first.start(),
                 last: last.end(),
             });
         }
     }
+    report.only_refused = sums.accept.is_zero() && sums.other.is_zero() && !sums.reject.is_zero();
     report
+}
+
+/// Adds who used the watched ports of an interface, answered or not; and what may have been connections of its own.
+fn add_uses(
+    rollup: &Rollup,
+    ports: &mut BTreeMap<(u16, u8), BTreeMap<Address, Service>>,
+    undecided: &mut BTreeMap<TalkerKey, Service>,
+) {
+    // Services also hold what refused sources exchanged at any port.
+    let watched = rollup.services.iter();
+    let watched =
+        watched.filter(|(key, _)| key.remote.scope() == Scope::Public && is_watched(key.port));
+    for (key, service) in watched {
+        match is_own_service(rollup, key, service) {
+            Some(true) => {
+                let by = ports.entry((key.port, key.protocol)).or_default();
+                by.entry(key.remote).or_default().absorb(service);
+            }
+            Some(false) => {}
+            None => undecided.entry(*key).or_default().absorb(service),
+        }
+    }
+}
+
+/// Fields without which nothing tells who was answered at which port.
+const TELLING: [&str; 6] = ["srcaddr", "dstaddr", "srcport", "dstport", "bytes", "flow-direction"];
+
+/// Fields that accepted records lack, judged by what they come to: of the fields of formats roll-ups keep others only.
+fn lacking(rollup: &Rollup) -> Vec<&'static str> {
+    let mut fields = Vec::new();
+    let let_in = rollup.breakdown.iter().filter(|((action, ..), _)| *action != Action::Reject);
+    let mut sums = Sums::default();
+    for ((_, direction, scope), of) in let_in {
+        sums.add(of);
+        if (direction, scope) == (Direction::Unknown, Scope::Public) && of.records > 0 {
+            fields.push("flow-direction");
+        }
+        if scope == Scope::Unknown && of.records > 0 {
+            fields.extend(["srcaddr", "dstaddr"]);
+        }
+    }
+    if sums.records > 0 && sums.packets == 0 {
+        fields.push("packets");
+    }
+    if sums.records > 0 && sums.bytes == 0 {
+        fields.push("bytes");
+    }
+    // Of TCP, UDP and where nobody knows. Port 0 anybody can use, but hardly everybody.
+    let of_ports = rollup.talkers.iter().filter(|(key, _)| [6, 17, 255].contains(&key.protocol));
+    let mut ports = of_ports.map(|(key, _)| key.port).peekable();
+    if ports.peek().is_some() && ports.all(|port| port == 0) {
+        fields.extend(["srcport", "dstport"]);
+    }
+    if rollup.talkers.iter().any(|(key, _)| key.protocol == u8::MAX) {
+        fields.push("protocol");
+    }
+    fields
 }
 
 /// Seconds of a day, and of an hour.
@@ -180,10 +257,7 @@ impl Compliance {
             let Some(id) = of_one.first().map(|exposure| exposure.interface.clone()) else {
                 continue;
             };
-            let of = match subject {
-                Subject::Scope(_) => Subject::Scope(id),
-                Subject::Everything | Subject::Interface(_) => Subject::Interface(id),
-            };
+            let of = subject.one(id);
             let days: BTreeSet<i64> = of_one.iter().flat_map(|e| [e.first, e.last - DAY]).collect();
             let mut times: Vec<Option<(i64, i64)>> = vec![None; of_one.len()];
             for first in days.into_iter().filter_map(Window::of) {
@@ -205,27 +279,58 @@ impl Compliance {
         Ok(())
     }
 
-    /// Adds who used the watched ports of an interface, answered or not.
-    fn add_uses(
-        &mut self,
-        rollup: &Rollup,
-        ports: &mut BTreeMap<(u16, u8), BTreeMap<Address, Service>>,
-    ) {
-        self.exposed_error = self.exposed_error.saturating_add(rollup.services.error());
-        // Services also hold what refused sources exchanged at any port.
-        let watched = rollup.services.iter();
-        let watched =
-            watched.filter(|(key, _)| key.remote.scope() == Scope::Public && is_watched(key.port));
-        for (key, service) in watched {
-            match is_own_service(rollup, key, service) {
-                Some(true) => {
-                    let by = ports.entry((key.port, key.protocol)).or_default();
-                    by.entry(key.remote).or_default().absorb(service);
-                }
-                Some(false) => {}
-                None => self.exposed_error = self.exposed_error.saturating_add(service.flows),
+    /// Adds what an interface's roll-up cannot tell.
+    fn add_limits(&mut self, id: &str, rollup: &Rollup) {
+        let error = rollup.services.error();
+        if error > 0 {
+            let cut = self.cut.entry(id.to_owned()).or_default();
+            *cut = cut.saturating_add(error);
+        }
+        for field in lacking(rollup) {
+            self.lacking.insert(field);
+            if TELLING.contains(&field) {
+                self.untold.entry(id.to_owned()).or_default().insert(field);
             }
         }
+    }
+
+    /// Flows that an address may have more than is listed, at most, at any interface.
+    pub fn exposed_error(&self) -> u64 {
+        self.cut.values().copied().max().unwrap_or(0)
+    }
+
+    /// Of whom, and why, the records do not tell who was answered, a sentence for each reason.
+    pub fn not_known(&self) -> Vec<String> {
+        let mut by_fields: BTreeMap<&BTreeSet<&str>, Vec<&str>> = BTreeMap::new();
+        for (id, fields) in &self.untold {
+            by_fields.entry(fields).or_default().push(id);
+        }
+        let of_fields = by_fields.into_iter().map(|(fields, ids)| {
+            let fields: Vec<&str> = fields.iter().copied().collect();
+            format!(
+                "some records of {} have no {}: they do not tell who was answered at which port.",
+                some_of(&ids),
+                fields.join(", ")
+            )
+        });
+        let refused = self.only_refused.then(|| {
+            "only refused traffic is on record: a flow log of refused traffic does not tell who was answered."
+                .to_owned()
+        });
+        of_fields.chain(refused).collect()
+    }
+
+    /// Why exposures may be missing, a sentence for each reason.
+    pub fn unsure(&self) -> Vec<String> {
+        let cut: Vec<&str> = self.cut.keys().map(String::as_str).collect();
+        let cut = (!cut.is_empty()).then(|| {
+            format!(
+                "lists of who used the ports of {} are cut: any address may have had up to {} more flows at a port, and addresses and ports may be missing; how many is not known.",
+                some_of(&cut),
+                self.exposed_error()
+            )
+        });
+        cut.into_iter().chain(self.not_known()).collect()
     }
 
     /// Adds what an interface's records say of encryption, of which there are so many.
@@ -271,7 +376,21 @@ impl Compliance {
                 "windows": PARTIAL_TTL / DAY, "deliveries": LEDGER_TTL / DAY, "summaries": SUMMARY_TTL / DAY,
             },
             "watched_ports": &WATCHED_PORTS[..],
-            "error_bounds": { "exposed_flows": self.exposed_error },
+            "cut": self.cut.iter().map(|(interface, flows)| json!({
+                "interface": interface, "flows": flows,
+            })).collect::<Vec<_>>(),
+            "undecided_flows": self.undecided,
+            "not_known": self.not_known(),
+            "error_bounds": { "exposed_flows": self.exposed_error() },
         })
     }
+}
+
+/// Interfaces that are named in a sentence.
+const NAMED: usize = 5;
+
+/// These ids, or some of them and how many more.
+fn some_of(ids: &[&str]) -> String {
+    let some = ids[..ids.len().min(NAMED)].join(", ");
+    if ids.len() > NAMED { format!("{some} and {} more", ids.len() - NAMED) } else { some }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flowlog_core::record::Window;
+use flowlog_core::record::{WINDOW_SECONDS, Window};
 use flowlog_core::store::summary::WindowTotals;
 use serde_json::{Value, json};
 
@@ -55,9 +55,22 @@ pub(super) const GAP: i64 = 3600;
 pub(super) fn gaps(material: &Material) -> Vec<(i64, i64)> {
     let windows: BTreeSet<Window> =
         material.answers.iter().flat_map(|(_, answer)| answer.windows.keys().copied()).collect();
-    let next = windows.iter().skip(1);
-    let between = windows.iter().zip(next).map(|(window, next)| (window.end(), next.start()));
-    between.filter(|(end, next)| next - end >= GAP).collect()
+    between(windows.iter().copied()).filter(|(end, next)| next - end >= GAP).collect()
+}
+
+/// The times between windows, sorted, that follow one another: first second, and the one after the last.
+fn between(windows: impl Iterator<Item = Window> + Clone) -> impl Iterator<Item = (i64, i64)> {
+    let next = windows.clone().skip(1);
+    let times = windows.zip(next).map(|(window, next)| (window.end(), next.start()));
+    times.filter(|(end, next)| end < next)
+}
+
+/// How many windows are missing between these, sorted, and up to `end`: those that have no record, nor has the one before.
+/// A flow log that aggregates for ten minutes fills every other window.
+pub(super) fn missing(windows: impl Iterator<Item = Window> + Clone, end: i64) -> u64 {
+    let last = windows.clone().last().map(|last| (last.end(), end));
+    let times = between(windows).chain(last);
+    times.map(|(end, next)| ((next - end) / WINDOW_SECONDS - 1).max(0).unsigned_abs()).sum()
 }
 
 impl Hours {

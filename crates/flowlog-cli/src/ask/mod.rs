@@ -26,7 +26,7 @@ pub use command::{
     WhyArgs, ask,
 };
 pub use compliance::{Compliance, Exposure, Recorded, compliance};
-use coverage::{GAP, gaps, gaps_json};
+use coverage::{GAP, gaps, gaps_json, missing};
 pub use coverage::{Hour, Hours, hours};
 pub use diff::{Diff, before, diff};
 pub use rejected::{New, Rejected, rejected, yesterday};
@@ -37,16 +37,16 @@ pub(crate) use source::{Times, a_time, in_order, moment, parser_config, tables_o
 use text::footer;
 pub use text::{coverage_text, rejected_text, top_text, who_text};
 pub use top::{By, Top, top};
-pub use who::{Seen, Who, who};
+pub use who::{Seen, Unlisted, Who, who};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use flowlog_aws::{DynamoDbStore, env};
-use flowlog_core::record::{Address, WINDOW_SECONDS, Window};
+use flowlog_core::record::{Address, Source, WINDOW_SECONDS, Window};
 use flowlog_core::store::authority::{self, SeenBy, Spoken};
 use flowlog_core::store::memory::MemoryStore;
 use flowlog_core::store::reader::{Answer, Coverage, Deliveries, Detail, Pieces};
@@ -78,6 +78,20 @@ pub enum Subject {
 }
 
 impl Subject {
+    /// Whether a material has this VPC or account as one, not by interface: its records name none.
+    fn is_summed(&self, material: &Material) -> bool {
+        let is_it = |id: &str| matches!(self, Self::Scope(scope) if scope == id);
+        material.answers.iter().any(|(id, _)| is_it(id))
+    }
+
+    /// One of those that a material has of it.
+    fn one(&self, id: String) -> Self {
+        match self {
+            Self::Scope(scope) if *scope == id => Self::Scope(id),
+            Self::Everything | Self::Interface(_) | Self::Scope(_) => Self::Interface(id),
+        }
+    }
+
     /// That the one that was named is not there.
     fn missing(&self) -> Option<String> {
         match self {
@@ -125,7 +139,7 @@ impl fmt::Display for Made {
 /// What the store has on the subject.
 #[derive(Debug, Default)]
 pub struct Material {
-    /// One answer for each interface, VPC or account, sorted by id.
+    /// One answer for each interface, sorted by id; one for a VPC or account whose records name none.
     pub answers: Vec<(String, Answer)>,
     /// What all of them rest on, each delivery once, however many interfaces it was of.
     pub deliveries: Deliveries,
@@ -136,6 +150,8 @@ pub struct Material {
     pub gaps: Vec<(i64, i64)>,
     /// What was asked for and the store has no days of, in words.
     pub lacks: Option<String>,
+    /// What else is not, or may not be, in the answer, a sentence for each reason.
+    pub unsure: Vec<String>,
 }
 
 impl Material {
@@ -200,6 +216,7 @@ impl Material {
             why.push(format!("there are {more} more such times of an hour or longer."));
         }
         why.extend(self.lacks.clone());
+        why.extend(self.unsure.iter().cloned());
         why
     }
 
@@ -334,8 +351,15 @@ async fn read_with<S: Asked>(
     mut take: impl FnMut(&str, Answer) -> Answer,
 ) -> Result<Material, StoreError> {
     let mut material = Material::default();
-    read_each(store, subject, period, detail, &mut |id, mut spoken| {
+    let left_out = read_each(store, subject, period, detail, &mut |id, mut spoken| {
         material.notes.extend(spoken.notes(&id));
+        // Of interfaces, what another source saw is the same traffic. Of sums nobody knows.
+        if matches!(subject, Subject::Scope(scope) if *scope == id) && !spoken.not_added.is_empty()
+        {
+            material.unsure.push(format!(
+                "other flow logs of {id} are not in it: its records name no interface, so that nothing tells what they have in common."
+            ));
+        }
         if !spoken.answer.windows.is_empty() {
             material.deliveries.append(&mut spoken.answer.deliveries);
             let kept = take(&id, spoken.answer);
@@ -343,6 +367,7 @@ async fn read_with<S: Asked>(
         }
     })
     .await?;
+    material.unsure.extend(left_out);
     Ok(material)
 }
 
@@ -385,7 +410,7 @@ pub async fn read_who<S: Asked>(
     period: Period,
     address: Address,
 ) -> Result<(Material, Who), StoreError> {
-    let mut found = Who { address, seen: Vec::new(), error_bytes: 0 };
+    let mut found = Who::of(address);
     let hours = Detail::of(Pieces::Hours);
     let mut material = read_with(store, subject, period, hours, |id, answer| {
         found.add(id, &answer);
@@ -396,11 +421,7 @@ pub async fn read_who<S: Asked>(
     material.gaps = gaps(&material);
     for seen in &mut found.seen {
         let Some((first, last)) = seen.windows else { continue };
-        let id = seen.subject.clone();
-        let of = match subject {
-            Subject::Scope(_) => Subject::Scope(id),
-            Subject::Everything | Subject::Interface(_) => Subject::Interface(id),
-        };
+        let of = subject.one(seen.subject.clone());
         let (mut ends, mut hours) = (Vec::new(), vec![first.hour(), last.hour()]);
         hours.dedup();
         for hour in hours {
@@ -435,31 +456,102 @@ async fn last_window<S: Asked>(
     Ok(None)
 }
 
+/// The subjects of a question, and who saw them.
+struct Found {
+    view: View,
+    seen: BTreeMap<String, SeenBy>,
+    /// Sources whose records of a VPC or account name no interface, so that they are not among these.
+    nameless: Vec<Source>,
+}
+
+/// What records that name no interface are kept under.
+const NAMELESS: &str = "-";
+
+/// Interfaces that may be of the subject. Of a VPC or an account they are those of sources that saw something of it, and of
+/// log groups, whose deliveries do not tell; who reads them finds out.
+async fn find<S: Asked>(store: &S, subject: &Subject, period: Period) -> Result<Found, StoreError> {
+    let mut found = Found { view: View::Interface, seen: BTreeMap::new(), nameless: Vec::new() };
+    let mut candidates: BTreeSet<String> = BTreeSet::new();
+    let (mut of_scope, mut are_named) = (SeenBy::default(), false);
+    for (day, source) in store.sources(&period.from.day(), &period.to.day()).await? {
+        let saw = match subject {
+            Subject::Scope(scope) => {
+                store.subjects(&source, View::Scope, &day).await?.contains(scope)
+            }
+            Subject::Everything | Subject::Interface(_) => true,
+        };
+        if saw {
+            of_scope.insert(&day, source.clone());
+        }
+        for id in store.subjects(&source, View::Interface, &day).await? {
+            let is_wanted = match subject {
+                Subject::Everything => true,
+                Subject::Interface(name) => *name == id,
+                Subject::Scope(_) if id == NAMELESS => {
+                    if saw && !found.nameless.contains(&source) {
+                        found.nameless.push(source.clone());
+                    }
+                    false
+                }
+                Subject::Scope(_) => true,
+            };
+            if is_wanted {
+                are_named |= saw;
+                if saw || source.is_log_group() {
+                    candidates.insert(id.clone());
+                }
+                found.seen.entry(id).or_default().insert(&day, source.clone());
+            }
+        }
+    }
+    found.seen.retain(|id, _| candidates.contains(id));
+    if let Subject::Scope(scope) = subject
+        && !are_named
+        && !found.nameless.is_empty()
+    {
+        found = Found {
+            view: View::Scope,
+            seen: BTreeMap::from([(scope.clone(), of_scope)]),
+            nameless: Vec::new(),
+        };
+    }
+    Ok(found)
+}
+
+/// Whether an interface is of a VPC or an account.
+fn is_of(answer: &Answer, scope: &str) -> bool {
+    answer.rollups().any(|(_, rollup)| rollup.vpc_id == scope || rollup.account_id == scope)
+}
+
 /// The same as [`read_in_pieces`], one interface (or VPC, or account) after the other, sorted by id: no more
-/// than a few are held.
+/// than a few are held. Returns what is not in it, a sentence for each reason.
 pub async fn read_each<S: Asked>(
     store: &S,
     subject: &Subject,
     period: Period,
     detail: Detail,
     take: &mut dyn FnMut(String, Spoken),
-) -> Result<(), StoreError> {
-    let view = match subject {
-        Subject::Everything | Subject::Interface(_) => View::Interface,
-        Subject::Scope(_) => View::Scope,
+) -> Result<Vec<String>, StoreError> {
+    let Found { view, seen, nameless } = find(store, subject, period).await?;
+    let left_out: Vec<String> = nameless
+        .iter()
+        .map(|source| format!("{source} has records that name no interface: they are not in it."))
+        .collect();
+    let scope = match subject {
+        Subject::Scope(scope) if view == View::Interface => Some(scope.as_str()),
+        _ => None,
     };
-    let wanted = |id: &str| match subject {
-        Subject::Everything => true,
-        Subject::Interface(name) | Subject::Scope(name) => name == id,
-    };
-    let mut seen: BTreeMap<String, SeenBy> = BTreeMap::new();
-    for (day, source) in store.sources(&period.from.day(), &period.to.day()).await? {
-        for id in store.subjects(&source, view, &day).await? {
-            if wanted(&id) {
-                seen.entry(id).or_default().insert(&day, source.clone());
+    // Totals do not tell whose they are.
+    let is_bare = scope.is_some() && detail.pieces == Pieces::Totals;
+    let detail = if is_bare { Detail::of(Pieces::One) } else { detail };
+    let mut take = |id: String, mut spoken: Spoken| {
+        if scope.is_none_or(|scope| is_of(&spoken.answer, scope)) {
+            if is_bare {
+                (spoken.answer.hours, spoken.answer.detailed) = Default::default();
             }
+            take(id, spoken);
         }
-    }
+    };
     let within = (period.from, period.to);
     let progress = Progress::of(seen.len());
     let mut subjects = seen.into_iter();
@@ -500,7 +592,7 @@ pub async fn read_each<S: Asked>(
         take(id, spoken);
         progress.step();
     }
-    Ok(())
+    Ok(left_out)
 }
 
 /// How far reading has come: shown from a second on, where standard error is a terminal.

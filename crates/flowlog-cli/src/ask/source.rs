@@ -47,7 +47,7 @@ pub(crate) struct Times {
     /// the last data: 90m, 24h, 7d.
     #[arg(long, value_name = "TIME", value_parser = a_time)]
     pub(super) since: Option<String>,
-    /// Up to this time; the window that it falls into is left out.
+    /// Up to this time; the window of five minutes that it falls into is in it, as a whole.
     #[arg(long, value_name = "TIME", value_parser = a_time)]
     pub(super) until: Option<String>,
 }
@@ -86,7 +86,8 @@ impl Times {
         let from = asked.0.map_or(Some(whole.from), window).ok_or(AskError::NoSuchTime(whole))?;
         let from = from.max(whole.from);
         let until = asked.1.map_or(whole.to, |until| {
-            window(until.saturating_sub(300)).unwrap_or(whole.to).min(whole.to)
+            // Windows are not taken apart: the last one is whole, as the first is.
+            window(until.saturating_sub(1)).unwrap_or(whole.to).min(whole.to)
         });
         if from > until {
             return Err(AskError::NoSuchTime(whole));
@@ -147,10 +148,10 @@ pub struct AskArgs {
     /// One interface, or transit gateway attachment.
     #[arg(long, value_name = "ID", conflicts_with_all = ["vpc", "account"])]
     interface: Option<String>,
-    /// One VPC. The answer rests on one flow log of it; if there are others, it names them.
+    /// One VPC: its interfaces, each window of each from one flow log; others are named.
     #[arg(long, value_name = "ID", conflicts_with = "account")]
     vpc: Option<String>,
-    /// One account. The answer rests on one flow log of it; if there are others, it names them.
+    /// One account: its interfaces, each window of each from one flow log; others are named.
     #[arg(long, value_name = "ID")]
     account: Option<String>,
     /// Tables for people, one JSON object for scripts, or CSV: a row for each entry of each list, the

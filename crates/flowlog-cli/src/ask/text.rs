@@ -9,6 +9,7 @@ use flowlog_core::store::StateItem;
 use indicatif::{HumanBytes, HumanCount};
 
 use super::alerts::{evidence, key};
+use super::who::Unlisted;
 use super::{Hours, Material, Rejected, Top, Who};
 use crate::colour;
 use crate::report::{protocol_name, table, time};
@@ -123,7 +124,9 @@ pub fn who_text(who: &Who, alerts: &[(StateItem, Alert)], material: &Material) -
         );
     }
     if who.seen.is_empty() {
-        return out + &format!("{} shows nowhere.\n{}", who.address, footer(material));
+        let where_not = if who.unlisted.is_nothing() { "shows nowhere" } else { "is in no list" };
+        let said = format!("{} {where_not}.\n{}", who.address, unlisted(who));
+        return out + &said + &footer(material);
     }
     for seen in &who.seen {
         out.push_str(&colour::title(&seen.subject));
@@ -168,14 +171,28 @@ pub fn who_text(who: &Who, alerts: &[(StateItem, Alert)], material: &Material) -
             );
         }
     }
-    if who.error_bytes > 0 {
-        let _ = writeln!(
+    out + &unlisted(who) + &footer(material)
+}
+
+/// What of an address may not show.
+fn unlisted(who: &Who) -> String {
+    let Unlisted { bytes: size, refused, connections } = who.unlisted;
+    if who.unlisted.is_nothing() {
+        return String::new();
+    }
+    let mut out = format!(
+        "Lists are cut at the heaviest: up to {} of it and {} records that were refused to it as a source may not show",
+        bytes(size),
+        count(refused)
+    );
+    if connections > 0 {
+        let _ = write!(
             out,
-            "Lists are cut at the heaviest: up to {} of it may not show.",
-            bytes(who.error_bytes)
+            ", and of each connection with a private address {} refused records",
+            count(connections)
         );
     }
-    out + &footer(material)
+    out + ".\n"
 }
 
 /// How complete the data is.

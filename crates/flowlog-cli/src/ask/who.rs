@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use flowlog_core::record::{Address, Window};
-use flowlog_core::rollup::{RejectedSource, Talker, TalkerKey, Tuple, Verdicts, Weigh as _};
+use flowlog_core::rollup::{
+    RejectedSource, Rollup, Talker, TalkerKey, Tuple, Verdicts, Weigh as _,
+};
 use serde_json::{Value, json};
 
 use flowlog_core::store::reader::Answer;
@@ -33,13 +35,37 @@ pub struct Who {
     pub address: Address,
     /// One for each interface that saw it, sorted.
     pub seen: Vec<Seen>,
-    /// Bytes that it may have exchanged unseen: lists of talkers are cut at the heaviest.
-    pub error_bytes: u64,
+    /// What of it may not show: lists are cut at the heaviest.
+    pub unlisted: Unlisted,
+}
+
+/// The most that an address may have had in lists that are cut, without standing in them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unlisted {
+    /// Bytes that it exchanged.
+    pub bytes: u64,
+    /// Records that were refused to it as a source.
+    pub refused: u64,
+    /// Refused records of any one connection between private addresses.
+    pub connections: u64,
+}
+
+impl Unlisted {
+    /// Whether every list is whole.
+    pub fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn add(&mut self, rollup: &Rollup) {
+        self.bytes = self.bytes.saturating_add(unlisted_bytes(rollup));
+        self.refused = self.refused.saturating_add(rollup.rejected_sources.error());
+        self.connections = self.connections.saturating_add(rollup.rejected_tuples.error());
+    }
 }
 
 /// What is known of an address.
 pub fn who(material: &Material, address: Address) -> Who {
-    let mut who = Who { address, seen: Vec::new(), error_bytes: 0 };
+    let mut who = Who::of(address);
     for (id, answer) in &material.answers {
         who.add(id, answer);
     }
@@ -47,6 +73,11 @@ pub fn who(material: &Material, address: Address) -> Who {
 }
 
 impl Who {
+    /// Nothing yet.
+    pub(super) fn of(address: Address) -> Self {
+        Self { address, seen: Vec::new(), unlisted: Unlisted::default() }
+    }
+
     /// Adds what one interface (or scope) knows.
     pub(super) fn add(&mut self, id: &str, answer: &Answer) {
         let address = self.address;
@@ -55,7 +86,7 @@ impl Who {
         let mut refused: Option<RejectedSource> = None;
         let mut windows: Option<(Window, Window)> = None;
         for (window, rollup) in answer.rollups() {
-            self.error_bytes = self.error_bytes.saturating_add(unlisted_bytes(rollup));
+            self.unlisted.add(rollup);
             let mut shows = false;
             for (key, talker) in rollup.talkers.iter().filter(|(key, _)| key.remote == address) {
                 talked.entry(*key).or_default().absorb(talker);
@@ -99,7 +130,11 @@ impl Who {
         json!({
             "address": self.address.to_string(),
             "seen": self.seen.iter().map(Seen::to_json).collect::<Vec<_>>(),
-            "error_bound_bytes": self.error_bytes,
+            "error_bound_bytes": self.unlisted.bytes,
+            "error_bounds": {
+                "refused_records": self.unlisted.refused,
+                "connection_records": self.unlisted.connections,
+            },
         })
     }
 }
