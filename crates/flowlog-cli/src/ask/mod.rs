@@ -523,7 +523,6 @@ async fn find<S: Asked>(store: &S, subject: &Subject, period: Period) -> Result<
         }
         for id in store.subjects(&source, View::Interface, &day).await? {
             let is_wanted = match subject {
-                Subject::Everything => true,
                 Subject::Interface(name) => *name == id,
                 Subject::Scope(_) if id == NAMELESS => {
                     if saw && !found.nameless.contains(&source) {
@@ -531,7 +530,7 @@ async fn find<S: Asked>(store: &S, subject: &Subject, period: Period) -> Result<
                     }
                     false
                 }
-                Subject::Scope(_) => true,
+                Subject::Everything | Subject::Scope(_) => true,
             };
             if is_wanted {
                 are_named |= saw;
