@@ -87,7 +87,7 @@ async fn sums_over_interfaces_are_called_so() {
         (&nameless, &Subject::Everything, ("-", "vpc-1", false)),
         (&nameless, &vpc, ("vpc-1", "", true)),
     ] {
-        let found = report(&delivered(&[text.clone()]).await, subject).await;
+        let found = report(&delivered(std::slice::from_ref(text)).await, subject).await;
         let [exposure] = &found.exposed[..] else { panic!("{subject:?}: {found:?}") };
         assert_eq!((exposure.interface.as_str(), exposure.vpc.as_str()), (interface, of_vpc));
         assert_eq!(found.summed, summed, "{subject:?}");
