@@ -331,7 +331,9 @@ mod tests {
     use super::*;
 
     fn file(log: &str, minute: i64) -> Input {
-        let name = format!("1_vpcflowlogs_r_fl-{log}_20261101T00{minute:02}Z_{log}{minute}.log.gz");
+        let name = format!(
+            "123456789012_vpcflowlogs_us-east-1_fl-{log:0>17}_20261101T00{minute:02}Z_{log}{minute:0>7}.log.gz"
+        );
         Input::File(PathBuf::from(name))
     }
 
@@ -377,7 +379,12 @@ mod tests {
         assert!(!sources.counts(2, "eni-1", window(0)));
         assert_eq!(counts("eni-2", 0), [true; 3], "nobody else saw it");
         let notes = sources.notes().join("\n");
-        assert!(notes.contains("eni-1: seen by more than one flow log (fl-b, fl-a"), "{notes}");
+        assert!(
+            notes.contains(
+                "eni-1: seen by more than one flow log (fl-0000000000000000b, fl-0000000000000000a"
+            ),
+            "{notes}"
+        );
         // One flow log after another is added.
         let mut sources = Sources::of(&inputs);
         sources.took(0, &seen(&[("eni-1", 0, true)]));

@@ -39,7 +39,7 @@ pub use text::{coverage_text, rejected_text, top_text, who_text};
 pub use top::{By, Top, top};
 pub use who::{Seen, Unlisted, Who, who};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -460,10 +460,7 @@ pub async fn read_why<S: Asked>(
         let to = hour.forward(WINDOWS_PER_HOUR - 1).min(period.to);
         let within = Period { from: hour.max(period.from), to };
         for id in &ends {
-            let of = match subject {
-                Subject::Scope(_) => Subject::Scope(id.clone()),
-                Subject::Everything | Subject::Interface(_) => Subject::Interface(id.clone()),
-            };
+            let of = subject.one(id.clone());
             let windows =
                 read_with(store, &of, within, Detail::WINDOWS, |_, answer| answer).await?;
             for (id, answer) in &windows.answers {
@@ -509,7 +506,6 @@ const NAMELESS: &str = "-";
 /// log groups, whose deliveries do not tell; who reads them finds out.
 async fn find<S: Asked>(store: &S, subject: &Subject, period: Period) -> Result<Found, StoreError> {
     let mut found = Found { view: View::Interface, seen: BTreeMap::new(), nameless: Vec::new() };
-    let mut candidates: BTreeSet<String> = BTreeSet::new();
     let (mut of_scope, mut are_named) = (SeenBy::default(), false);
     for (day, source) in store.sources(&period.from.day(), &period.to.day()).await? {
         let saw = match subject {
@@ -534,14 +530,13 @@ async fn find<S: Asked>(store: &S, subject: &Subject, period: Period) -> Result<
             };
             if is_wanted {
                 are_named |= saw;
+                // Another one may not know VPCs, and would speak for those that it shares with who does.
                 if saw || source.is_log_group() {
-                    candidates.insert(id.clone());
+                    found.seen.entry(id).or_default().insert(&day, source.clone());
                 }
-                found.seen.entry(id).or_default().insert(&day, source.clone());
             }
         }
     }
-    found.seen.retain(|id, _| candidates.contains(id));
     if let Subject::Scope(scope) = subject
         && !are_named
         && !found.nameless.is_empty()

@@ -21,7 +21,7 @@ impl Policy {
     /// The longest cooldown: an alert that goes on is told at least once a day.
     pub const LONGEST: i64 = 86_400;
     /// An alert is over when it has been quiet for so many windows, after those that may still come.
-    const QUIET: i64 = 3;
+    pub(super) const QUIET: i64 = 3;
     /// Whoever claims publishes in so many seconds, and others who find the same leave it alone for so long.
     pub(super) const PUBLISHES_IN: i64 = 2;
     /// What was claimed so many seconds ago and not published is published by the sweeper.

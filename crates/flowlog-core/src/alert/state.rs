@@ -111,7 +111,12 @@ pub fn decide(old: Option<&Alert>, finding: &Finding, policy: &Policy, now: i64)
     if !fresh && old.is_some() {
         return Decision::Nothing;
     }
-    if severity >= Severity::Digest && alert.told_times == 0 && !alert.is_noted_silence(finding) {
+    // There may be thousands, found in each run: they are kept open by every third.
+    let noted = old.filter(|old| old.is_noted_silence(finding));
+    if noted.is_some_and(|old| finding.window < old.last.forward(Policy::QUIET)) {
+        return Decision::Nothing;
+    }
+    if severity >= Severity::Digest && alert.told_times == 0 && noted.is_none() {
         alert.learn_news(finding, severity, now);
         alert.severity = alert.severity.max(severity);
         alert.note(now);

@@ -535,7 +535,7 @@ fn no_key_holds_an_address_and_two_flow_logs_make_one_alert() {
         let target = Some(Target { host: Address::parse(host), port: Some(443) });
         AlertKey::of(&Finding { source: None, target, ..scan.clone() }).subject
     };
-    assert!(of_server("10.0.0.5").len() == 8 && of_server("10.0.0.5") != of_server("10.0.0.6"));
+    assert!(of_server("10.0.0.5").len() == 10 && of_server("10.0.0.5") != of_server("10.0.0.6"));
     let subjects: BTreeSet<String> = (0..=255_u8)
         .flat_map(|a| (0..=255_u8).map(move |b| (a, b)))
         .map(|(a, b)| {

@@ -220,7 +220,7 @@ impl Baseline {
 
 /// Rejected records of a window that block-public-access does not explain.
 pub(super) fn rejected(rollup: &Rollup) -> u64 {
-    let blocked = rollup.reject_reasons.get(crate::rollup::BLOCK_PUBLIC_ACCESS).copied();
+    let blocked = rollup.reject_reasons.get(super::block_public_access::REASON).copied();
     rollup.totals().reject.records.saturating_sub(blocked.unwrap_or(0))
 }
 

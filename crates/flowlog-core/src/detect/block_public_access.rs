@@ -5,18 +5,21 @@
 
 use super::{BlockPublicAccess, Cause, Finding, History, Rule, Why, ports, shown};
 use crate::record::{WINDOW_SECONDS, Window};
-use crate::rollup::{BLOCK_PUBLIC_ACCESS, Rollup};
+use crate::rollup::Rollup;
+
+/// What AWS writes into `reject-reason`.
+pub(super) const REASON: &str = "BPA";
 
 /// Whether every refusal of a window is Block Public Access's.
 pub(super) fn explains(rollup: &Rollup) -> bool {
-    let blocked = rollup.reject_reasons.get(BLOCK_PUBLIC_ACCESS).copied().unwrap_or(0);
+    let blocked = rollup.reject_reasons.get(REASON).copied().unwrap_or(0);
     blocked > 0 && blocked >= rollup.totals().reject.records
 }
 
 impl BlockPublicAccess {
     pub(super) fn evaluate(self, history: &History, at: Window) -> Option<Finding> {
         let now = history.windows.get(&at)?;
-        let value = now.reject_reasons.get(BLOCK_PUBLIC_ACCESS).copied().unwrap_or(0);
+        let value = now.reject_reasons.get(REASON).copied().unwrap_or(0);
         if !self.enabled || value == 0 {
             return None;
         }
@@ -46,10 +49,8 @@ impl BlockPublicAccess {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{record, rejects, roll_up, window};
+    use super::super::tests::{rejects, window};
     use super::*;
-    use crate::detect::PortScan;
-    use crate::record::{Action, Record};
 
     #[test]
     fn bpa_is_counted_and_other_reasons_are_not() {
@@ -64,21 +65,5 @@ mod tests {
                 .map(|f| f.evidence.value);
             assert_eq!(value, found);
         }
-    }
-    #[test]
-    fn what_it_refused_is_no_scan_beside_other_refusals_either() {
-        let mut rows: Vec<Record<'_>> = (1..60)
-            .map(|port| record("10.0.0.9", 50_000, "10.0.0.5", port, Action::Reject))
-            .collect();
-        let scans = |rows: &[Record<'_>]| {
-            let mut history = History::default();
-            history.add(window(0), &roll_up(rows));
-            PortScan::default().evaluate(&history, window(0)).len()
-        };
-        assert_eq!(scans(&rows), 1);
-        for row in rows.iter_mut().skip(1) {
-            row.reject_reason = Some(BLOCK_PUBLIC_ACCESS);
-        }
-        assert_eq!(scans(&rows), 0);
     }
 }

@@ -357,9 +357,6 @@ impl<C: ChunkSink> Accumulator<C> {
             totals.replies += 1;
             return;
         }
-        if flow.is_blocked && self.mapping.knows_attempts() {
-            return;
-        }
         let Some(host) = flow.dst else { return };
         self.used +=
             note_contact(totals, Contact { host, port: row.dstport, protocol: row.protocol });

@@ -11,8 +11,6 @@ pub(super) struct Flow {
     pub(super) dst: Option<Address>,
     pub(super) evidence: Evidence,
     tcp_flags: Option<u8>,
-    /// Refused by VPC Block Public Access, as its reason says.
-    pub(super) is_blocked: bool,
 }
 
 impl Flow {
@@ -22,11 +20,10 @@ impl Flow {
             dst: record.pkt_dstaddr.or(record.dstaddr),
             evidence: Evidence::of(record),
             tcp_flags: record.tcp_flags,
-            is_blocked: record.reject_reason == Some(BLOCK_PUBLIC_ACCESS),
         }
     }
 
-    /// A quick row, which gives no reason for a refusal, with what its addresses are.
+    /// A quick row with what its addresses are.
     pub(super) fn of_quick(row: &QuickRow, src: Address, dst: Address) -> Self {
         let evidence = Evidence {
             start: row.start,
@@ -40,13 +37,7 @@ impl Flow {
             bytes: row.bytes,
             action: row.action,
         };
-        Self {
-            src: Some(src),
-            dst: Some(dst),
-            evidence,
-            tcp_flags: row.tcp_flags,
-            is_blocked: false,
-        }
+        Self { src: Some(src), dst: Some(dst), evidence, tcp_flags: row.tcp_flags }
     }
 
     /// The other side's address; where the direction is unknown, the public one or the source.
@@ -86,9 +77,6 @@ impl Flow {
         }
     }
 }
-
-/// What AWS writes into `reject-reason` where VPC Block Public Access refused.
-pub(crate) const BLOCK_PUBLIC_ACCESS: &str = "BPA";
 
 /// TCP's number.
 const TCP: u8 = 6;

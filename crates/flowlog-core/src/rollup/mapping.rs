@@ -16,8 +16,8 @@ pub enum Mapping {
     /// and who the interface is to the roll-up, and scope partials (VPC and account views) to the
     /// items.
     V2,
-    /// Since 2026-11-30: what an established connection leaves behind is known by its flags, too, and is no contact; nor
-    /// is what Block Public Access refused. Encoded as version 2.
+    /// Since 2026-11-30: what an established connection leaves behind is known by its flags, too, and is no contact.
+    /// Encoded as version 2.
     #[default]
     V3,
 }
@@ -64,7 +64,7 @@ impl Mapping {
         }
     }
 
-    /// Whether refusals that are no attempts to reach a port are known by flags and reasons, too.
+    /// Whether refusals that are no attempts to reach a port are known by their flags, too.
     pub(super) fn knows_attempts(self) -> bool {
         self >= Self::V3
     }

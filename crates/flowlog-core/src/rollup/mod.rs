@@ -30,7 +30,7 @@ pub use connections::{
     About, NAME_LIMIT, SHORT_FLOW_PACKETS, Service, Tuple, Verdicts, WATCHED_PORTS, is_watched,
 };
 pub use distinct::{Distinct, DistinctEstimate};
-pub(crate) use flow::{BLOCK_PUBLIC_ACCESS, opened_by_source};
+pub(crate) use flow::opened_by_source;
 pub use fold::Fold;
 pub use mapping::Mapping;
 pub(crate) use own::Own;
