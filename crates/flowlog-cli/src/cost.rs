@@ -262,6 +262,15 @@ impl Refused {
     }
 }
 
+/// Read units a day of what the rules look at, for windows of so many bytes.
+fn looks(interfaces: f64, window_bytes: f64) -> f64 {
+    // What is usual of an interface is read at each of its windows, too.
+    let look = units(LOOK_WINDOWS * window_bytes, 4096.0) + units(BASELINE_BYTES, 4096.0);
+    let days = 24.0 * WINDOWS_A_DAY * window_bytes / 4096.0;
+    let sweeps = SWEEPS * BASELINE_BYTES / 4096.0;
+    interfaces * (WINDOWS_A_DAY * look + days + sweeps)
+}
+
 fn added(load: &Load) -> Vec<Line> {
     let interfaces = as_f64(load.interfaces);
     let gz_gb = load.gb_per_day * COMPRESSED;
@@ -294,13 +303,8 @@ fn added(load: &Load) -> Vec<Line> {
     let compaction_writes = summaries * units(SUMMARY_BYTES, 1024.0);
     // Every read is consistent: a unit for each 4 KB.
     let compaction_reads = partials * partial_bytes / 4096.0 * COMPACTION_READS;
-    let window_bytes = PARTIALS_A_WINDOW * partial_bytes;
-    let day_looks = interfaces * 24.0 * WINDOWS_A_DAY * window_bytes / 4096.0;
-    let sweeps = interfaces * SWEEPS * BASELINE_BYTES / 4096.0;
     let bells = partials / PARTIALS_A_WINDOW;
-    // What is usual of an interface is read at each of them, too.
-    let look = units(LOOK_WINDOWS * window_bytes, 4096.0) + units(BASELINE_BYTES, 4096.0);
-    let looks = bells * look + day_looks + sweeps + objects * RECONCILED;
+    let looks = looks(interfaces, PARTIALS_A_WINDOW * partial_bytes) + objects * RECONCILED;
     let stored = partials * partial_bytes * PARTIAL_DAYS
         + summaries * SUMMARY_BYTES * SUMMARY_DAYS
         + scopes * SCOPE_BYTES * PARTIAL_DAYS;
