@@ -23,7 +23,7 @@ pub fn print(mapping: u8) -> String {
     let at = ObjectRef { bucket: "crowded".to_owned(), key: "crowded.log".to_owned() };
     let stored = Stored { etag: "1".to_owned(), bytes: object().into() };
     world.objects.borrow_mut().insert(at.clone(), stored);
-    let service = Service::start(&world, Code { writes: mapping, knows: &[1, 2] }, None);
+    let service = Service::start(&world, Code { writes: mapping, knows: &[1, 2, 3] }, None);
     let what = What::Object { at, etag: None, time: None };
     let failed = alone(service.deliver(vec![Message { delivery: 0, what, received: 0 }]));
     let mut text = format!("failed {failed:?}\n");

@@ -147,7 +147,7 @@ impl Pool {
         let present = now();
         let delivery = &self.deliveries[n];
         let world = Rc::new(World::new(0, shape, Plan::None, false));
-        let code = Code { writes: mapping, knows: &[1, 2] };
+        let code = Code { writes: mapping, knows: &[1, 2, 3] };
         let arrived = horizon + HORIZON;
         set_now(arrived);
         let stored = delivery.versions[version].stored.clone();
@@ -185,7 +185,7 @@ impl Pool {
         }
         // So early that nothing is late, and not so late that anything has expired.
         let early = BEGIN - HORIZON - DAY;
-        for mapping in [1, 2] {
+        for mapping in [2, 3] {
             for (crowded, holds) in [(false, false), (true, false), (true, true)] {
                 let shape = Shape { crowded, shifted: false, holds };
                 let clean = self.clean(n, version, mapping, early, shape);

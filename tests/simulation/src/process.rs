@@ -29,17 +29,17 @@ pub struct Code {
 
 impl Code {
     /// Before the change.
-    pub const OLD: Self = Self { writes: 1, knows: &[1] };
+    pub const OLD: Self = Self { writes: 2, knows: &[1, 2] };
     /// After the change.
-    pub const NEW: Self = Self { writes: 2, knows: &[1, 2] };
+    pub const NEW: Self = Self { writes: 3, knows: &[1, 2, 3] };
     /// After the change, told to go back.
-    pub const BACK: Self = Self { writes: 1, knows: &[1, 2] };
+    pub const BACK: Self = Self { writes: 2, knows: &[1, 2, 3] };
 }
 
 /// What the mapping versions of a world are like.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Shape {
-    /// Version 2 also puts every record into the window after its own, so that either version has
+    /// Version 3 also puts every record into the window after its own, so that either version has
     /// keys that the other lacks.
     pub shifted: bool,
     /// Chunks are cut after a few interfaces and windows.
@@ -95,7 +95,7 @@ impl Process {
     }
 
     fn mapped(&self, partial: &PartialItem) -> PartialItem {
-        let shifts = self.world.shape.shifted && partial.mapping == 2;
+        let shifts = self.world.shape.shifted && partial.mapping == 3;
         let window = if shifts { partial.window.forward(1) } else { partial.window };
         PartialItem { window, ..partial.clone() }
     }

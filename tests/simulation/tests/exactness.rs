@@ -220,7 +220,7 @@ fn a_seed_is_a_schedule() {
 /// Every process hashes by another seed, and nobody must be able to tell.
 #[test]
 fn two_processes_make_the_same_bytes_of_an_object() {
-    for mapping in ["1", "2"] {
+    for mapping in ["1", "2", "3"] {
         let print = || {
             let output =
                 Command::new(env!("CARGO_BIN_EXE_simulate")).args(["items", mapping]).output();
