@@ -405,7 +405,9 @@ async fn rollups_tell_what_was_first() {
         let material = read(&store, &Subject::Everything, period).await.unwrap();
         let by_windows = from_rollups(&material, asked);
         let (_, evidence) = read_why(&store, &Subject::Everything, period, asked).await.unwrap();
-        for evidence in [evidence, by_windows] {
+        let account = Subject::Scope("123456789012".to_owned());
+        let (_, of_account) = read_why(&store, &account, period, asked).await.unwrap();
+        for evidence in [evidence, of_account, by_windows] {
             let found = &evidence.explain()[0];
             assert_eq!(found.outcome, outcome, "{note}: {found:?}");
             assert!(found.notes.iter().any(|n| n.starts_with(note)), "{note}: {found:?}");
