@@ -3,7 +3,7 @@
     python3 tests/dev/size.py target/lambda/*/bootstrap
 
 Start-up and the time that an upload takes grow with both. The goal is 8 MiB of program and 4 MiB of zip. The limits are what the
-largest function had on 2026-11-29 (the alerter's program, 7.27 MiB, and the parser's zip, 3.40), rounded up: they are there so that
+largest function had on 2026-12-01 (the alerter's program, 7.54 MiB, and the parser's zip, 3.50), rounded up: they are there so that
 it does not grow unseen.
 """
 
@@ -13,7 +13,7 @@ import tempfile
 import zipfile
 
 MIB = 1 << 20
-PROGRAM, ZIP = 7.5 * MIB, 3.5 * MIB
+PROGRAM, ZIP = 7.75 * MIB, 3.6 * MIB
 
 
 def zipped(path):
