@@ -26,6 +26,9 @@ use flowlog_aws::telemetry::Metric;
 use flowlog_core::alert::{Directory, Policy};
 use flowlog_core::detect::RuleSet;
 
+/// Days of a flow log whose entries in the directory are read at once.
+const READS: usize = 32;
+
 /// What the handler works with: the ports it was granted, and its settings.
 #[derive(Debug)]
 pub struct App<S, N> {

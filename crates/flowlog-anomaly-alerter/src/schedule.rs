@@ -25,14 +25,12 @@ use serde_json::{Value, json};
 
 use crate::feeds::Heard;
 use crate::handler::{BASELINE, kept, raise_all};
-use crate::{App, HandlerError};
+use crate::{App, HandlerError, READS};
 
 /// Windows in an hour: in each run one interface in so many has its day looked at.
 const TURNS: i64 = 12;
 /// Days, or hours of an account's interfaces, that are read at once: up to 600 partials of at most 8 KiB each.
 const AT_ONCE: usize = 4;
-/// Days of a flow log whose entries in the directory are read at once.
-const READS: usize = 32;
 /// What is left to alerts, at the end of a run that has more days to look at than time.
 const FOR_ALERTS: Duration = Duration::from_mins(1);
 

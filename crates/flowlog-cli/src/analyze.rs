@@ -57,18 +57,11 @@ pub(crate) fn read(
     let inputs = expand(paths);
     let mut sources = Arc::new(Sources::of(&inputs));
     let (mut builder, mut files) = read_once(&inputs, &mut sources, limits, fallback, complain)?;
-    let is_stdin = |input: &Input| matches!(input, Input::Stdin);
-    if Arc::make_mut(&mut sources).settle() {
-        if inputs.iter().any(is_stdin) {
-            let note = "standard input cannot be read twice: what more than one flow log saw is counted more than once";
-            complain(note.to_owned());
-            builder.say(note.to_owned());
-        } else {
-            // Before the next one is made.
-            drop(builder);
-            let mut told = |_| {};
-            (builder, files) = read_once(&inputs, &mut sources, limits, fallback, &mut told)?;
-        }
+    if Arc::make_mut(&mut sources).settle(&inputs) {
+        // Before the next one is made.
+        drop(builder);
+        let mut told = |_| {};
+        (builder, files) = read_once(&inputs, &mut sources, limits, fallback, &mut told)?;
     }
     for note in sources.notes() {
         complain(note.clone());
@@ -149,18 +142,11 @@ pub(crate) fn each<S: RecordSink>(
     let mut sources = Sources::of(&inputs);
     let of_one = of_one && !sources.is_one();
     let mut all = each_once(&inputs, &mut sources, fallback, of_one, &sink, &merge, complain);
-    if of_one && sources.settle() {
-        if inputs.iter().any(|input| matches!(input, Input::Stdin)) {
-            all.notes.push(
-                "standard input cannot be read twice: what more than one flow log saw is counted more than once"
-                    .to_owned(),
-            );
-        } else {
-            let mut told = |_| {};
-            all = each_once(&inputs, &mut sources, fallback, of_one, &sink, &merge, &mut told);
-        }
+    if of_one && sources.settle(&inputs) {
+        let mut told = |_| {};
+        all = each_once(&inputs, &mut sources, fallback, of_one, &sink, &merge, &mut told);
     }
-    all.notes.extend(sources.notes());
+    all.notes = sources.notes();
     all.notes.iter().cloned().for_each(complain);
     all
 }

@@ -47,6 +47,8 @@ pub(crate) struct Sources {
     /// The first file of each delivery that was read.
     read: BTreeMap<Identity, usize>,
     copies: u64,
+    /// What more than one of `logs` saw could not be told apart.
+    counted_twice: bool,
     /// Interfaces that more than one of `logs` saw in the same window, with those, who speaks first first.
     contested: BTreeMap<String, Vec<usize>>,
 }
@@ -177,8 +179,8 @@ impl Sources {
     }
 
     /// After all files: whether two flow logs saw the same, so that the files must be read once more, now that it is known
-    /// what counts.
-    pub(crate) fn settle(&mut self) -> bool {
+    /// what counts. Standard input cannot be.
+    pub(crate) fn settle(&mut self, inputs: &[Input]) -> bool {
         let mut met: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         for (log, seen) in self.seen.iter().enumerate() {
             for interface_id in seen.interfaces.keys() {
@@ -203,13 +205,18 @@ impl Sources {
                 contested.insert(interface_id.to_owned(), logs);
             }
         }
-        self.contested = contested;
-        // Each delivery is read anew.
-        if !self.contested.is_empty() {
-            self.read.clear();
-            self.copies = 0;
+        if contested.is_empty() {
+            return false;
         }
-        !self.contested.is_empty()
+        if inputs.iter().any(|input| matches!(input, Input::Stdin)) {
+            self.counted_twice = true;
+            return false;
+        }
+        // Each delivery is read anew.
+        self.contested = contested;
+        self.read.clear();
+        self.copies = 0;
+        true
     }
 
     fn authority(&self, log: usize) -> bool {
@@ -234,6 +241,12 @@ impl Sources {
     /// What was not counted, in sentences.
     pub(crate) fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
+        if self.counted_twice {
+            notes.push(
+                "standard input cannot be read twice: what more than one flow log saw is counted more than once"
+                    .to_owned(),
+            );
+        }
         if self.copies > 0 {
             notes.push(format!(
                 "{} file(s) are copies of deliveries that were read already, and are not counted again",
@@ -369,7 +382,8 @@ mod tests {
         sources.took(0, &seen(&[("eni-1", 0, true), ("eni-1", 1, false), ("eni-2", 0, true)]));
         sources.took(1, &seen(&[("eni-1", 0, true), ("eni-1", 1, true), ("eni-1", 2, true)]));
         sources.took(2, &seen(&[("eni-1", 3, true), ("eni-3", 0, true)]));
-        assert!(sources.settle());
+        assert!(!sources.clone().settle(&inputs), "standard input is not read twice");
+        assert!(sources.settle(&inputs[..2]));
         let counts = |interface_id: &str, n: i64| {
             [0, 1, 2].map(|nth| sources.counts(nth, interface_id, window(n)))
         };
@@ -389,7 +403,7 @@ mod tests {
         let mut sources = Sources::of(&inputs);
         sources.took(0, &seen(&[("eni-1", 0, true)]));
         sources.took(1, &seen(&[("eni-1", 1, true)]));
-        assert!(!sources.settle());
+        assert!(!sources.settle(&[]));
         assert_eq!(sources.notes(), [""; 0]);
     }
 }

@@ -15,6 +15,12 @@ pub struct AlertKey {
     pub subject: String,
 }
 
+/// One of the 65,536 slots of a place.
+fn slot(place: &str, subject: &str) -> String {
+    let hash = Sha256::digest(subject);
+    format!("{place}#{:02x}{:02x}", hash[0], hash[1])
+}
+
 impl AlertKey {
     /// The key of a finding.
     ///
@@ -40,12 +46,10 @@ impl AlertKey {
         let subject = match (finding.source, finding.target) {
             (Some(source), target) if is_internal(&source) => {
                 let target = target.map(|t| (t.host.map(|h| h.to_string()), t.port));
-                let hash = Sha256::digest(format!("{source} {target:?}"));
-                format!("{place}#{:02x}{:02x}", hash[0], hash[1])
+                slot(&place, &format!("{source} {target:?}"))
             }
             (None, Some(Target { host: Some(server), port })) => {
-                let hash = Sha256::digest(format!("{server} {port:?}"));
-                format!("{place}#{:02x}{:02x}", hash[0], hash[1])
+                slot(&place, &format!("{server} {port:?}"))
             }
             (_, Some(target)) if target.port.is_some() => {
                 format!("{place}#p{}", target.port.unwrap_or(0))
