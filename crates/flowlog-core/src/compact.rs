@@ -18,7 +18,7 @@ use crate::store::reader::{decode, decode_summary, window_totals};
 use crate::store::summary::{MAX_PARTS, Part, WINDOWS_PER_HOUR, WindowTotals};
 use crate::store::{
     AggregateReader, LedgerReader, LedgerState, PartialItem, Series, SeriesItems, StoreError,
-    SummaryItem, SummaryWriter, View,
+    SummaryItem, SummaryWriter,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,22 +76,6 @@ pub fn settle_days(now: i64) -> Vec<Window> {
         hours.extend((0..24).map(|hour| start.forward(hour * WINDOWS_PER_HOUR)));
     }
     hours
-}
-
-/// Every series that the directory names on a day, sorted.
-pub async fn series_of_day<S: AggregateReader>(
-    store: &S,
-    day: &str,
-) -> Result<Vec<Series>, StoreError> {
-    let mut found = Vec::new();
-    for (_, source) in store.sources(day, day).await? {
-        for view in [View::Interface, View::Scope] {
-            for subject in store.subjects(&source, view, day).await? {
-                found.push(Series { source: source.clone(), view, subject });
-            }
-        }
-    }
-    Ok(found)
 }
 
 /// Compacts one hour of one series.
