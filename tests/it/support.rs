@@ -16,9 +16,8 @@ use flowlog_core::decode::Limits;
 use flowlog_core::format::Format;
 use flowlog_core::ingest::Ingestor;
 use flowlog_core::object::{Listing, ObjectError, ObjectHead, ObjectRef, Objects, Page};
-use flowlog_core::record::{BatchId, Window};
+use flowlog_core::record::{BatchId, WINDOWS_PER_HOUR, Window};
 use flowlog_core::store::memory::MemoryStore;
-use flowlog_core::store::summary::WINDOWS_PER_HOUR;
 use flowlog_core::store::{
     AggregateWriter, Claim, ClaimOutcome, Completed, Completion, DirectoryEntry, Ledger,
     LedgerEntry, LedgerReader, PartialItem, Series, StoreError,

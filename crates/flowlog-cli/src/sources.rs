@@ -11,14 +11,14 @@ use std::path::{Path, PathBuf};
 
 use flowlog_core::decode::{QuickRow, RecordSink, RejectedLine, Verdict};
 use flowlog_core::format::Format;
-use flowlog_core::record::{BatchId, LogStatus, Record, Source, WINDOW_SECONDS, Window};
+use flowlog_core::record::{
+    BatchId, LogStatus, Record, Source, WINDOW_SECONDS, WINDOWS_PER_DAY, Window,
+};
 
 use crate::folder::object_at;
 use crate::input::Input;
 use crate::report::printable;
 
-/// Windows of a day.
-const DAY: i64 = 86_400 / WINDOW_SECONDS;
 /// Days of interfaces that are remembered of all flow logs, and of a file, of about 128 bytes each; those beyond are added up
 /// as they come, which is said.
 const DAYS: usize = 32_768;
@@ -68,8 +68,8 @@ pub(crate) struct Seen {
 /// The day of a window, and where its bit is.
 fn place(window: Window) -> (i64, usize, u64) {
     let nth = window.start().div_euclid(WINDOW_SECONDS);
-    let of_day = usize::try_from(nth.rem_euclid(DAY)).unwrap_or_default();
-    (nth.div_euclid(DAY), of_day / 64, 1 << (of_day % 64))
+    let of_day = usize::try_from(nth.rem_euclid(WINDOWS_PER_DAY)).unwrap_or_default();
+    (nth.div_euclid(WINDOWS_PER_DAY), of_day / 64, 1 << (of_day % 64))
 }
 
 impl Seen {

@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flowlog_core::record::{Action, Address, Direction, Scope, Window};
+use flowlog_core::record::{
+    Action, Address, DAY_SECONDS, Direction, HOUR_SECONDS, Scope, WINDOW_SECONDS, Window,
+};
 use flowlog_core::rollup::{PortKey, Rollup, Sums, Tuple, Weigh as _};
 use flowlog_core::store::reader::Answer;
 use flowlog_core::store::summary::WindowTotals;
@@ -24,7 +26,7 @@ const EACH: usize = 3;
 /// Most points on the time axis.
 const POINTS: i64 = 400;
 /// Steps of the time axis, in seconds.
-const STEPS: [i64; 5] = [300, 900, 3600, 10_800, 86_400];
+const STEPS: [i64; 5] = [WINDOW_SECONDS, 900, HOUR_SECONDS, 3 * HOUR_SECONDS, DAY_SECONDS];
 
 /// The page's numbers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -205,7 +207,7 @@ pub struct Refused {
 
 /// Whether the columns of a period's heat map are hours; else they are days.
 pub(crate) fn is_by_the_hour(period: Period) -> bool {
-    period.to.end() - period.from.start() <= 4 * 86_400
+    period.to.end() - period.from.start() <= 4 * DAY_SECONDS
 }
 
 impl Page {
@@ -218,9 +220,10 @@ impl Page {
     ) -> Self {
         alerts.sort();
         let (from, to) = (period.from.start(), period.to.end());
-        let step = STEPS.into_iter().find(|step| (to - from) / step <= POINTS).unwrap_or(86_400);
+        let step =
+            STEPS.into_iter().find(|step| (to - from) / step <= POINTS).unwrap_or(DAY_SECONDS);
         // Columns begin on the hour or the day, whatever the period begins with.
-        let column = if is_by_the_hour(period) { 3600 } else { 86_400 };
+        let column = if is_by_the_hour(period) { HOUR_SECONDS } else { DAY_SECONDS };
         let mut page = Self {
             from,
             to,
