@@ -67,6 +67,19 @@ impl SeenBy {
     }
 }
 
+/// Who of several sources that saw a subject comes first, the least of all: each window is read from the first that has
+/// records in it, or else from the first that has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Precedence(u8, Reverse<(usize, usize)>);
+
+impl Precedence {
+    /// Of a source with this [authority](Source::authority) that has so many windows of the subject, and in so many of
+    /// them more than NODATA and SKIPDATA.
+    pub fn of(authority: u8, with_records: usize, windows: usize) -> Self {
+        Self(authority, Reverse((with_records, windows)))
+    }
+}
+
 /// What is known of a subject, each window from one source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Spoken {
@@ -143,7 +156,7 @@ pub async fn read<R: AggregateReader + LedgerReader>(
     }
     answers.sort_by_cached_key(|(source, answer)| {
         let with_records = answer.windows.values().filter(|window| has_records(window)).count();
-        (source.authority(), Reverse((with_records, answer.windows.len())))
+        Precedence::of(source.authority(), with_records, answer.windows.len())
     });
     let mut spoken = Spoken::default();
     for (source, answer) in answers {
