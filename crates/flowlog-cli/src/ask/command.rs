@@ -371,18 +371,18 @@ async fn answer<S: Asked + AlertStore>(store: &S, question: &Question) -> Result
         _ => wanted.period,
     };
     let subject = args.subject();
-    let (mut material, found) = match question {
+    let (mut material, gathered) = match question {
         Question::Who(args) => {
             let (material, who) = read_who(store, &subject, period, args.address).await?;
-            (material, Found { who: Some(who), why: None })
+            (material, Gathered { who: Some(who), why: None })
         }
         Question::Why(args) => {
             let (material, evidence) = read_why(store, &subject, period, args.path()).await?;
-            (material, Found { who: None, why: Some(evidence) })
+            (material, Gathered { who: None, why: Some(evidence) })
         }
         _ => {
             let detail = question.detail(store, &subject, period).await?;
-            (read_in_pieces(store, &subject, period, detail).await?, Found::default())
+            (read_in_pieces(store, &subject, period, detail).await?, Gathered::default())
         }
     };
     if matches!(question, Question::Top(TopArgs { by: By::Peers, .. }))
@@ -398,7 +398,7 @@ async fn answer<S: Asked + AlertStore>(store: &S, question: &Question) -> Result
     let first = material.first_window().filter(|_| wanted.asked.0.is_none() && !is_diff);
     let told = Period { from: first.unwrap_or(period.from), ..period };
     let times = Answered { period, told, whole, end };
-    let Answer { value, text } = question.answer(store, &mut material, found, times).await?;
+    let Answer { value, text } = question.answer(store, &mut material, gathered, times).await?;
     let mut rests_on = material.to_json();
     rests_on["from"] = json!(told.from.start());
     rests_on["to"] = json!(told.to.end());
@@ -432,9 +432,9 @@ impl DiffArgs {
     }
 }
 
-/// What was made of the roll-ups while they were read.
+/// What a question gathers from the roll-ups while they are read, since it needs more of them than is kept.
 #[derive(Default)]
-struct Found {
+struct Gathered {
     who: Option<Who>,
     why: Option<Evidence>,
 }
@@ -488,7 +488,7 @@ impl Question {
         &self,
         store: &S,
         material: &mut Material,
-        found: Found,
+        gathered: Gathered,
         Answered { period, told, whole, end }: Answered,
     ) -> Result<Answer, AskError> {
         let subject = self.args().subject();
@@ -518,7 +518,7 @@ impl Question {
             }
             Self::Why(args) => {
                 let from_rollups = || why::from_rollups(material, args.path());
-                let evidence: Evidence = found.why.unwrap_or_else(from_rollups);
+                let evidence: Evidence = gathered.why.unwrap_or_else(from_rollups);
                 let explanations = evidence.explain();
                 let narrowed = args.narrowed(&evidence, &explanations);
                 let text = why::to_text(&evidence, &explanations, &narrowed) + &footer(material);
@@ -542,7 +542,7 @@ impl Question {
                 (rejected.to_json(), rejected_text(&rejected, material))
             }
             Self::Who(args) => {
-                let who = found.who.unwrap_or_else(|| who_of(material, args.address));
+                let who = gathered.who.unwrap_or_else(|| who_of(material, args.address));
                 let about = about(store, args.address, period).await?;
                 let mut value = who.to_json();
                 value["alerts"] =
