@@ -5,7 +5,9 @@
 //! and no connection: what strangers wrote into the records can neither run nor call home.
 
 mod html;
+mod lists;
 mod model;
+mod paths;
 
 pub use html::render;
 pub(crate) use model::is_by_the_hour;
