@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use flowlog_core::record::{Address, Scope};
 use flowlog_core::rollup::{PortKey, Rollup, Tuple, Weigh as _};
 
-use super::model::{Page, Port, Refused, Source, Talker, add};
+use super::add;
+use super::model::{Page, Port, Refused, Source, Talker};
 use crate::ask::Material;
 use crate::report::unlisted_bytes;
 

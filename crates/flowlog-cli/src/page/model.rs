@@ -12,6 +12,7 @@ use flowlog_core::store::summary::WindowTotals;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::add;
 use super::paths::paths;
 use crate::ask::{Made, Material, Period};
 
@@ -327,11 +328,6 @@ impl Page {
         rest.state = state(&rest.totals);
         self.interfaces.push(rest);
     }
-}
-
-/// Adds to a sum as roll-ups do: what a record says may be any number.
-pub(super) fn add(sum: &mut u64, value: u64) {
-    *sum = sum.saturating_add(value);
 }
 
 fn state(totals: &Totals) -> &'static str {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use flowlog_core::record::{Action, Direction, Scope};
 use flowlog_core::rollup::Rollup;
 
-use super::model::add;
+use super::add;
 
 /// What left by a path that no record named, where others did.
 const NO_PATH: &str = "by a path that is not recorded";
