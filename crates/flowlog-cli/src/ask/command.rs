@@ -21,8 +21,8 @@ use super::{
     last_window, read_in_pieces, read_who, read_why, rejected, rejected_text, top, top_text,
     who as who_of, who_text, whole_period, yesterday,
 };
-use crate::alerting::Said;
 use crate::doctor::Cli;
+use crate::output::Said;
 use crate::why;
 use crate::why::account::Narrowed;
 

@@ -1,10 +1,10 @@
 //! `flowlog why` of files in place of a store.
 
 use super::{AskError, WhyArgs};
-use crate::alerting::Said;
 use crate::ask::csv::csv_of;
 use crate::ask::source::{AnswerFormat, in_order, moment};
 use crate::input::{self, Input};
+use crate::output::Said;
 use crate::why;
 
 impl WhyArgs {
