@@ -132,4 +132,14 @@ mod tests {
         assert_eq!(Window::of(10_000_000_000), None);
         assert_eq!(Window::of(9_999_999_999).unwrap().forward(5).start(), 9_999_999_900);
     }
+
+    #[test]
+    fn hours_of_a_day() {
+        let w = Window::of(1_793_491_200 + 5 * HOUR_SECONDS + 1_000).unwrap();
+        assert_eq!(w.midnight().start(), 1_793_491_200);
+        assert_eq!(w.midnight(), Window::of(Window::day_start(&w.day()).unwrap()).unwrap());
+        let hours: Vec<Window> = w.hours_of_day().collect();
+        assert_eq!((hours.len(), hours[0], hours[5]), (24, w.midnight(), w.hour()));
+        assert!(hours.iter().all(|hour| hour.hour() == *hour && hour.day() == w.day()));
+    }
 }
