@@ -8,7 +8,6 @@ use flowlog_cli::ask::{
 };
 use flowlog_cli::generate::Attack;
 use flowlog_cli::replay::{read_store, replay};
-use flowlog_core::compact::{self, compact_hour};
 use flowlog_core::decode::RecordSink as _;
 use flowlog_core::decode::{Counts, Fallback, Limits};
 use flowlog_core::detect::RuleSet;
@@ -20,7 +19,7 @@ use flowlog_core::store::{
     AggregateWriter as _, Claim, Completion, DirectoryEntry, Ledger as _, PartialItem, Series,
 };
 
-use crate::support::{START, generate, ingested};
+use crate::support::{START, compact_hours, generate, ingested};
 
 #[tokio::test]
 async fn answers_equal_the_truth() {
@@ -121,12 +120,7 @@ async fn scopes_answer_as_their_interfaces_do_and_so_do_summaries() {
         scopes
     };
     assert_eq!(scopes(&store).await, by_vpc);
-    for series in compact::series_of_day(&store, "20261101").await.unwrap() {
-        for hour in [START, START + 3600] {
-            let hour = Window::of(hour).unwrap();
-            compact_hour(&store, &series, hour).await.unwrap();
-        }
-    }
+    compact_hours(&store, Window::of(START).unwrap(), 2).await;
     store.expire(START + 36 * 86_400);
     assert!(store.all_partials().iter().all(|p| p.ttl() > START + 36 * 86_400));
     assert_eq!(scopes(&store).await, by_vpc, "a year later");
@@ -285,13 +279,7 @@ async fn a_flow_log_that_replaces_another_is_followed() {
     assert_eq!(Coverage::of(&answer.deliveries).done, 302, "what a speaking source brought");
 
     // Folded, and the partials gone: the lists of the hour in which both were there are one's.
-    for day in ["20261101", "20261102"] {
-        for series in compact::series_of_day(&store, day).await.unwrap() {
-            for hour in 0..25 {
-                compact_hour(&store, &series, first_days(1).from.forward(hour * 12)).await.unwrap();
-            }
-        }
-    }
+    compact_hours(&store, first_days(1).from, 25).await;
     store.expire(START + 38 * 86_400);
     assert!(store.all_partials().is_empty());
     let answer = check("a month later").await;
@@ -344,11 +332,7 @@ async fn before_and_after_a_source_with_more_authority_others_speak() {
     let early = Period { from: start, to: start.forward(49) };
     let material = read(&store, &Subject::Everything, early).await.unwrap();
     assert_eq!(material.notes, ["eni-1 is also seen by cw-1, which is not added"]);
-    for series in compact::series_of_day(&store, "20261101").await.unwrap() {
-        for hour in 0..24 {
-            compact_hour(&store, &series, start.forward(hour * 12)).await.unwrap();
-        }
-    }
+    compact_hours(&store, start, 24).await;
     store.expire(START + 38 * 86_400);
     assert!(store.all_partials().is_empty());
     check("a month later", true).await;

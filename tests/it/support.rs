@@ -1,6 +1,7 @@
 //! What the tests share: generated days, events, and a store that dies on command.
 
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -10,15 +11,16 @@ use base64::prelude::BASE64_STANDARD;
 use flowlog_aws::telemetry::Metric;
 use flowlog_cli::folder::FolderObjects;
 use flowlog_cli::generate::{self, Attack, FileFormat, Layout, Plan, Truth, USUAL};
+use flowlog_core::compact::compact_hour;
 use flowlog_core::decode::Limits;
 use flowlog_core::format::Format;
 use flowlog_core::ingest::Ingestor;
 use flowlog_core::object::{Listing, ObjectError, ObjectHead, ObjectRef, Objects, Page};
-use flowlog_core::record::BatchId;
+use flowlog_core::record::{BatchId, WINDOWS_PER_HOUR, Window};
 use flowlog_core::store::memory::MemoryStore;
 use flowlog_core::store::{
     AggregateWriter, Claim, ClaimOutcome, Completed, Completion, DirectoryEntry, Ledger,
-    LedgerEntry, LedgerReader, PartialItem, StoreError,
+    LedgerEntry, LedgerReader, PartialItem, Series, StoreError,
 };
 use flowlog_s3_parser::{App, handle};
 use lambda_runtime::{Context, LambdaEvent};
@@ -105,6 +107,16 @@ pub(crate) async fn ingested(day: &Day) -> MemoryStore {
         assert_eq!(answer["batchItemFailures"], json!([]));
     }
     app.store
+}
+
+/// Compacts so many hours, from this one on, of every series that has partials.
+pub(crate) async fn compact_hours(store: &MemoryStore, first: Window, hours: i64) {
+    let all: BTreeSet<Series> = store.all_partials().into_iter().map(|p| p.series).collect();
+    for series in all {
+        for hour in 0..hours {
+            compact_hour(store, &series, first.forward(hour * WINDOWS_PER_HOUR)).await.unwrap();
+        }
+    }
 }
 
 /// A store into which the parser has ingested these texts, each a delivery of its own.

@@ -9,7 +9,6 @@ use std::fmt::Write as _;
 use flowlog_aws::capacity;
 use flowlog_cli::folder::FolderObjects;
 use flowlog_cli::generate::Attack;
-use flowlog_core::compact::{self, compact_hour};
 use flowlog_core::record::{BatchId, Window};
 use flowlog_core::store::memory::MemoryStore;
 use flowlog_core::store::{
@@ -18,7 +17,7 @@ use flowlog_core::store::{
 };
 use flowlog_s3_parser::handle;
 
-use crate::support::{START, generate, parser, sqs};
+use crate::support::{START, compact_hours, generate, parser, sqs};
 
 /// A store that counts what its writes would cost.
 #[derive(Default)]
@@ -174,9 +173,7 @@ async fn a_generated_hour_costs_little_more_than_two_units_each() {
     assert!(each <= 2.2, "{each}");
 
     // Compaction is paid for apart.
-    for series in compact::series_of_day(&store.inner, "20261101").await.unwrap() {
-        compact_hour(&store.inner, &series, Window::of(START).unwrap()).await.unwrap();
-    }
+    compact_hours(&store.inner, Window::of(START).unwrap(), 1).await;
     let summaries = store.inner.all_summaries();
     let units: u64 = summaries.iter().map(capacity::of_summary).sum();
     eprintln!("its compaction: {} summaries, {units} write units", summaries.len());

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use flowlog_aws::deadline::Deadline;
 use flowlog_aws::telemetry::Metric;
 use flowlog_core::compact::{Compacted, closed_hours, compact_hour, settle_days};
-use flowlog_core::record::Window;
+use flowlog_core::record::{DAY_SECONDS, HOUR_SECONDS, Window};
 use flowlog_core::store::{
     AggregateReader, AlertStore, LedgerReader, Series, StateItem, StoreError, SummaryWriter, View,
 };
@@ -25,16 +25,12 @@ use crate::{App, HandlerError, READS};
 /// Interfaces that are compacted at once: 24 partials of at most 8 KiB in an hour of each. A VPC's or an
 /// account's hour may be a hundred megabytes, so those come one by one.
 const AT_ONCE: usize = 16;
-/// Windows in a day.
-const DAY: i64 = 288;
-/// Windows in an hour.
-const HOUR: i64 = 12;
 
 /// Where a run that is out of time leaves word for the next one, in the alerter's state.
 const KIND: &str = "compact";
 const SUBJECT: &str = "after";
 /// Seconds for which the word counts: a run comes every hour.
-const WORD_TTL: i64 = 7 * 86_400;
+const WORD_TTL: i64 = 7 * DAY_SECONDS;
 
 /// What is asked for: `{"flowlog": "compact"}` by the schedule. By hand, with `days`, every hour of
 /// these days, which is how partials are folded that were there before compaction was; the answer's
@@ -125,7 +121,7 @@ fn hours_of(days: &[String]) -> Result<Vec<Window>, HandlerError> {
         let digits: String = day.chars().filter(|c| *c != '-').collect();
         let start = Window::day_start(&digits).and_then(Window::of);
         let start = start.ok_or_else(|| HandlerError::Day(day.clone()))?;
-        hours.extend((0..DAY / HOUR).map(|hour| start.forward(hour * HOUR)));
+        hours.extend(start.hours_of_day());
     }
     Ok(hours)
 }
@@ -134,8 +130,8 @@ fn hours_of(days: &[String]) -> Result<Vec<Window>, HandlerError> {
 /// settle the hour before this one: so many days ago that one was over, so at its last look nothing is
 /// written into it any more.
 fn due(now: i64) -> Vec<Window> {
-    let of_day = |second: i64| second.div_euclid(3600).rem_euclid(24);
-    let then = now - 3600;
+    let of_day = |second: i64| second.div_euclid(HOUR_SECONDS).rem_euclid(24);
+    let then = now - HOUR_SECONDS;
     let settled = settle_days(then).into_iter().filter(|hour| of_day(hour.start()) == of_day(then));
     settled.chain(closed_hours(now)).collect()
 }
@@ -259,7 +255,7 @@ mod tests {
     use std::cell::Cell;
 
     use flowlog_core::ingest::MARGIN;
-    use flowlog_core::record::Source;
+    use flowlog_core::record::{Source, WINDOWS_PER_DAY};
     use flowlog_core::store::item::PARTIAL_TTL;
     use flowlog_core::store::{PartialItem, SeriesItems};
 
@@ -285,7 +281,7 @@ mod tests {
 
     #[test]
     fn whatever_is_written_is_looked_at_before_it_expires() {
-        for window in (0..2 * DAY).map(|n| Window::of(MIDNIGHT).unwrap().forward(n)) {
+        for window in (0..2 * WINDOWS_PER_DAY).map(|n| Window::of(MIDNIGHT).unwrap().forward(n)) {
             let expires = window.end() + PARTIAL_TTL;
             let written = expires - MARGIN;
             let runs = (0..48).map(|n| written - written.rem_euclid(3600) + n * 3600 + 2400);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flowlog_core::alert::{Notifier, RaiseError, STATE_TTL, render_starved};
 use flowlog_core::detect::{Feed, History, Rule};
-use flowlog_core::record::Source;
+use flowlog_core::record::{DAY_SECONDS, HOUR_SECONDS, Source};
 use flowlog_core::store::{AlertStore, StateItem, StoreError};
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ const SUBJECT: &str = "sources";
 /// As many sources are remembered, so that the item stays small (some 150 bytes each).
 const SOURCES: usize = 1_000;
 /// The item is written at least so often, so that a source which is still there is not forgotten.
-const REFRESH: i64 = 86_400;
+const REFRESH: i64 = DAY_SECONDS;
 
 /// What is known of every source.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -119,9 +119,9 @@ impl<S: AlertStore, N: Notifier> App<S, N> {
         if !news.is_empty() {
             feeds.number += 1;
             let message = render_starved(&news, feeds.number, now);
-            let hour = now.div_euclid(3_600);
+            let hour = now.div_euclid(HOUR_SECONDS);
             let limit = self.policy.limit(false);
-            let expires = now + 2 * 86_400;
+            let expires = now + 2 * DAY_SECONDS;
             if !self.store.spend_budget(hour, limit, &message.dedupe_id, expires).await? {
                 return Ok(());
             }

@@ -7,6 +7,7 @@
 use std::io::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use flowlog_core::decode::Counts;
 use serde_json::{Map, Value, json};
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -89,6 +90,22 @@ metrics! {
     HoursCompacted Count "Summaries written.",
     HoursLeft Count "Hours of a series that compaction had no time for, or that it could not fold whole.",
     RulesRefused Count "Rules files that are wrong: the last good one stays in force.",
+}
+
+/// The metrics of a delivery that became done: what became of its lines, how many partials it has, and whether an earlier
+/// attempt had other bytes.
+pub fn of_done(counts: &Counts, partials: u64, digest_changed: bool) -> Vec<(Metric, u64)> {
+    vec![
+        (Metric::DeliveriesDone, 1),
+        (Metric::RecordsRead, counts.read),
+        (Metric::RecordsParsed, counts.parsed),
+        (Metric::RecordsNodata, counts.nodata),
+        (Metric::RecordsSkipdata, counts.skipdata),
+        (Metric::RecordsRejected, counts.rejected_total()),
+        (Metric::RecordsLate, counts.late),
+        (Metric::PartialsWritten, partials),
+        (Metric::DigestChanged, u64::from(digest_changed)),
+    ]
 }
 
 /// Writes metrics of one function as one line. The caller sums up first: a line costs the same

@@ -18,6 +18,7 @@ use flowlog_core::detect::{RuleSet, Rules};
 
 use crate::ask::{self, AskError, StoreArgs, Times, tables_of};
 use crate::input::declared;
+use crate::output::Said;
 use crate::replay::{self, Outcome};
 use crate::report::printable;
 
@@ -93,21 +94,6 @@ pub struct TestAlertArgs {
     /// The ARN of the topic (the stack's output AlertTopicArn).
     #[arg(long, value_name = "ARN")]
     topic: String,
-}
-
-/// What a command has to say, and whether all is well.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Said {
-    /// For standard output.
-    pub text: String,
-    /// `false`: exit status 1.
-    pub well: bool,
-}
-
-impl Said {
-    pub(crate) fn well(text: impl Into<String>) -> Self {
-        Self { text: text.into(), well: true }
-    }
 }
 
 fn read_rules(file: Option<&Path>) -> Result<RuleSet, Box<dyn Error>> {

@@ -1,6 +1,7 @@
 //! `flowlog analyze`: one pass over files, no store.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -54,20 +55,33 @@ pub(crate) fn read(
     fallback: &Fallback,
     complain: &mut dyn FnMut(Complaint),
 ) -> Result<(Builder, Vec<FileReport>), BlobError> {
-    let inputs = expand(paths);
-    let mut sources = Arc::new(Sources::of(&inputs));
-    let (mut builder, mut files) = read_once(&inputs, &mut sources, limits, fallback, complain)?;
-    if Arc::make_mut(&mut sources).settle(&inputs) {
-        // Before the next one is made.
-        drop(builder);
-        let mut told = |_| {};
-        (builder, files) = read_once(&inputs, &mut sources, limits, fallback, &mut told)?;
-    }
-    for note in sources.notes() {
-        complain(note.clone());
+    let ((mut builder, files), notes) = settled(paths, complain, |inputs, sources, complain| {
+        read_once(inputs, sources, limits, fallback, complain)
+    })?;
+    for note in notes {
         builder.say(note);
     }
     Ok((builder, files))
+}
+
+/// Reads all files by `once`; and once more, without another complaint, where only then it is known which of several flow
+/// logs counts. Returns also what was not counted.
+fn settled<T, E>(
+    paths: &[PathBuf],
+    complain: &mut dyn FnMut(Complaint),
+    once: impl Fn(&[Input], &mut Arc<Sources>, &mut dyn FnMut(Complaint)) -> Result<T, E>,
+) -> Result<(T, Vec<String>), E> {
+    let inputs = expand(paths);
+    let mut sources = Arc::new(Sources::of(&inputs));
+    let mut all = once(&inputs, &mut sources, complain)?;
+    if Arc::make_mut(&mut sources).settle(&inputs) {
+        // Before the next one is made.
+        drop(all);
+        all = once(&inputs, &mut sources, &mut |_| {})?;
+    }
+    let notes = sources.notes();
+    notes.iter().cloned().for_each(complain);
+    Ok((all, notes))
 }
 
 /// Reads each delivery, and of what more than one flow log saw, if that is known, what counts.
@@ -138,17 +152,12 @@ pub(crate) fn each<S: RecordSink>(
     merge: impl Fn(&mut S, S),
     complain: &mut dyn FnMut(Complaint),
 ) -> Each<S> {
-    let inputs = expand(paths);
-    let mut sources = Sources::of(&inputs);
-    let of_one = of_one && !sources.is_one();
-    let mut all = each_once(&inputs, &mut sources, fallback, of_one, &sink, &merge, complain);
-    if of_one && sources.settle(&inputs) {
-        let mut told = |_| {};
-        all = each_once(&inputs, &mut sources, fallback, of_one, &sink, &merge, &mut told);
-    }
-    all.notes = sources.notes();
-    all.notes.iter().cloned().for_each(complain);
-    all
+    let Ok((all, notes)) = settled(paths, complain, |inputs, sources, complain| {
+        let sources = Arc::make_mut(sources);
+        let all = each_once(inputs, sources, fallback, of_one, &sink, &merge, complain);
+        Ok::<_, Infallible>(all)
+    });
+    Each { notes, ..all }
 }
 
 fn each_once<S: RecordSink>(
@@ -161,6 +170,7 @@ fn each_once<S: RecordSink>(
     complain: &mut dyn FnMut(Complaint),
 ) -> Each<S> {
     let progress = progress_of_objects(inputs.len() as u64);
+    let of_one = of_one && !sources.is_one();
     let files = inputs.len();
     let mut all =
         Each { sink: sink(), counts: Counts::default(), read: 0, files, notes: Vec::new() };

@@ -23,7 +23,7 @@ use flowlog_core::decode::{Counts, Limits};
 use flowlog_core::detect::RuleSet;
 use flowlog_core::ingest::Ingestor;
 use flowlog_core::object::{ObjectRef, Objects as _};
-use flowlog_core::record::{BatchId, Window};
+use flowlog_core::record::{BatchId, DAY_SECONDS, Window};
 use flowlog_core::rollup::BlobError;
 use flowlog_core::store::authority::{self, SeenBy};
 use flowlog_core::store::reader::{Deliveries, Detail};
@@ -285,7 +285,7 @@ impl Pipeline {
     /// Runs the alerter's schedule each time that, by the records' clock, it was time.
     async fn tick(&mut self) -> Result<(), LocalError> {
         // Between two recordings there is nothing to look at.
-        let yesterday = self.alerter.clock.now() - 86_400;
+        let yesterday = self.alerter.clock.now() - DAY_SECONDS;
         self.scheduled = self.scheduled.max(yesterday - yesterday.rem_euclid(EVERY));
         while self.scheduled + EVERY <= self.alerter.clock.now() {
             self.scheduled += EVERY;

@@ -9,14 +9,13 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
-use flowlog_cli::alerting::Said;
 use flowlog_cli::ask::{self, Question, ServeArgs};
 use flowlog_cli::backfill::{self, BackfillArgs};
 use flowlog_cli::cost::{self, Load};
 use flowlog_cli::doctor::{self, DoctorArgs};
 use flowlog_cli::embedded::Location;
 use flowlog_cli::generate::{self, Plan};
-use flowlog_cli::output::{OutputFormat, print, print_json};
+use flowlog_cli::output::{OutputFormat, Said, print, print_json};
 use flowlog_cli::report::{self, Report};
 use flowlog_cli::usage::is_usage;
 use flowlog_cli::{alerting, analyze, colour, local, nat_cost, requeue, shell};

@@ -17,11 +17,10 @@ use flowlog_core::transfer::{ADDRESSES, Bytes, INTERNET, Nat, Transfer, Zones};
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
 
-use crate::alerting::Said;
 use crate::analyze::{self, Each};
 use crate::cost::{INTERFACE_ENDPOINT_GB, INTERFACE_ENDPOINT_HOUR, NAT_GB, PRICES_OF, ZONE_GB};
 use crate::input::declared;
-use crate::output::{Output, OutputFormat};
+use crate::output::{Output, OutputFormat, Said};
 use crate::report::table;
 
 /// Arguments of `flowlog nat-cost`.

@@ -1,4 +1,4 @@
-//! What the commands that answer in tables or JSON share: the option that says which, and printing.
+//! What commands that answer share: the option for tables or JSON, what is said, and printing.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -20,6 +20,21 @@ pub enum OutputFormat {
     Table,
     /// For scripts.
     Json,
+}
+
+/// What a command has to say, and whether all is well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Said {
+    /// For standard output.
+    pub text: String,
+    /// `false`: exit status 1.
+    pub well: bool,
+}
+
+impl Said {
+    pub(crate) fn well(text: impl Into<String>) -> Self {
+        Self { text: text.into(), well: true }
+    }
 }
 
 /// An error of the system with the file that it is about.

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use flowlog_core::alert::{Policy, RaiseError, Raised, raise, sweep};
 use flowlog_core::decode::{Counts, Fallback, Limits};
 use flowlog_core::detect::{Finding, OPEN, Rule, RuleSet, Severity};
-use flowlog_core::record::Window;
+use flowlog_core::record::{DAY_SECONDS, HOUR_SECONDS, WINDOWS_PER_DAY, Window};
 use flowlog_core::rollup::BlobError;
 use flowlog_core::store::memory::MemoryStore;
 use flowlog_core::store::reader::{Coverage, Deliveries, Detail};
@@ -214,7 +214,7 @@ pub async fn replay(recording: &Recording, rules: &RuleSet) -> Result<Outcome, R
         sweep(&store, &inbox, &policy, at.end()).await?;
         outcome.digests += (inbox.sent().len() - before) as u64;
         let sent = inbox.take().len() as u64;
-        *days.entry(at.start() / 86_400).or_default() += sent;
+        *days.entry(at.start() / DAY_SECONDS).or_default() += sent;
         // Two days after a finding nothing is left to be said about it.
         let quiet = queue.peek().map_or(last, |(found, _)| *found).back(TOLD);
         let next = at.forward(1);
@@ -237,14 +237,14 @@ pub async fn replay(recording: &Recording, rules: &RuleSet) -> Result<Outcome, R
 /// The window in which the function finds it: its own, or for what is looked at once an hour the first one in which all of
 /// its hour has arrived.
 fn found_in(finding: &Finding) -> Window {
-    const HOUR: i64 = 3_600;
     // A way in is found in the hour when it happens, and by the day for slow scanners.
-    let by_hour = finding.rule == Rule::RejectedThenAccepted && finding.evidence.seconds <= HOUR;
+    let by_hour =
+        finding.rule == Rule::RejectedThenAccepted && finding.evidence.seconds <= HOUR_SECONDS;
     if finding.rule.looks_every() == 0 || by_hour {
         return finding.window;
     }
-    let hour = finding.window.start().div_euclid(HOUR);
-    Window::of((hour + 1) * HOUR).unwrap_or(finding.window).forward(OPEN - 1)
+    let hour = finding.window.start().div_euclid(HOUR_SECONDS);
+    Window::of((hour + 1) * HOUR_SECONDS).unwrap_or(finding.window).forward(OPEN - 1)
 }
 
 fn subject(finding: &Finding) -> String {
@@ -285,7 +285,7 @@ impl Outcome {
     /// Interface-days of the recording.
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
     pub fn interface_days(&self) -> f64 {
-        self.interface_windows as f64 / 288.0
+        self.interface_windows as f64 / WINDOWS_PER_DAY as f64
     }
 
     /// For people.

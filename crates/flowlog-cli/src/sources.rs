@@ -1,24 +1,24 @@
 //! Which flow log a file is of, and which one counts where two saw the same.
 //!
 //! As in a store, a delivery counts once however many copies of it there are, and of several flow logs that saw
-//! the same interface in the same window one is counted (`flowlog_core::store::authority`). What a file is of, its
+//! the same interface in the same window one is counted, by the same [`Precedence`]. What a file is of, its
 //! name tells, as AWS gives it; all files without such a name are taken for one flow log. Which one is counted is
 //! known once all files were read, so where two saw the same they are read a second time.
 
-use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use flowlog_core::decode::{QuickRow, RecordSink, RejectedLine, Verdict};
 use flowlog_core::format::Format;
-use flowlog_core::record::{BatchId, LogStatus, Record, Source, WINDOW_SECONDS, Window};
+use flowlog_core::record::{
+    BatchId, LogStatus, Record, Source, WINDOW_SECONDS, WINDOWS_PER_DAY, Window,
+};
+use flowlog_core::store::authority::Precedence;
 
 use crate::folder::object_at;
 use crate::input::Input;
 use crate::report::printable;
 
-/// Windows of a day.
-const DAY: i64 = 86_400 / WINDOW_SECONDS;
 /// Days of interfaces that are remembered of all flow logs, and of a file, of about 128 bytes each; those beyond are added up
 /// as they come, which is said.
 const DAYS: usize = 32_768;
@@ -68,8 +68,8 @@ pub(crate) struct Seen {
 /// The day of a window, and where its bit is.
 fn place(window: Window) -> (i64, usize, u64) {
     let nth = window.start().div_euclid(WINDOW_SECONDS);
-    let of_day = usize::try_from(nth.rem_euclid(DAY)).unwrap_or_default();
-    (nth.div_euclid(DAY), of_day / 64, 1 << (of_day % 64))
+    let of_day = usize::try_from(nth.rem_euclid(WINDOWS_PER_DAY)).unwrap_or_default();
+    (nth.div_euclid(WINDOWS_PER_DAY), of_day / 64, 1 << (of_day % 64))
 }
 
 impl Seen {
@@ -122,9 +122,10 @@ impl Seen {
     }
 
     /// How many windows of an interface have records of traffic, and how many have any.
-    fn lengths(&self, interface_id: &str) -> (u32, u32) {
+    fn lengths(&self, interface_id: &str) -> (usize, usize) {
         let days = self.interfaces.get(interface_id).into_iter().flat_map(BTreeMap::values);
-        let ones = |words: &[u64; 5]| words.iter().map(|word| word.count_ones()).sum::<u32>();
+        let ones =
+            |words: &[u64; 5]| words.iter().map(|word| word.count_ones() as usize).sum::<usize>();
         days.fold((0, 0), |(records, any), of| (records + ones(&of[1]), any + ones(&of[0])))
     }
 
@@ -197,11 +198,11 @@ impl Sources {
         let mut contested: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (interface_id, mut logs) in met {
             if overlap(interface_id, &logs) {
-                let first = |log: &usize| {
-                    let lengths = self.seen[*log].lengths(interface_id);
-                    (self.authority(*log), Reverse(lengths), *log)
-                };
-                logs.sort_by_key(first);
+                // Of equals, who comes first in `logs`.
+                logs.sort_by_key(|log| {
+                    let (with_records, windows) = self.seen[*log].lengths(interface_id);
+                    Precedence::of(self.authority(*log), with_records, windows)
+                });
                 contested.insert(interface_id.to_owned(), logs);
             }
         }
@@ -219,8 +220,9 @@ impl Sources {
         true
     }
 
-    fn authority(&self, log: usize) -> bool {
-        self.logs.get(log).is_none_or(Option::is_none)
+    /// Of one of `logs`: files that name no flow log come after those that do.
+    fn authority(&self, log: usize) -> u8 {
+        self.logs.get(log).and_then(Option::as_ref).map_or(u8::MAX, Source::authority)
     }
 
     /// Whether what a file says of an interface and window counts: it does, unless another flow log speaks for it.

@@ -12,13 +12,13 @@
 //! any number, and may die anywhere. What arrives up to the horizon (30 days), and is written up to four
 //! days later (`ingest::MARGIN`), is folded by [`settle_days`] before it expires.
 
-use crate::record::{BatchId, Window};
+use crate::record::{BatchId, DAY_SECONDS, HOUR_SECONDS, WINDOWS_PER_HOUR, Window};
 use crate::rollup::{Fold, Rollup};
 use crate::store::reader::{decode, decode_summary, window_totals};
-use crate::store::summary::{MAX_PARTS, Part, WINDOWS_PER_HOUR, WindowTotals};
+use crate::store::summary::{MAX_PARTS, Part, WindowTotals};
 use crate::store::{
     AggregateReader, LedgerReader, LedgerState, PartialItem, Series, SeriesItems, StoreError,
-    SummaryItem, SummaryWriter, View,
+    SummaryItem, SummaryWriter,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,35 +63,14 @@ impl Compacted {
 
 /// The hours that a regular run looks at, oldest first.
 pub fn closed_hours(now: i64) -> Vec<Window> {
-    let Some(last) = Window::of(now - CLOSED_FOR - 3600) else { return Vec::new() };
+    let Some(last) = Window::of(now - CLOSED_FOR - HOUR_SECONDS) else { return Vec::new() };
     (0..HOURS_BACK).rev().map(|n| last.hour().back(n * WINDOWS_PER_HOUR)).collect()
 }
 
 /// The hours of the days whose late arrivals are folded in at `now`, oldest first.
 pub fn settle_days(now: i64) -> Vec<Window> {
-    let mut hours = Vec::new();
-    for age in SETTLE_DAYS.rev() {
-        let Some(day) = Window::of(now - age * 86_400) else { continue };
-        let Some(start) = Window::day_start(&day.day()).and_then(Window::of) else { continue };
-        hours.extend((0..24).map(|hour| start.forward(hour * WINDOWS_PER_HOUR)));
-    }
-    hours
-}
-
-/// Every series that the directory names on a day, sorted.
-pub async fn series_of_day<S: AggregateReader>(
-    store: &S,
-    day: &str,
-) -> Result<Vec<Series>, StoreError> {
-    let mut found = Vec::new();
-    for (_, source) in store.sources(day, day).await? {
-        for view in [View::Interface, View::Scope] {
-            for subject in store.subjects(&source, view, day).await? {
-                found.push(Series { source: source.clone(), view, subject });
-            }
-        }
-    }
-    Ok(found)
+    let days = SETTLE_DAYS.rev().filter_map(|age| Window::of(now - age * DAY_SECONDS));
+    days.flat_map(Window::hours_of_day).collect()
 }
 
 /// Compacts one hour of one series.

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use crate::decode::Counts;
-use crate::record::{BatchId, Source, Window};
+use crate::record::{BatchId, DAY_SECONDS, Source, Window};
 use crate::rollup::{Accumulator, Budget, ChunkSink, Fold, Mapping, Rollup};
 use crate::store::item::{LEDGER_TTL, PARTIAL_TTL, PartialItem, Series};
 use crate::store::{
@@ -140,7 +140,7 @@ pub struct Ingestor {
 }
 
 /// DynamoDB may delete a partial from its time to live on; one that is so close to it (seconds) is not written.
-pub const MARGIN: i64 = 86_400;
+pub const MARGIN: i64 = DAY_SECONDS;
 
 /// How many entries of each list a scope keeps while it is folded: enough that the heaviest of the
 /// whole are among them.

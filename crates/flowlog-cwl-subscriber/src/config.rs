@@ -11,6 +11,7 @@ use flowlog_aws::Tables;
 use flowlog_aws::env::{self, NumberError};
 use flowlog_core::decode::Limits;
 use flowlog_core::format::{Format, FormatError};
+use flowlog_core::record::DAY_SECONDS;
 
 /// The subscriber's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl Config {
                 control: required("CONTROL_TABLE")?,
             },
             formats,
-            horizon_seconds: i64::try_from(days).unwrap_or(30) * 86_400,
+            horizon_seconds: i64::try_from(days).unwrap_or(30) * DAY_SECONDS,
             limits: Limits::default(),
         })
     }

@@ -1,6 +1,6 @@
 //! Invocations: one payload each.
 
-use flowlog_aws::telemetry::Metric;
+use flowlog_aws::telemetry::{self, Metric};
 use flowlog_core::decode::{MessageDecoder, Reason, RecordSink, RejectedLine, Verdict};
 use flowlog_core::event::{LogEvent, LogsPayload, Message, decode_logs};
 use flowlog_core::format::Format;
@@ -115,17 +115,7 @@ fn report<S>(app: &App<S>, payload: &LogsPayload, outcome: &Outcome) {
                 partials,
                 "payload ingested"
             );
-            vec![
-                (Metric::DeliveriesDone, 1),
-                (Metric::RecordsRead, counts.read),
-                (Metric::RecordsParsed, counts.parsed),
-                (Metric::RecordsNodata, counts.nodata),
-                (Metric::RecordsSkipdata, counts.skipdata),
-                (Metric::RecordsRejected, counts.rejected_total()),
-                (Metric::RecordsLate, counts.late),
-                (Metric::PartialsWritten, *partials),
-                (Metric::DigestChanged, u64::from(*digest_changed)),
-            ]
+            telemetry::of_done(counts, *partials, *digest_changed)
         }
         Outcome::Duplicate => {
             tracing::info!(%batch, events, "payload was ingested before");

@@ -12,6 +12,7 @@
 use flowlog_aws::Tables;
 use flowlog_aws::env::{self, NumberError};
 use flowlog_core::decode::Limits;
+use flowlog_core::record::DAY_SECONDS;
 
 /// The parser's settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +46,7 @@ impl Config {
                 aggregates: required("AGGREGATES_TABLE")?,
                 control: required("CONTROL_TABLE")?,
             },
-            horizon_seconds: i64::try_from(days).unwrap_or(30) * 86_400,
+            horizon_seconds: i64::try_from(days).unwrap_or(30) * DAY_SECONDS,
             limits: Limits::configured(|name, default, range| {
                 env::number(lookup, name, default, range)
             })?,

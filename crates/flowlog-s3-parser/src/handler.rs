@@ -2,7 +2,7 @@
 
 use aws_lambda_events::sqs::{SqsBatchResponse, SqsEvent};
 use flowlog_aws::deadline::Deadline;
-use flowlog_aws::telemetry::Metric;
+use flowlog_aws::telemetry::{self, Metric};
 use flowlog_core::event::{Notification, Notifications, json_error, parse_notifications};
 use flowlog_core::ingest::{Begun, Delivery, Lateness, Outcome};
 use flowlog_core::object::{Listing, ObjectError, ObjectRef, Objects};
@@ -194,17 +194,7 @@ fn report<O, S>(app: &App<O, S>, at: &ObjectRef, outcome: &Outcome) {
     let metrics = match outcome {
         Outcome::Done { counts, partials, digest_changed } => {
             tracing::info!(object = %at, %batch, read = counts.read, parsed = counts.parsed, rejected = counts.rejected_total(), late = counts.late, partials, "object ingested");
-            vec![
-                (Metric::DeliveriesDone, 1),
-                (Metric::RecordsRead, counts.read),
-                (Metric::RecordsParsed, counts.parsed),
-                (Metric::RecordsNodata, counts.nodata),
-                (Metric::RecordsSkipdata, counts.skipdata),
-                (Metric::RecordsRejected, counts.rejected_total()),
-                (Metric::RecordsLate, counts.late),
-                (Metric::PartialsWritten, *partials),
-                (Metric::DigestChanged, u64::from(*digest_changed)),
-            ]
+            telemetry::of_done(counts, *partials, *digest_changed)
         }
         Outcome::Duplicate => {
             tracing::info!(object = %at, %batch, "object was ingested before");

@@ -12,7 +12,7 @@ use flowlog_aws::deadline::{Deadline, begin};
 use flowlog_aws::telemetry::Metric;
 use flowlog_core::event::{EventError, Notification, json_error};
 use flowlog_core::object::{Listed, Listing, Objects};
-use flowlog_core::record::{BatchId, Window};
+use flowlog_core::record::{BatchId, DAY_SECONDS, Window};
 use flowlog_core::store::{AggregateWriter, Ledger, LedgerEntry, LedgerReader, LedgerState};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -23,8 +23,6 @@ use crate::{App, HandlerError};
 
 /// Folders that are listed at once.
 const AT_ONCE: usize = 8;
-/// A day in seconds.
-const DAY: i64 = 86_400;
 
 /// What the schedule asks for: `{"flowlog": "reconcile", "buckets": ["…"]}` and, as needed, the rest.
 /// It is the schedule that knows the buckets, so the function needs no setting for them, and anyone
@@ -103,7 +101,7 @@ impl Request {
         let mut days = Vec::new();
         if self.days.is_empty() {
             for back in 0..=i64::from(self.lookback_days) {
-                days.extend(Window::of(now - back * DAY).map(Window::day));
+                days.extend(Window::of(now - back * DAY_SECONDS).map(Window::day));
             }
         }
         for day in &self.days {

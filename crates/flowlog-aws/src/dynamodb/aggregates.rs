@@ -8,9 +8,8 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::types::{
     PutRequest, ReturnValuesOnConditionCheckFailure as OnRefusal, WriteRequest,
 };
-use flowlog_core::record::{Source, Window};
+use flowlog_core::record::{Source, WINDOWS_PER_HOUR, Window};
 use flowlog_core::store::item;
-use flowlog_core::store::summary::WINDOWS_PER_HOUR;
 use flowlog_core::store::{
     AggregateReader, AggregateWriter, DirectoryEntry, PartialItem, Series, SeriesItems, StoreError,
     SummaryItem, SummaryWriter, View,

@@ -11,7 +11,7 @@ use clap::Args;
 use flowlog_aws::env;
 use flowlog_core::alert::{Alert, STATE_TTL, silence_entry};
 use flowlog_core::detect::Rule;
-use flowlog_core::record::Address;
+use flowlog_core::record::{Address, DAY_SECONDS};
 use flowlog_core::store::{AggregateReader, AlertStore, Quarantine, StateItem};
 use serde_json::{Value, json};
 
@@ -217,7 +217,7 @@ impl Rests {
         let _ = writeln!(
             out,
             "What an alert measured is a lower bound: lists are cut at the heaviest. Alerts are remembered for {} days after their last change, the latest episode of each.",
-            STATE_TTL / 86_400
+            STATE_TTL / DAY_SECONDS
         );
         if !self.is_complete() {
             let _ = writeln!(

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use flowlog_core::record::Address;
+use flowlog_core::record::{Address, DAY_SECONDS};
 use flowlog_core::rollup::{Sums, WATCHED_PORTS};
 use flowlog_core::store::item::{LEDGER_TTL, PARTIAL_TTL, SUMMARY_TTL};
 
@@ -131,7 +131,7 @@ pub(super) fn compliance_text(
         time(report.retained.0),
         time(report.retained.1)
     );
-    let days = |seconds: i64| seconds / 86_400;
+    let days = |seconds: i64| seconds / DAY_SECONDS;
     let _ = writeln!(
         out,
         "The tables of a stack keep windows of 5 minutes for {} days, what became of deliveries for {}, and summaries of hours for {}; the file of a local store keeps everything.",

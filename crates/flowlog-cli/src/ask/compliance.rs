@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowlog_core::detect::is_own_service;
-use flowlog_core::record::{Action, Address, Direction, Scope, WINDOW_SECONDS, Window};
+use flowlog_core::record::{
+    Action, Address, DAY_SECONDS, Direction, HOUR_SECONDS, Scope, WINDOW_SECONDS, Window,
+};
 use flowlog_core::rollup::{
     ActionTotals, Rollup, Service, Sums, TalkerKey, WATCHED_PORTS, Weigh as _, is_watched,
 };
@@ -144,7 +146,8 @@ pub fn compliance(material: &Material, subject: &Subject, whole: Period) -> Comp
         for ((port, protocol), by) in ports {
             let interface = id.clone();
             let mut exposure = Exposure { interface, port, protocol, by, ..Exposure::default() };
-            (exposure.first, exposure.last) = exposure.times(answer, DAY).unwrap_or_default();
+            (exposure.first, exposure.last) =
+                exposure.times(answer, DAY_SECONDS).unwrap_or_default();
             for (_, rollup) in answer.rollups() {
                 let about = &rollup.about;
                 // Of sums it would be one of many.
@@ -240,10 +243,6 @@ fn lacking(rollup: &Rollup) -> Vec<&'static str> {
     fields
 }
 
-/// Seconds of a day, and of an hour.
-const DAY: i64 = 86_400;
-const HOUR: i64 = 3600;
-
 impl Compliance {
     /// Finds the first and the last window of each exposure in its first and its last day. Where windows are no longer
     /// there, it is the hour.
@@ -258,7 +257,8 @@ impl Compliance {
                 continue;
             };
             let of = subject.one(id);
-            let days: BTreeSet<i64> = of_one.iter().flat_map(|e| [e.first, e.last - DAY]).collect();
+            let days: BTreeSet<i64> =
+                of_one.iter().flat_map(|e| [e.first, e.last - DAY_SECONDS]).collect();
             let mut times: Vec<Option<(i64, i64)>> = vec![None; of_one.len()];
             for first in days.into_iter().filter_map(Window::of) {
                 let (from, to) = (first.max(period.from), first.forward(A_DAY - 1).min(period.to));
@@ -266,7 +266,8 @@ impl Compliance {
                 let material = read_with(store, &of, day, detail, |_, answer| answer).await?;
                 for (exposure, known) in of_one.iter().zip(&mut times) {
                     let answers = material.answers.iter();
-                    let found = answers.filter_map(|(_, answer)| exposure.times(answer, HOUR));
+                    let found =
+                        answers.filter_map(|(_, answer)| exposure.times(answer, HOUR_SECONDS));
                     *known = known.iter().copied().chain(found).reduce(both);
                 }
             }
@@ -373,7 +374,7 @@ impl Compliance {
             "fields_lacking": self.lacking,
             "retained": { "from": self.retained.0, "to": self.retained.1 },
             "kept_days": {
-                "windows": PARTIAL_TTL / DAY, "deliveries": LEDGER_TTL / DAY, "summaries": SUMMARY_TTL / DAY,
+                "windows": PARTIAL_TTL / DAY_SECONDS, "deliveries": LEDGER_TTL / DAY_SECONDS, "summaries": SUMMARY_TTL / DAY_SECONDS,
             },
             "watched_ports": &WATCHED_PORTS[..],
             "cut": self.cut.iter().map(|(interface, flows)| json!({

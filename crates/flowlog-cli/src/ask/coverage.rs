@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flowlog_core::record::{WINDOW_SECONDS, Window};
+use flowlog_core::record::{HOUR_SECONDS, WINDOW_SECONDS, Window};
 use flowlog_core::store::summary::WindowTotals;
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ pub fn hours(material: &Material) -> Hours {
 
 /// Seconds without any record that are told, at least. A flow log that aggregates for ten minutes fills every other
 /// window, and deliveries come late.
-pub(super) const GAP: i64 = 3600;
+pub(super) const GAP: i64 = HOUR_SECONDS;
 
 /// The times of [an hour](GAP) or more between windows of which nothing is on record, not even NODATA: first second,
 /// and the one after the last.

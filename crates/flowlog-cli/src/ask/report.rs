@@ -9,9 +9,9 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use flowlog_core::record::WINDOWS_PER_HOUR;
 use flowlog_core::store::AlertStore;
 use flowlog_core::store::reader::{Detail, Pieces};
-use flowlog_core::store::summary::WINDOWS_PER_HOUR;
 use indicatif::HumanBytes;
 use tempfile::NamedTempFile;
 

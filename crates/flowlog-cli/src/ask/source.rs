@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use flowlog_aws::sdk::SdkConfig;
 use flowlog_aws::{DynamoDbStore, Tables, env, schema, sdk};
-use flowlog_core::record::{BatchId, Source, Window};
+use flowlog_core::record::{BatchId, DAY_SECONDS, HOUR_SECONDS, Source, Window};
 use flowlog_core::store::{
     AggregateReader, AlertStore, LedgerEntry, LedgerReader, PartialItem, Quarantine, Series,
     SeriesItems, StateItem, StoreError, View,
@@ -427,8 +427,8 @@ pub(crate) fn moment(text: &str, end: i64) -> Result<i64, AskError> {
     {
         let seconds = match unit {
             "m" => 60,
-            "h" => 3600,
-            "d" => 86_400,
+            "h" => HOUR_SECONDS,
+            "d" => DAY_SECONDS,
             _ => return Err(wrong()),
         };
         return Ok(end - i64::from(number) * seconds);

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use flowlog_aws::stored;
-use flowlog_core::record::{BatchId, Source, Window};
+use flowlog_core::record::{BatchId, Source, WINDOWS_PER_HOUR, Window};
 use flowlog_core::store::item::{ledger_pk, window_sk};
-use flowlog_core::store::summary::{Part, WINDOWS_PER_HOUR};
+use flowlog_core::store::summary::Part;
 use flowlog_core::store::{
     AggregateReader, DirectoryEntry, LedgerEntry, LedgerReader, PartialItem, Series, SeriesItems,
     StoreError, View,

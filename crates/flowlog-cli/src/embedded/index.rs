@@ -6,6 +6,7 @@
 //! DynamoDB keeps them for a day. The table is private to the engine: tests assert that its queries
 //! still use the index, and that old records go.
 
+use flowlog_core::record::DAY_SECONDS;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -18,7 +19,7 @@ const CREATE: &str = "CREATE INDEX IF NOT EXISTS flowlog_seq \
 pub(super) const FORGET: &str = "DELETE FROM _stream_records WHERE created_at < ?1";
 
 /// What DynamoDB keeps of a stream, in seconds.
-const KEPT: i64 = 86_400;
+const KEPT: i64 = DAY_SECONDS;
 
 /// Creates the index if it is not there, and forgets stream records as DynamoDB would have by `now`.
 pub(super) fn prepare(path: &Path, now: i64) -> rusqlite::Result<()> {

@@ -14,6 +14,7 @@ use super::plan::{GenerateError, Plan};
 use super::row::Gap;
 use super::shape::{datagram, download, ping, session};
 use super::wire::{Flow, ICMP, ICMP_V6, Wire};
+use flowlog_core::record::HOUR_SECONDS;
 
 /// One kind of exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -254,7 +255,7 @@ impl Benign {
             _ => (DB_1, DB_2, 5_432, 60_000),
         };
         let bytes = draw.heavy(base);
-        let hour = hash(&(window.from / 3_600).to_le_bytes());
+        let hour = hash(&(window.from / HOUR_SECONDS).to_le_bytes());
         let first = 32_768 + (hour % 4_096) as u16;
         let sport = first + self.pooled % 24_000;
         self.pooled = self.pooled.wrapping_add(1);

@@ -7,12 +7,12 @@
 
 use super::draw::Draw;
 use super::plan::Plan;
+use flowlog_core::record::HOUR_SECONDS;
 
 /// The seconds of one aggregation window and of one delivery slot.
 pub(super) const WINDOW: i64 = 300;
 /// The seconds of one capture window.
 const CAPTURE: i64 = 60;
-const HOUR: i64 = 3_600;
 
 /// Traffic by hour of the day (UTC), in per cent of the busiest hour: quiet at night, a dip at noon, busy evenings.
 const RHYTHM: [i64; 24] = [
@@ -94,9 +94,9 @@ impl Iterator for Clock {
 
 /// The rhythm at a window's first second, straight between two full hours, times its length.
 fn weight(from: i64, to: i64) -> u128 {
-    let (hour, into) = (from.div_euclid(HOUR), from.rem_euclid(HOUR));
+    let (hour, into) = (from.div_euclid(HOUR_SECONDS), from.rem_euclid(HOUR_SECONDS));
     let at = |hour: i64| RHYTHM[usize::try_from(hour.rem_euclid(24)).unwrap_or(0)];
-    let level = at(hour) * (HOUR - into) + at(hour + 1) * into;
+    let level = at(hour) * (HOUR_SECONDS - into) + at(hour + 1) * into;
     u128::try_from(level * (to - from + 1)).unwrap_or(0)
 }
 

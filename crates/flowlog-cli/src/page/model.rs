@@ -3,28 +3,25 @@
 //! Every list that can be filtered is given by interface, so that the page sums what it shows from the
 //! same numbers. Lists are bounded, and hold the heaviest overall and of each interface.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use flowlog_core::record::{Action, Address, Direction, Scope, Window};
-use flowlog_core::rollup::{PortKey, Rollup, Sums, Tuple, Weigh as _};
+use flowlog_core::record::{DAY_SECONDS, HOUR_SECONDS, WINDOW_SECONDS, Window};
+use flowlog_core::rollup::{Rollup, Sums};
 use flowlog_core::store::reader::Answer;
 use flowlog_core::store::summary::WindowTotals;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::add;
+use super::paths::paths;
 use crate::ask::{Made, Material, Period};
-use crate::report::unlisted_bytes;
 
 /// How many interfaces are shown by themselves; what the others have is summed in one row.
 pub const INTERFACES: usize = 300;
-/// How many talkers, sources and ports are listed overall …
-const OVERALL: usize = 40;
-/// … and of each interface beyond those.
-const EACH: usize = 3;
 /// Most points on the time axis.
 const POINTS: i64 = 400;
 /// Steps of the time axis, in seconds.
-const STEPS: [i64; 5] = [300, 900, 3600, 10_800, 86_400];
+const STEPS: [i64; 5] = [WINDOW_SECONDS, 900, HOUR_SECONDS, 3 * HOUR_SECONDS, DAY_SECONDS];
 
 /// The page's numbers.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -205,7 +202,7 @@ pub struct Refused {
 
 /// Whether the columns of a period's heat map are hours; else they are days.
 pub(crate) fn is_by_the_hour(period: Period) -> bool {
-    period.to.end() - period.from.start() <= 4 * 86_400
+    period.to.end() - period.from.start() <= 4 * DAY_SECONDS
 }
 
 impl Page {
@@ -218,9 +215,10 @@ impl Page {
     ) -> Self {
         alerts.sort();
         let (from, to) = (period.from.start(), period.to.end());
-        let step = STEPS.into_iter().find(|step| (to - from) / step <= POINTS).unwrap_or(86_400);
+        let step =
+            STEPS.into_iter().find(|step| (to - from) / step <= POINTS).unwrap_or(DAY_SECONDS);
         // Columns begin on the hour or the day, whatever the period begins with.
-        let column = if is_by_the_hour(period) { 3600 } else { 86_400 };
+        let column = if is_by_the_hour(period) { HOUR_SECONDS } else { DAY_SECONDS };
         let mut page = Self {
             from,
             to,
@@ -298,7 +296,7 @@ impl Page {
         ((window.start() - self.from).max(0) / self.step).unsigned_abs()
     }
 
-    fn column_of(&self, window: Window) -> u64 {
+    pub(super) fn column_of(&self, window: Window) -> u64 {
         let first = self.from.div_euclid(self.column);
         (window.start().div_euclid(self.column) - first).max(0).unsigned_abs()
     }
@@ -330,119 +328,6 @@ impl Page {
         rest.state = state(&rest.totals);
         self.interfaces.push(rest);
     }
-
-    fn list_talkers(&mut self, folded: &[Rollup], index: &BTreeMap<usize, usize>) {
-        let mut by: BTreeMap<Address, BTreeMap<usize, [u64; 3]>> = BTreeMap::new();
-        for (nth, rollup) in folded.iter().enumerate() {
-            self.talkers_error = self.talkers_error.saturating_add(unlisted_bytes(rollup));
-            for (key, talker) in rollup.talkers.iter() {
-                let cell = by.entry(key.remote).or_default().entry(index[&nth]).or_default();
-                let values = [talker.records, talker.bytes_out, talker.bytes_in];
-                cell.iter_mut().zip(values).for_each(|(sum, value)| add(sum, value));
-            }
-        }
-        let heaviest = heaviest(&by, |[_, out, back]| out.saturating_add(*back));
-        self.talkers = heaviest
-            .into_iter()
-            .map(|address| Talker {
-                address: address.to_string(),
-                public: address.scope() == Scope::Public,
-                by: by[&address].iter().map(|(at, [n, o, i])| [*at as u64, *n, *o, *i]).collect(),
-            })
-            .collect();
-    }
-
-    fn list_sources(&mut self, folded: &[Rollup], index: &BTreeMap<usize, usize>) {
-        let mut by: BTreeMap<Address, BTreeMap<usize, [u64; 2]>> = BTreeMap::new();
-        let mut times: BTreeMap<Address, (i64, i64)> = BTreeMap::new();
-        for (nth, rollup) in folded.iter().enumerate() {
-            self.sources_error = self.sources_error.saturating_add(rollup.rejected_sources.error());
-            for (address, source) in rollup.rejected_sources.iter() {
-                let cell = by.entry(*address).or_default().entry(index[&nth]).or_default();
-                add(&mut cell[0], source.records);
-                add(&mut cell[1], u64::from(source.contact_count));
-                let time = times.entry(*address).or_insert((source.first, source.last));
-                *time = (time.0.min(source.first), time.1.max(source.last));
-            }
-        }
-        self.sources = heaviest(&by, |[records, _]| *records)
-            .into_iter()
-            .map(|address| Source {
-                address: address.to_string(),
-                public: address.scope() == Scope::Public,
-                first: times[&address].0,
-                last: times[&address].1,
-                by: by[&address].iter().map(|(at, [n, c])| [*at as u64, *n, *c]).collect(),
-            })
-            .collect();
-    }
-
-    fn list_refused(&mut self, folded: &[Rollup], index: &BTreeMap<usize, usize>) {
-        let mut by: BTreeMap<Tuple, BTreeMap<usize, [u64; 1]>> = BTreeMap::new();
-        for (nth, rollup) in folded.iter().enumerate() {
-            self.refused_error = self.refused_error.saturating_add(rollup.rejected_tuples.error());
-            for (tuple, verdicts) in rollup.rejected_tuples.iter() {
-                let cell = by.entry(*tuple).or_default().entry(index[&nth]).or_default();
-                add(&mut cell[0], verdicts.weight());
-            }
-        }
-        self.refused = heaviest(&by, |[records]| *records)
-            .into_iter()
-            .map(|tuple| Refused {
-                client: tuple.client.to_string(),
-                server: tuple.server.to_string(),
-                port: tuple.port,
-                protocol: tuple.protocol,
-                by: by[&tuple].iter().map(|(at, [n])| [*at as u64, *n]).collect(),
-            })
-            .collect();
-    }
-
-    fn list_ports(
-        &mut self,
-        material: &Material,
-        folded: &[Rollup],
-        index: &BTreeMap<usize, usize>,
-    ) {
-        let mut by: BTreeMap<PortKey, BTreeMap<usize, [u64; 1]>> = BTreeMap::new();
-        for (nth, rollup) in folded.iter().enumerate() {
-            self.ports_error = self.ports_error.saturating_add(rollup.rejected_ports.error());
-            for (key, tally) in rollup.rejected_ports.iter() {
-                let cell = by.entry(*key).or_default().entry(index[&nth]).or_default();
-                add(&mut cell[0], tally.0);
-            }
-        }
-        let listed = heaviest(&by, |[records]| *records);
-        let wanted: BTreeSet<PortKey> = listed.iter().copied().collect();
-        let mut cells: BTreeMap<PortKey, BTreeMap<(u64, u64), u64>> = BTreeMap::new();
-        for (nth, (_, answer)) in material.answers.iter().enumerate() {
-            for (window, rollup) in answer.hours.iter().chain(&answer.detailed) {
-                let at = (index[&nth] as u64, self.column_of(*window));
-                let ports = rollup.rejected_ports.iter().filter(|(key, _)| wanted.contains(key));
-                for (key, tally) in ports {
-                    add(cells.entry(*key).or_default().entry(at).or_default(), tally.0);
-                }
-            }
-        }
-        self.ports = listed
-            .into_iter()
-            .map(|key| Port {
-                protocol: key.protocol,
-                port: key.port,
-                by: cells
-                    .get(&key)
-                    .into_iter()
-                    .flatten()
-                    .map(|((interface, column), n)| [*interface, *column, *n])
-                    .collect(),
-            })
-            .collect();
-    }
-}
-
-/// Adds to a sum as roll-ups do: what a record says may be any number.
-fn add(sum: &mut u64, value: u64) {
-    *sum = sum.saturating_add(value);
 }
 
 fn state(totals: &Totals) -> &'static str {
@@ -453,126 +338,5 @@ fn state(totals: &Totals) -> &'static str {
         "silent"
     } else {
         "traffic"
-    }
-}
-
-/// The keys with the most weight overall, and of each interface, heaviest first.
-fn heaviest<K: Ord + Copy, const N: usize>(
-    by: &BTreeMap<K, BTreeMap<usize, [u64; N]>>,
-    weight: impl Fn(&[u64; N]) -> u64,
-) -> Vec<K> {
-    let total = |key: &K| by[key].values().map(&weight).fold(0, u64::saturating_add);
-    let mut all: Vec<(u64, K)> = by.keys().map(|key| (total(key), *key)).collect();
-    all.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-    let mut each: BTreeMap<usize, usize> = BTreeMap::new();
-    let mut listed = Vec::new();
-    for (nth, (_, key)) in all.into_iter().enumerate() {
-        let mut wanted = nth < OVERALL;
-        for interface in by[&key].keys() {
-            let count = each.entry(*interface).or_default();
-            *count += 1;
-            wanted |= *count <= EACH;
-        }
-        if wanted {
-            listed.push(key);
-        }
-    }
-    listed
-}
-
-/// What left by a path that no record named, where others did.
-const NO_PATH: &str = "by a path that is not recorded";
-
-/// Bytes by where they went or came from. What left is told by traffic-path where the format has it, and roll-ups
-/// tally that for refused records, too; everything else is accepted bytes. Where no record has a path, what left is
-/// told by whether the other side is private; where some have one, the accepted bytes beyond those are at least what
-/// left without.
-fn paths(rollup: &Rollup) -> BTreeMap<&'static str, u64> {
-    let mut paths: BTreeMap<&'static str, u64> = BTreeMap::new();
-    let (mut left, mut told) = (0, 0);
-    for (path, bytes) in &rollup.path_bytes {
-        add(paths.entry(path_name(*path)).or_default(), *bytes);
-        add(&mut told, *bytes);
-    }
-    let pathless = rollup.path_bytes.is_empty();
-    for ((action, direction, scope), sums) in rollup.breakdown.iter() {
-        if action == Action::Reject {
-            continue;
-        }
-        let name = match (direction, scope) {
-            (Direction::Ingress, Scope::Public) => "from Internet addresses",
-            (Direction::Ingress, _) => "from private addresses",
-            (_, Scope::Public) if pathless => "to Internet addresses",
-            (_, _) if pathless => "to private addresses",
-            _ => {
-                add(&mut left, sums.bytes);
-                continue;
-            }
-        };
-        add(paths.entry(name).or_default(), sums.bytes);
-    }
-    if left > told {
-        paths.insert(NO_PATH, left - told);
-    }
-    paths
-}
-
-/// `traffic-path` in words.
-fn path_name(path: u8) -> &'static str {
-    match path {
-        1 => "to the same VPC",
-        2 => "to an Internet gateway or gateway endpoint",
-        3 => "to a virtual private gateway",
-        4 => "over peering in the region",
-        5 => "over peering to another region",
-        6 => "to a local gateway",
-        7 => "to a gateway endpoint",
-        8 => "to an Internet gateway",
-        _ => "by another path",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use flowlog_core::rollup::BreakdownKey;
-
-    use super::*;
-
-    fn rollup(breakdown: &[(BreakdownKey, u64)], path_bytes: &[(u8, u64)]) -> Rollup {
-        let mut rollup =
-            Rollup { path_bytes: path_bytes.iter().copied().collect(), ..Rollup::default() };
-        for (key, bytes) in breakdown {
-            rollup.breakdown.add(*key, &Sums { records: 1, packets: 1, bytes: *bytes });
-        }
-        rollup
-    }
-
-    #[test]
-    fn what_left_without_a_recorded_path_is_told() {
-        let left = (Action::Accept, Direction::Egress, Scope::Public);
-        let inside = (Action::Accept, Direction::Unknown, Scope::Private);
-        let came = (Action::Accept, Direction::Ingress, Scope::Public);
-        let refused = (Action::Reject, Direction::Egress, Scope::Public);
-        let all = [(left, 1000), (inside, 200), (came, 50), (refused, 300)];
-        // Of 1,500 bytes out, refused ones with them, 700 have a path: 500 accepted ones at least have none.
-        assert_eq!(
-            paths(&rollup(&all, &[(8, 600), (1, 100)])),
-            BTreeMap::from([
-                ("from Internet addresses", 50),
-                ("to an Internet gateway", 600),
-                ("to the same VPC", 100),
-                (NO_PATH, 500),
-            ])
-        );
-        let told = paths(&rollup(&all, &[(8, 1500)]));
-        assert!(!told.contains_key(NO_PATH), "{told:?}");
-        assert_eq!(
-            paths(&rollup(&all, &[])),
-            BTreeMap::from([
-                ("from Internet addresses", 50),
-                ("to Internet addresses", 1000),
-                ("to private addresses", 200),
-            ])
-        );
     }
 }

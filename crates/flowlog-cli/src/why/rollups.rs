@@ -8,10 +8,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flowlog_core::record::{Address, Direction, Scope, Window};
+use flowlog_core::record::{Address, Direction, Scope, WINDOWS_PER_HOUR, Window};
 use flowlog_core::rollup::{Rollup, Talker, Verdicts};
 use flowlog_core::store::reader::Answer;
-use flowlog_core::store::summary::WINDOWS_PER_HOUR;
 use flowlog_core::why::{
     Basis, End, Evidence, Heard, Leg, Legs, Passed, Path, Place, SERVICES, Seen, Service, Shows,
 };

@@ -36,6 +36,7 @@ pub use sweep::{Swept, sweep, sweep_until};
 use std::future::Future;
 
 use crate::detect::{Finding, Severity};
+use crate::record::{DAY_SECONDS, HOUR_SECONDS};
 use crate::store::{AlertStore, StateItem, StoreError};
 
 /// One message for people and programs.
@@ -116,7 +117,7 @@ impl RaiseError {
 /// Attempts at one compare-and-swap before the batch is left to come again.
 const ATTEMPTS: usize = 8;
 /// Alert state is kept so many seconds after its last change.
-pub const STATE_TTL: i64 = 35 * 86_400;
+pub const STATE_TTL: i64 = 35 * DAY_SECONDS;
 
 /// Raises one finding at `now` (epoch seconds; in local runs the records' own clock).
 pub async fn raise<S: AlertStore, N: Notifier>(
@@ -172,8 +173,8 @@ async fn finish<S: AlertStore, N: Notifier>(
     let notification = render(&alert, key);
     let seq = alert.seq;
     let limit = policy.limit(alert.severity == Severity::High);
-    let hour = now.div_euclid(3600);
-    let expires = now + 2 * 86_400;
+    let hour = now.div_euclid(HOUR_SECONDS);
+    let expires = now + 2 * DAY_SECONDS;
     let published = async {
         let granted = store.spend_budget(hour, limit, &notification.dedupe_id, expires).await?;
         if granted {

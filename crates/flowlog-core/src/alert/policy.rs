@@ -1,6 +1,7 @@
 //! How often people may be told.
 
 use crate::detect::{OPEN, Rule};
+use crate::record::{DAY_SECONDS, HOUR_SECONDS};
 
 /// Cooldown, budget and hysteresis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +20,7 @@ pub struct Policy {
 
 impl Policy {
     /// The longest cooldown: an alert that goes on is told at least once a day.
-    pub const LONGEST: i64 = 86_400;
+    pub const LONGEST: i64 = DAY_SECONDS;
     /// An alert is over when it has been quiet for so many windows, after those that may still come.
     pub(super) const QUIET: i64 = 3;
     /// Whoever claims publishes in so many seconds, and others who find the same leave it alone for so long.
@@ -27,9 +28,9 @@ impl Policy {
     /// What was claimed so many seconds ago and not published is published by the sweeper.
     pub const REPAIR_AFTER: i64 = 30;
     /// Seconds between two digests, at least.
-    pub const DIGEST_EVERY: i64 = 3_600;
+    pub const DIGEST_EVERY: i64 = HOUR_SECONDS;
     /// What was not noted for so many seconds is news when it comes again.
-    pub const FORGOTTEN: i64 = 2 * 3_600;
+    pub const FORGOTTEN: i64 = 2 * HOUR_SECONDS;
 
     /// For how many windows after the last one in which this rule fired an alert goes on.
     ///
@@ -53,13 +54,12 @@ impl Policy {
     /// How often something that is noted again and again was due in a digest, so many seconds after it
     /// was news: after 1, 2, 4 and 8 more hours, then once a day.
     pub(super) fn reminders(seconds: i64) -> i64 {
-        const HOUR: i64 = 3_600;
-        match seconds / HOUR {
+        match seconds / HOUR_SECONDS {
             ..1 => 0,
             1..3 => 1,
             3..7 => 2,
             7..15 => 3,
-            _ => 4 + (seconds - 15 * HOUR) / Self::LONGEST,
+            _ => 4 + (seconds - 15 * HOUR_SECONDS) / Self::LONGEST,
         }
     }
 
@@ -73,7 +73,7 @@ impl Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            cooldown: 3_600,
+            cooldown: HOUR_SECONDS,
             budget_per_hour: 20,
             reserved_for_high: 5,
             stale_after: Some(5_400),

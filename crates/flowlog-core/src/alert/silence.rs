@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use super::AlertKey;
 use crate::detect::{Finding, Rule, is_internal};
-use crate::record::Window;
+use crate::record::{DAY_SECONDS, Window};
 
 /// Seconds that the proposed silence lasts: a week.
-const WEEK: i64 = 7 * 86_400;
+const WEEK: i64 = 7 * DAY_SECONDS;
 
 /// Whether a place is an account.
 pub(super) fn is_account(place: &str) -> bool {

@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::Policy;
 use super::digest::SETTLED;
 use crate::detect::{Finding, Rule, Severity};
-use crate::record::{Address, Window};
+use crate::record::{Address, HOUR_SECONDS, Window};
 
 /// Everything that is remembered of one alert.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -255,7 +255,7 @@ impl Alert {
             remember(&mut self.news_at, &mut self.news_before, now);
             self.told = None;
             self.told_times = self.told_times.saturating_sub(1);
-            self.next = (now.div_euclid(3600) + 1) * 3600;
+            self.next = (now.div_euclid(HOUR_SECONDS) + 1) * HOUR_SECONDS;
         }
         self
     }

@@ -6,7 +6,7 @@ use super::render::{ID, owner, printable};
 use super::silence::is_account;
 use super::{Alert, Digest, silence};
 use crate::detect::{Cause, EVERY_INTERFACE, Finding, Identity, Rule, Why, is_internal};
-use crate::record::{Action, Address, WINDOW_SECONDS, Window};
+use crate::record::{Action, Address, DAY_SECONDS, HOUR_SECONDS, WINDOW_SECONDS, Window};
 use crate::rollup::{CONTACTS, Evidence, is_watched};
 
 /// The text of one notification; `finding` is printable.
@@ -239,8 +239,10 @@ fn reason(why: &Why) -> String {
 
 fn duration(seconds: i64) -> String {
     match seconds {
-        86_400 => "24 hours".to_owned(),
-        s if s >= 7_200 => format!("{} hours and {} minutes", s / 3_600, s % 3_600 / 60),
+        DAY_SECONDS => "24 hours".to_owned(),
+        s if s >= 2 * HOUR_SECONDS => {
+            format!("{} hours and {} minutes", s / HOUR_SECONDS, s % HOUR_SECONDS / 60)
+        }
         s if s < 120 => format!("{s} seconds"),
         s => format!("{} minutes", s / 60),
     }

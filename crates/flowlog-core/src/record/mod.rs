@@ -11,7 +11,9 @@ pub(crate) use address::FIRST_BYTES;
 pub use address::{Address, Scope};
 pub use batch::{BatchId, Source};
 pub use field::{Family, Field};
-pub use window::{WINDOW_SECONDS, Window};
+pub use window::{
+    DAY_SECONDS, HOUR_SECONDS, WINDOW_SECONDS, WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window,
+};
 
 use serde::{Deserialize, Serialize};
 

@@ -7,6 +7,14 @@ use serde::{Deserialize, Serialize};
 
 /// Length of a window in seconds.
 pub const WINDOW_SECONDS: i64 = 300;
+/// Length of an hour in seconds.
+pub const HOUR_SECONDS: i64 = 3_600;
+/// Length of a day in seconds: UTC has no longer and no shorter ones.
+pub const DAY_SECONDS: i64 = 86_400;
+/// Windows in an hour.
+pub const WINDOWS_PER_HOUR: i64 = HOUR_SECONDS / WINDOW_SECONDS;
+/// Windows in a day.
+pub const WINDOWS_PER_DAY: i64 = DAY_SECONDS / WINDOW_SECONDS;
 
 /// A window: ⌊start / 300⌋ · 300, as epoch seconds, between 1970 and 2286 (ten digits).
 #[derive(
@@ -45,7 +53,19 @@ impl Window {
     /// The first window of the hour that this one is in.
     #[must_use]
     pub fn hour(self) -> Self {
-        Self(self.0 - self.0 % 3600)
+        Self(self.0 - self.0 % HOUR_SECONDS)
+    }
+
+    /// The first window of the UTC day that this one is in.
+    #[must_use]
+    pub fn midnight(self) -> Self {
+        Self(self.0 - self.0 % DAY_SECONDS)
+    }
+
+    /// The first windows of all hours of the UTC day that this one is in.
+    pub fn hours_of_day(self) -> impl Iterator<Item = Self> {
+        let midnight = self.midnight();
+        (0..WINDOWS_PER_DAY / WINDOWS_PER_HOUR).map(move |n| midnight.forward(n * WINDOWS_PER_HOUR))
     }
 
     /// The UTC day of the window as `yyyymmdd`.
@@ -67,10 +87,9 @@ impl Window {
 
     /// The days that the windows from `self` to `to` fall into, as `yyyymmdd`, at most 4,000.
     pub fn days_to(self, to: Self) -> Vec<String> {
-        const DAY: i64 = 86_400;
-        (self.0 / DAY..=to.0 / DAY)
+        (self.0 / DAY_SECONDS..=to.0 / DAY_SECONDS)
             .take(4_000)
-            .filter_map(|day| Self::of(day * DAY))
+            .filter_map(|day| Self::of(day * DAY_SECONDS))
             .map(Self::day)
             .collect()
     }
@@ -112,5 +131,15 @@ mod tests {
         assert_eq!(Window::of(-1), None);
         assert_eq!(Window::of(10_000_000_000), None);
         assert_eq!(Window::of(9_999_999_999).unwrap().forward(5).start(), 9_999_999_900);
+    }
+
+    #[test]
+    fn hours_of_a_day() {
+        let w = Window::of(1_793_491_200 + 5 * HOUR_SECONDS + 1_000).unwrap();
+        assert_eq!(w.midnight().start(), 1_793_491_200);
+        assert_eq!(w.midnight(), Window::of(Window::day_start(&w.day()).unwrap()).unwrap());
+        let hours: Vec<Window> = w.hours_of_day().collect();
+        assert_eq!((hours.len(), hours[0], hours[5]), (24, w.midnight(), w.hour()));
+        assert!(hours.iter().all(|hour| hour.hour() == *hour && hour.day() == w.day()));
     }
 }

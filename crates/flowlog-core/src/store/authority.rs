@@ -12,9 +12,9 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::reader::{Answer, Deliveries, Detail, answer_in_pieces};
-use super::summary::{WINDOWS_PER_HOUR, WindowTotals};
+use super::summary::WindowTotals;
 use super::{AggregateReader, LedgerReader, Series, StoreError, View};
-use crate::record::{Source, WINDOW_SECONDS, Window};
+use crate::record::{Source, WINDOW_SECONDS, WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window};
 
 /// Which sources saw a subject on which days (`YYYYMMDD`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl SeenBy {
         let mut speakers: BTreeMap<Source, Vec<(Window, Window)>> = BTreeMap::new();
         for (day, sources) in &self.0 {
             let Some(first) = Window::day_start(day).and_then(Window::of) else { continue };
-            let last = first.forward(DAY - 1);
+            let last = first.forward(WINDOWS_PER_DAY - 1);
             let highest = sources.iter().map(Source::authority).min();
             for source in sources.iter().filter(|s| Some(s.authority()) == highest) {
                 let stretches = speakers.entry(source.clone()).or_default();
@@ -67,8 +67,18 @@ impl SeenBy {
     }
 }
 
-/// Windows in a day.
-const DAY: i64 = 86_400 / WINDOW_SECONDS;
+/// Who of several sources that saw a subject comes first, the least of all: each window is read from the first that has
+/// records in it, or else from the first that has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Precedence(u8, Reverse<(usize, usize)>);
+
+impl Precedence {
+    /// Of a source with this [authority](Source::authority) that has so many windows of the subject, and in so many of
+    /// them more than NODATA and SKIPDATA.
+    pub fn of(authority: u8, with_records: usize, windows: usize) -> Self {
+        Self(authority, Reverse((with_records, windows)))
+    }
+}
 
 /// What is known of a subject, each window from one source.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -126,8 +136,8 @@ pub async fn read<R: AggregateReader + LedgerReader>(
         for (first, last) in stretches {
             let (mut first, last) = (first.max(from), last.min(to));
             while first <= last {
-                let day = first.back(first.start().rem_euclid(86_400) / WINDOW_SECONDS);
-                let end = last.min(day.forward(DAYS_AT_ONCE * DAY - 1));
+                let day = first.midnight();
+                let end = last.min(day.forward(DAYS_AT_ONCE * WINDOWS_PER_DAY - 1));
                 let wanted = (from, of_each);
                 let part = answer_in_pieces(reader, ledger, &series, (first, end), wanted).await?;
                 whole.append(part);
@@ -146,7 +156,7 @@ pub async fn read<R: AggregateReader + LedgerReader>(
     }
     answers.sort_by_cached_key(|(source, answer)| {
         let with_records = answer.windows.values().filter(|window| has_records(window)).count();
-        (source.authority(), Reverse((with_records, answer.windows.len())))
+        Precedence::of(source.authority(), with_records, answer.windows.len())
     });
     let mut spoken = Spoken::default();
     for (source, answer) in answers {
@@ -185,7 +195,7 @@ impl Asked<'_> {
         (day, ranks): (Window, BTreeMap<u8, Vec<&Source>>),
         spoken: &mut Spoken,
     ) -> Result<(), StoreError> {
-        let (from, to) = (day.max(self.from), day.forward(DAY - 1).min(self.to));
+        let (from, to) = (day.max(self.from), day.forward(WINDOWS_PER_DAY - 1).min(self.to));
         if from > to {
             return Ok(());
         }
@@ -228,7 +238,7 @@ impl Asked<'_> {
         let there: Vec<Window> =
             answer.windows.range(from..=to).map(|(window, _)| *window).collect();
         let known = there.first().copied().zip(there.last().copied());
-        let end = day.forward(DAY - 1);
+        let end = day.forward(WINDOWS_PER_DAY - 1);
         let mut rooms = Vec::new();
         let mut earlier = None;
         if day < from && known.is_none_or(|(first, _)| from < first) {

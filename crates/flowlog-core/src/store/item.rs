@@ -6,17 +6,16 @@ use serde::{Deserialize, Serialize};
 use super::StoreError;
 use super::summary::Part;
 use crate::decode::Counts;
-use crate::record::{BatchId, Source, Window};
+use crate::record::{BatchId, DAY_SECONDS, Source, Window};
 use crate::rollup::ActionTotals;
 
 /// Seconds in a day.
-const DAY: i64 = 86_400;
 /// Partials outlive the horizon (30 days), so that a late redelivery finds what it repeats.
-pub const PARTIAL_TTL: i64 = 35 * DAY;
+pub const PARTIAL_TTL: i64 = 35 * DAY_SECONDS;
 /// Ledger entries outlive partials: a redelivery that still finds partials finds its pin too.
-pub const LEDGER_TTL: i64 = 40 * DAY;
+pub const LEDGER_TTL: i64 = 40 * DAY_SECONDS;
 /// Summaries are the history.
-pub const SUMMARY_TTL: i64 = 400 * DAY;
+pub const SUMMARY_TTL: i64 = 400 * DAY_SECONDS;
 
 /// What a series of items is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -178,7 +177,7 @@ impl DirectoryEntry {
     /// End of the day + the summaries' time to live.
     pub fn ttl(&self) -> i64 {
         let (Self::Source { day, .. } | Self::Series { day, .. }) = self;
-        Window::day_start(day).unwrap_or(0) + DAY + SUMMARY_TTL
+        Window::day_start(day).unwrap_or(0) + DAY_SECONDS + SUMMARY_TTL
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::decode::Counts;
 use crate::detect::History;
-use crate::record::{BatchId, WINDOW_SECONDS, Window};
+use crate::record::{BatchId, Window};
 use crate::rollup::{Fold, Rollup};
 
 /// The windows of one interface from `from` to `to`, each folded from all of its partials in the
@@ -92,7 +92,7 @@ impl Detail {
         let first = match self.pieces {
             Pieces::Windows | Pieces::Totals => window,
             Pieces::Hours => window.hour(),
-            Pieces::Days => window.back(window.start().rem_euclid(86_400) / WINDOW_SECONDS),
+            Pieces::Days => window.midnight(),
             Pieces::One => from,
         };
         self.apart.filter(|apart| *apart <= window).map_or(first, |apart| first.max(apart))

@@ -3,11 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::item::{PartialItem, SUMMARY_TTL, Series, window_sk};
-use crate::record::{BatchId, WINDOW_SECONDS, Window};
+use crate::record::{BatchId, HOUR_SECONDS, WINDOW_SECONDS, Window};
 use crate::rollup::ActionTotals;
 
-/// Windows in an hour.
-pub const WINDOWS_PER_HOUR: i64 = 3600 / WINDOW_SECONDS;
+pub use crate::record::WINDOWS_PER_HOUR;
+
 /// Most partials that one summary may hold: 19 bytes each, and an item ends at 400 KB.
 pub const MAX_PARTS: usize = 18_000;
 
@@ -124,7 +124,7 @@ impl SummaryItem {
 
     /// When DynamoDB may delete it.
     pub fn ttl(&self) -> i64 {
-        self.hour.start() + 3600 + SUMMARY_TTL
+        self.hour.start() + HOUR_SECONDS + SUMMARY_TTL
     }
 
     /// Whether a partial is in it.

@@ -1,6 +1,6 @@
 //! The latest objects: do they come, and does the ledger know them?
 
-use flowlog_core::record::BatchId;
+use flowlog_core::record::{BatchId, HOUR_SECONDS};
 use flowlog_core::store::LedgerState;
 use flowlog_core::store::item::{LEDGER_SK, ledger_pk};
 use jiff::Timestamp;
@@ -85,7 +85,7 @@ fn folders(account: &Account<'_>, log: &FlowLog, folder: &str) -> Vec<String> {
         (false, true) => "%Y/%m/%d/%H/",
         (false, false) => "%Y/%m/%d/",
     };
-    let mut folders: Vec<String> = [account.now, account.now - 3600]
+    let mut folders: Vec<String> = [account.now, account.now - HOUR_SECONDS]
         .into_iter()
         .filter_map(|epoch| Timestamp::from_second(epoch).ok())
         .map(|time| format!("{base}/{}", time.strftime(pattern)))
