@@ -94,7 +94,7 @@ impl Directory for Names {
         self.0.borrow_mut().extend(subjects.iter().cloned());
         let named = subjects.iter().filter(|s| matches!(s, Subject::Address(_))).map(|subject| {
             let name = "the batch host".to_owned();
-            (subject.clone(), Identity { name, ..Identity::default() })
+            (subject.clone(), vec![Identity { name, ..Identity::default() }])
         });
         let named = named.collect();
         Box::pin(async move { named })

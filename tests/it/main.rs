@@ -23,6 +23,7 @@ mod ocsf;
 mod pace;
 mod permissions;
 mod questions;
+mod reads;
 mod reconcile;
 mod recorder;
 mod reference;

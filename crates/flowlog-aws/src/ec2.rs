@@ -41,13 +41,14 @@ const SPELL: Duration = Duration::from_mins(5);
 /// Subjects that are remembered.
 const REMEMBERED: usize = 1_000;
 
-type Known = BTreeMap<Subject, Identity>;
+/// Everybody whom a subject may mean.
+type Known = BTreeMap<Subject, Vec<Identity>>;
 
 /// EC2 as a directory. Not shared between threads.
 #[derive(Debug)]
 pub struct Ec2Directory {
     config: SdkConfig,
-    known: RefCell<BTreeMap<Subject, (Instant, Option<Identity>)>>,
+    known: RefCell<BTreeMap<Subject, (Instant, Vec<Identity>)>>,
     /// When the spell began, and how many look-ups it had.
     spell: Cell<(Instant, u32)>,
 }
@@ -102,15 +103,11 @@ impl Ec2Directory {
         instances.sort();
         instances.dedup();
         let tags = self.tags(instances).await?;
-        let mut known = Known::new();
-        for subject in subjects {
-            let mut its = interfaces.iter().filter(|interface| interface.is(subject));
-            // Address ranges of VPCs may overlap: an address of two interfaces tells nothing.
-            if let (Some(interface), None) = (its.next(), its.next()) {
-                known.insert(subject.clone(), interface.identity(&tags));
-            }
-        }
-        Ok(known)
+        let of = |subject: &Subject| {
+            let its = interfaces.iter().filter(|interface| interface.is(subject));
+            (subject.clone(), its.map(|interface| interface.identity(&tags)).collect())
+        };
+        Ok(subjects.iter().map(of).collect())
     }
 
     async fn interfaces(
@@ -200,15 +197,15 @@ impl Directory for Ec2Directory {
                 let answer = answer
                     .unwrap_or_else(|_| Err(CallError::new("EC2", "no answer within a second")));
                 match answer {
-                    Ok(found) => {
+                    Ok(mut found) => {
                         let mut known = self.known.borrow_mut();
                         if known.len() + missing.len() > REMEMBERED {
                             known.clear();
                         }
                         for subject in missing {
-                            let identity = found.get(&subject).cloned();
-                            let holds = if identity.is_some() { HOLDS } else { SPELL };
-                            known.insert(subject, (Instant::now() + holds, identity));
+                            let all = found.remove(&subject).unwrap_or_default();
+                            let holds = if all.is_empty() { SPELL } else { HOLDS };
+                            known.insert(subject, (Instant::now() + holds, all));
                         }
                     }
                     Err(error) => {
@@ -218,7 +215,7 @@ impl Directory for Ec2Directory {
                 }
             }
             let known = self.known.borrow();
-            let of = |subject: &Subject| Some((subject.clone(), known.get(subject)?.1.clone()?));
+            let of = |subject: &Subject| Some((subject.clone(), known.get(subject)?.1.clone()));
             subjects.iter().filter_map(of).collect()
         })
     }

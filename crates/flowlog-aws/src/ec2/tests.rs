@@ -7,7 +7,7 @@ use crate::replay::{Canned, Wire};
 
 fn interface(id: &str, address: &str, instance: &str, tags: &str) -> String {
     format!(
-        "<item><networkInterfaceId>{id}</networkInterfaceId><ownerId>123456789012</ownerId><description>Interface for NAT Gateway nat-1</description>\
+        "<item><networkInterfaceId>{id}</networkInterfaceId><ownerId>123456789012</ownerId><vpcId>vpc-{id}</vpcId><description>Interface for NAT Gateway nat-1</description>\
          <attachment><attachmentId>a</attachmentId><instanceId>{instance}</instanceId></attachment>\
          <groupSet><item><groupId>sg-1</groupId></item></groupSet>\
          <privateIpAddressesSet><item><privateIpAddress>{address}</privateIpAddress><primary>true</primary></item></privateIpAddressesSet>\
@@ -60,13 +60,14 @@ async fn interfaces_addresses_and_the_tags_of_instances() {
     let identity = |interface: &str, instance: &str, name: &str, owner: &str| Identity {
         interface_id: interface.to_owned(),
         account_id: "123456789012".to_owned(),
+        vpc_id: format!("vpc-{interface}"),
         instance_id: instance.to_owned(),
         name: name.to_owned(),
         owner: owner.to_owned(),
         description: "Interface for NAT Gateway nat-1".to_owned(),
     };
-    assert_eq!(found[&wanted[0]], identity("eni-1", "i-1", "edge & <b>", "shop"));
-    assert_eq!(found[&wanted[1]], identity("eni-2", "i-2", "batch", ""));
+    assert_eq!(found[&wanted[0]], [identity("eni-1", "i-1", "edge & <b>", "shop")]);
+    assert_eq!(found[&wanted[1]], [identity("eni-2", "i-2", "batch", "")]);
 
     let asked = wire.asked();
     let bodies: Vec<&str> = asked.iter().map(|asked| asked.body.as_str()).collect();
@@ -105,12 +106,15 @@ async fn interfaces_addresses_and_the_tags_of_instances() {
 }
 
 #[tokio::test]
-async fn an_address_of_two_interfaces_tells_nothing() {
+async fn an_address_of_two_vpcs_is_both_interfaces() {
     let both = [interface("eni-1", "10.0.0.5", "", ""), interface("eni-2", "10.0.0.5", "", "")];
     let wire = Wire::new([interfaces(&both.concat())]);
     let directory = Ec2Directory::new(&wire.config());
-    assert_eq!(directory.look_up(&[address("10.0.0.5")]).await, BTreeMap::new());
-    assert_eq!(directory.look_up(&[address("10.0.0.5")]).await, BTreeMap::new());
+    for _ in 0..2 {
+        let found = directory.look_up(&[address("10.0.0.5")]).await;
+        let vpcs = found.values().flatten().map(|who| who.vpc_id.as_str());
+        assert_eq!(vpcs.collect::<Vec<_>>(), ["vpc-eni-1", "vpc-eni-2"]);
+    }
     assert_eq!(wire.asked().len(), 1, "that is remembered, too; and no instance, no tags");
 }
 
@@ -118,7 +122,7 @@ async fn an_address_of_two_interfaces_tells_nothing() {
 async fn ipv6_is_compared_by_value() {
     let wire = Wire::new([interfaces(&interface("eni-1", "10.0.0.5", "", ""))]);
     let found = Ec2Directory::new(&wire.config()).look_up(&[address("fd00::9")]).await;
-    assert_eq!(found.len(), 1);
+    assert_eq!(found[&address("fd00::9")].len(), 1);
     assert!(
         wire.asked()[0].body.contains("ipv6-addresses.ipv6-address&Filter.1.Value.1=fd00%3A%3A9")
     );

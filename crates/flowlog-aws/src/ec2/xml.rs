@@ -17,6 +17,7 @@ pub(super) type Tags = BTreeMap<(String, String), String>;
 pub(super) struct Interface {
     pub(super) id: String,
     account_id: String,
+    vpc_id: String,
     pub(super) instance_id: String,
     description: String,
     /// As EC2 writes them.
@@ -45,6 +46,7 @@ impl Interface {
         Identity {
             interface_id: self.id.clone(),
             account_id: self.account_id.clone(),
+            vpc_id: self.vpc_id.clone(),
             instance_id: self.instance_id.clone(),
             name: of("Name").unwrap_or_default(),
             owner: of("Owner").or_else(|| of("owner")).unwrap_or_default(),
@@ -61,6 +63,7 @@ pub(super) fn interfaces(text: &str) -> Result<Vec<Interface>, XmlDecodeError> {
             match tag.start_el().local() {
                 "networkInterfaceId" => interface.id = data(&mut tag)?,
                 "ownerId" => interface.account_id = data(&mut tag)?,
+                "vpcId" => interface.vpc_id = data(&mut tag)?,
                 "description" => interface.description = data(&mut tag)?,
                 "attachment" => interface.instance_id = field(&mut tag, "instanceId")?,
                 "privateIpAddressesSet" => {

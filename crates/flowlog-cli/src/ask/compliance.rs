@@ -12,10 +12,10 @@ use flowlog_core::rollup::{
 };
 use flowlog_core::store::StoreError;
 use flowlog_core::store::item::{LEDGER_TTL, PARTIAL_TTL, SUMMARY_TTL};
-use flowlog_core::store::reader::{Answer, Detail};
+use flowlog_core::store::reader::{Answer, Deliveries};
 use serde_json::{Value, json};
 
-use super::{A_DAY, Asked, Material, Period, Subject, missing, read_with};
+use super::{A_DAY, Asked, Material, Period, Subject, find, missing};
 
 /// Accepted use of a sensitive port by public addresses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -252,23 +252,24 @@ impl Compliance {
         subject: &Subject,
         period: Period,
     ) -> Result<(), StoreError> {
+        if self.exposed.is_empty() {
+            return Ok(());
+        }
+        let found = find(store, subject, period).await?;
+        let mut ledger = Deliveries::default();
         for of_one in self.exposed.chunk_by_mut(|a, b| a.interface == b.interface) {
             let Some(id) = of_one.first().map(|exposure| exposure.interface.clone()) else {
                 continue;
             };
-            let of = subject.one(id);
             let days: BTreeSet<i64> =
                 of_one.iter().flat_map(|e| [e.first, e.last - DAY_SECONDS]).collect();
             let mut times: Vec<Option<(i64, i64)>> = vec![None; of_one.len()];
             for first in days.into_iter().filter_map(Window::of) {
-                let (from, to) = (first.max(period.from), first.forward(A_DAY - 1).min(period.to));
-                let (day, detail) = (Period { from, to }, Detail::WINDOWS);
-                let material = read_with(store, &of, day, detail, |_, answer| answer).await?;
+                let day = period.within(first, A_DAY);
+                let answer = found.again(store, &mut ledger, &id, day).await?;
                 for (exposure, known) in of_one.iter().zip(&mut times) {
-                    let answers = material.answers.iter();
-                    let found =
-                        answers.filter_map(|(_, answer)| exposure.times(answer, HOUR_SECONDS));
-                    *known = known.iter().copied().chain(found).reduce(both);
+                    let times = exposure.times(&answer, HOUR_SECONDS);
+                    *known = known.iter().copied().chain(times).reduce(both);
                 }
             }
             for (exposure, known) in of_one.iter_mut().zip(times) {

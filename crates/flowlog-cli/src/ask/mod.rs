@@ -47,6 +47,7 @@ use std::time::Duration;
 
 use flowlog_aws::{DynamoDbStore, env};
 use flowlog_core::record::{Address, Source, WINDOW_SECONDS, Window};
+use flowlog_core::rollup::Rollup;
 use flowlog_core::store::authority::{self, SeenBy, Spoken};
 use flowlog_core::store::memory::MemoryStore;
 use flowlog_core::store::reader::{Answer, Coverage, Deliveries, Detail, Pieces};
@@ -86,14 +87,6 @@ impl Subject {
         material.answers.iter().any(|(id, _)| is_it(id))
     }
 
-    /// One of those that a material has of it.
-    fn one(&self, id: String) -> Self {
-        match self {
-            Self::Scope(scope) if *scope == id => Self::Scope(id),
-            Self::Everything | Self::Interface(_) | Self::Scope(_) => Self::Interface(id),
-        }
-    }
-
     /// That the one that was named is not there.
     fn missing(&self) -> Option<String> {
         match self {
@@ -111,6 +104,13 @@ pub struct Period {
     pub from: Window,
     /// The last.
     pub to: Window,
+}
+
+impl Period {
+    /// Its part of the time that begins with `first` and has so many windows.
+    fn within(self, first: Window, windows: i64) -> Self {
+        Self { from: first.max(self.from), to: first.forward(windows - 1).min(self.to) }
+    }
 }
 
 /// When, by which version and from which store an answer was made.
@@ -338,7 +338,8 @@ pub async fn read_in_pieces<S: Asked>(
     period: Period,
     detail: Detail,
 ) -> Result<Material, StoreError> {
-    let mut material = read_with(store, subject, period, detail, |_, answer| answer).await?;
+    let found = find(store, subject, period).await?;
+    let mut material = read_with(store, &found, period, detail, |_, answer| answer).await?;
     add_unusable(store, &mut material.deliveries, period).await?;
     material.gaps = gaps(&material);
     Ok(material)
@@ -347,17 +348,16 @@ pub async fn read_in_pieces<S: Asked>(
 /// The same without what no item leads to; of what is read of each, what `take` returns is kept.
 async fn read_with<S: Asked>(
     store: &S,
-    subject: &Subject,
+    found: &Found,
     period: Period,
     detail: Detail,
     mut take: impl FnMut(&str, Answer) -> Answer,
 ) -> Result<Material, StoreError> {
     let mut material = Material::default();
-    let left_out = read_each(store, subject, period, detail, &mut |id, mut spoken| {
+    let left_out = read_found(store, found, period, detail, &mut |id, mut spoken| {
         material.notes.extend(spoken.notes(&id));
         // Of interfaces, what another source saw is the same traffic. Of sums nobody knows.
-        if matches!(subject, Subject::Scope(scope) if *scope == id) && !spoken.not_added.is_empty()
-        {
+        if found.view == View::Scope && !spoken.not_added.is_empty() {
             material.unsure.push(format!(
                 "other flow logs of {id} are not in it: its records name no interface, so that nothing tells what they have in common."
             ));
@@ -412,30 +412,32 @@ pub async fn read_who<S: Asked>(
     period: Period,
     address: Address,
 ) -> Result<(Material, Who), StoreError> {
-    let mut found = Who::of(address);
+    let mut known = Who::of(address);
     let hours = Detail::of(Pieces::Hours);
-    let mut material = read_with(store, subject, period, hours, |id, answer| {
-        found.add(id, &answer);
+    let found = find(store, subject, period).await?;
+    let mut material = read_with(store, &found, period, hours, |id, answer| {
+        known.add(id, &answer);
         Answer { windows: answer.windows, ..Answer::default() }
     })
     .await?;
     add_unusable(store, &mut material.deliveries, period).await?;
     material.gaps = gaps(&material);
-    for seen in &mut found.seen {
+    let mut ledger = material.deliveries.clone();
+    for seen in &mut known.seen {
         let Some((first, last)) = seen.windows else { continue };
-        let of = subject.one(seen.subject.clone());
         let (mut ends, mut hours) = (Vec::new(), vec![first.hour(), last.hour()]);
         hours.dedup();
         for hour in hours {
-            let to = hour.forward(WINDOWS_PER_HOUR - 1).min(period.to);
-            let hour = Period { from: hour.max(period.from), to };
-            let material = read_with(store, &of, hour, Detail::WINDOWS, |_, answer| answer).await?;
-            let windows = who(&material, address).seen.into_iter().filter_map(|seen| seen.windows);
+            let hour = period.within(hour, WINDOWS_PER_HOUR);
+            let mut of_hour = Who::of(address);
+            of_hour
+                .add(&seen.subject, &found.again(store, &mut ledger, &seen.subject, hour).await?);
+            let windows = of_hour.seen.into_iter().filter_map(|seen| seen.windows);
             ends.extend(windows.flat_map(|(first, last)| [first, last]));
         }
         seen.windows = ends.iter().min().copied().zip(ends.iter().max().copied());
     }
-    Ok((material, found))
+    Ok((material, known))
 }
 
 /// Reads what the roll-ups say of a path. Hours are read whole, and those in which something was both accepted and
@@ -446,29 +448,27 @@ pub async fn read_why<S: Asked>(
     period: Period,
     path: flowlog_core::why::Path,
 ) -> Result<(Material, Evidence), StoreError> {
-    let mut found = FromRollups::new(path);
-    let mut material =
-        read_with(store, subject, period, Detail::of(Pieces::Hours), |id, answer| {
-            found.add(id, &answer);
-            Answer { windows: answer.windows, ..Answer::default() }
-        })
-        .await?;
+    let mut known = FromRollups::new(path);
+    let found = find(store, subject, period).await?;
+    let mut material = read_with(store, &found, period, Detail::of(Pieces::Hours), |id, answer| {
+        known.add(id, &answer);
+        Answer { windows: answer.windows, ..Answer::default() }
+    })
+    .await?;
     add_unusable(store, &mut material.deliveries, period).await?;
     material.gaps = gaps(&material);
-    let ends: Vec<String> = found.known().map(str::to_owned).collect();
-    for hour in found.unclear() {
-        let to = hour.forward(WINDOWS_PER_HOUR - 1).min(period.to);
-        let within = Period { from: hour.max(period.from), to };
+    let ends: Vec<String> = known.known().map(str::to_owned).collect();
+    let mut ledger = material.deliveries.clone();
+    for hour in known.unclear() {
+        let within = period.within(hour, WINDOWS_PER_HOUR);
         for id in &ends {
-            let of = subject.one(id.clone());
-            let windows =
-                read_with(store, &of, within, Detail::WINDOWS, |_, answer| answer).await?;
-            for (id, answer) in &windows.answers {
-                found.refine(id, hour, answer);
+            let answer = found.again(store, &mut ledger, id, within).await?;
+            if !answer.windows.is_empty() {
+                known.refine(id, hour, &answer);
             }
         }
     }
-    Ok((material, found.finish()))
+    Ok((material, known.finish()))
 }
 
 /// The last window that a store has anything on a subject of in a period.
@@ -479,10 +479,9 @@ async fn last_window<S: Asked>(
 ) -> Result<Option<Window>, StoreError> {
     for day in period.from.days_to(period.to).into_iter().rev() {
         let Some(first) = Window::day_start(&day).and_then(Window::of) else { continue };
-        let (from, to) = (first.max(period.from), first.forward(A_DAY - 1).min(period.to));
-        let totals = Detail::of(Pieces::Totals);
-        let day = Period { from, to };
-        let material = read_with(store, subject, day, totals, |_, answer| answer).await?;
+        let (day, totals) = (period.within(first, A_DAY), Detail::of(Pieces::Totals));
+        let found = find(store, subject, day).await?;
+        let material = read_with(store, &found, day, totals, |_, answer| answer).await?;
         let last = material.last_window();
         if last.is_some() {
             return Ok(last);
@@ -495,8 +494,25 @@ async fn last_window<S: Asked>(
 struct Found {
     view: View,
     seen: BTreeMap<String, SeenBy>,
+    /// The VPC or account whose interfaces are among these.
+    scope: Option<String>,
     /// Sources whose records of a VPC or account name no interface, so that they are not among these.
     nameless: Vec<Source>,
+}
+
+impl Found {
+    /// Reads one of them again, window by window. A directory that was read for a period knows each part of it.
+    async fn again<S: Asked>(
+        &self,
+        store: &S,
+        ledger: &mut Deliveries,
+        id: &str,
+        Period { from, to }: Period,
+    ) -> Result<Answer, StoreError> {
+        let Some(seen) = self.seen.get(id) else { return Ok(Answer::default()) };
+        let (of, detail) = ((self.view, id), Detail::WINDOWS);
+        Ok(authority::read(store, ledger, of, seen, (from, to), detail).await?.answer)
+    }
 }
 
 /// What records that name no interface are kept under.
@@ -505,7 +521,12 @@ const NAMELESS: &str = "-";
 /// Interfaces that may be of the subject. Of a VPC or an account they are those of sources that saw something of it, and of
 /// log groups, whose deliveries do not tell; who reads them finds out.
 async fn find<S: Asked>(store: &S, subject: &Subject, period: Period) -> Result<Found, StoreError> {
-    let mut found = Found { view: View::Interface, seen: BTreeMap::new(), nameless: Vec::new() };
+    let scope = match subject {
+        Subject::Scope(scope) => Some(scope.clone()),
+        Subject::Everything | Subject::Interface(_) => None,
+    };
+    let (view, seen, nameless) = (View::Interface, BTreeMap::new(), Vec::new());
+    let mut found = Found { view, seen, scope, nameless };
     let (mut of_scope, mut are_named) = (SeenBy::default(), false);
     for (day, source) in store.sources(&period.from.day(), &period.to.day()).await? {
         let saw = match subject {
@@ -544,6 +565,7 @@ async fn find<S: Asked>(store: &S, subject: &Subject, period: Period) -> Result<
         found = Found {
             view: View::Scope,
             seen: BTreeMap::from([(scope.clone(), of_scope)]),
+            scope: None,
             nameless: Vec::new(),
         };
     }
@@ -555,6 +577,49 @@ fn is_of(answer: &Answer, scope: &str) -> bool {
     answer.rollups().any(|(_, rollup)| rollup.vpc_id == scope || rollup.account_id == scope)
 }
 
+/// Reads a subject; of an interface that is not of the VPC or account that is asked about, no more than shows that.
+async fn read_one<R: AggregateReader + LedgerReader>(
+    reader: &R,
+    ledger: &mut Deliveries,
+    of: (View, &str),
+    seen: &SeenBy,
+    within: (Window, Window),
+    (detail, scope): (Detail, Option<&str>),
+) -> Result<Spoken, StoreError> {
+    let (from, to) = within;
+    let last = to.back(WINDOWS_PER_HOUR - 1).hour();
+    // An attachment of a transit gateway may be of several.
+    if let Some(scope) = scope
+        && of.1.starts_with("eni-")
+        && from < last
+    {
+        let one = Detail::of(Pieces::One);
+        let known = authority::read(reader, ledger, of, seen, (last, to), one).await?.answer;
+        if is_elsewhere(&known, scope) {
+            return Ok(Spoken::default());
+        }
+    }
+    authority::read(reader, ledger, of, seen, within, detail).await
+}
+
+/// Whether a part of what an interface has tells that nothing of it is of a VPC or an account: it is in one as long as it
+/// lives. NODATA records name no VPC, and those of what AWS manages may name no account.
+fn is_elsewhere(answer: &Answer, scope: &str) -> bool {
+    let of_another = |rollup: &Rollup| {
+        let (vpc, account) = (&rollup.vpc_id, &rollup.account_id);
+        if is_account(scope) { is_account(account) } else { is_vpc(scope) && is_vpc(vpc) }
+    };
+    !is_of(answer, scope) && answer.rollups().any(|(_, rollup)| of_another(rollup))
+}
+
+fn is_vpc(id: &str) -> bool {
+    id.starts_with("vpc-")
+}
+
+fn is_account(id: &str) -> bool {
+    !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 /// The same as [`read_in_pieces`], one interface (or VPC, or account) after the other, sorted by id: no more
 /// than a few are held. Returns what is not in it, a sentence for each reason.
 pub async fn read_each<S: Asked>(
@@ -564,15 +629,23 @@ pub async fn read_each<S: Asked>(
     detail: Detail,
     take: &mut dyn FnMut(String, Spoken),
 ) -> Result<Vec<String>, StoreError> {
-    let Found { view, seen, nameless } = find(store, subject, period).await?;
-    let left_out: Vec<String> = nameless
+    read_found(store, &find(store, subject, period).await?, period, detail, take).await
+}
+
+/// The same of who was found.
+async fn read_found<S: Asked>(
+    store: &S,
+    found: &Found,
+    period: Period,
+    detail: Detail,
+    take: &mut dyn FnMut(String, Spoken),
+) -> Result<Vec<String>, StoreError> {
+    let left_out: Vec<String> = found
+        .nameless
         .iter()
         .map(|source| format!("{source} has records that name no interface: they are not in it."))
         .collect();
-    let scope = match subject {
-        Subject::Scope(scope) if view == View::Interface => Some(scope.as_str()),
-        _ => None,
-    };
+    let (view, scope) = (found.view, found.scope.as_deref());
     // Totals do not tell whose they are.
     let is_bare = scope.is_some() && detail.pieces == Pieces::Totals;
     let detail = if is_bare { Detail::of(Pieces::One) } else { detail };
@@ -585,13 +658,13 @@ pub async fn read_each<S: Asked>(
         }
     };
     let within = (period.from, period.to);
-    let progress = Progress::of(seen.len());
-    let mut subjects = seen.into_iter();
+    let progress = Progress::of(found.seen.len());
+    let mut subjects = found.seen.iter();
     let mut ledger = Deliveries::default();
     if let Some((id, seen)) = subjects.next() {
         let of = (view, id.as_str());
-        let spoken = authority::read(store, &mut ledger, of, &seen, within, detail).await?;
-        take(id, spoken);
+        let spoken = read_one(store, &mut ledger, of, seen, within, (detail, scope)).await?;
+        take(id.clone(), spoken);
         progress.step();
     }
     // Most deliveries are of every interface: what the ledger said for the first one is known to the others,
@@ -607,14 +680,18 @@ pub async fn read_each<S: Asked>(
             async move {
                 let Some(file) = file else {
                     let (mut ledger, of) = (Deliveries::clone(&ledger), (view, id.as_str()));
-                    let spoken = authority::read(store, &mut ledger, of, &seen, within, detail);
+                    let wanted = (detail, scope);
+                    let spoken = read_one(store, &mut ledger, of, seen, within, wanted);
                     return Ok((id.clone(), spoken.await?));
                 };
-                let runtime = Handle::current();
+                let (id, seen, runtime) = (id.clone(), seen.clone(), Handle::current());
+                let scope = found.scope.clone();
                 let read = spawn_blocking(move || {
                     let (mut ledger, of) = (Deliveries::clone(&ledger), (view, id.as_str()));
-                    let spoken = authority::read(&file, &mut ledger, of, &seen, within, detail);
-                    Ok((id.clone(), runtime.block_on(spoken)?))
+                    let wanted = (detail, scope.as_deref());
+                    let spoken = read_one(&file, &mut ledger, of, &seen, within, wanted);
+                    let spoken = runtime.block_on(spoken)?;
+                    Ok((id, spoken))
                 });
                 read.await.map_err(|error| StoreError::Permanent(Box::new(error)))?
             }

@@ -139,7 +139,13 @@ impl FromRollups {
 
     /// What all of it amounts to.
     pub fn finish(self) -> Evidence {
-        let Self { mut evidence, shows, ends, all } = self;
+        let Self { mut evidence, shows, mut ends, all } = self;
+        // VPCs may have the same addresses: those that have nothing of the pair are other hosts, if others have.
+        for side in [Side::Source, Side::Destination] {
+            let used = ends.values().filter(|known| known.side == side && !known.pieces.is_empty());
+            let vpcs: BTreeSet<String> = used.map(|known| known.place.vpc_id.clone()).collect();
+            ends.retain(|_, known| known.side != side || !known.place.is_beside(&vpcs));
+        }
         for (id, known) in ends {
             let Known { side, place, heard, gaps, span, cut, pieces } = known;
             let silent = all.map(|(from, to)| heard.silences(from.start(), to.end() - 1));

@@ -22,8 +22,8 @@ pub enum Subject {
     Address(Address),
 }
 
-/// What a look-up comes to.
-pub type LookUp<'a> = Pin<Box<dyn Future<Output = BTreeMap<Subject, Identity>> + 'a>>;
+/// What a look-up comes to: of each subject everybody whom it may mean, since VPCs may have the same addresses.
+pub type LookUp<'a> = Pin<Box<dyn Future<Output = BTreeMap<Subject, Vec<Identity>>> + 'a>>;
 
 /// Knows who interfaces are.
 pub trait Directory: fmt::Debug {
@@ -46,18 +46,58 @@ pub async fn identify(finding: &mut Finding, directory: &dyn Directory) {
         return;
     }
     let found = directory.look_up(&subjects).await;
-    let of = |subject: Option<Subject>| found.get(&subject?).cloned();
-    // Accounts use the same private addresses: a directory of another account knows somebody else under this one.
-    let (account, unknown) = (&finding.account_id, finding.account_id.is_empty());
-    let is_ours =
-        |who: &Identity| unknown || who.account_id.is_empty() || who.account_id == *account;
-    let (source, target) = (of(source).filter(is_ours), of(target).filter(is_ours));
-    finding.parties = Parties { place: of(place), source, target };
+    let of = |subject: Option<Subject>| {
+        subject.and_then(|s| found.get(&s)).map_or(&[][..], Vec::as_slice)
+    };
+    finding.parties = Parties { place: only(of(place)).cloned(), ..Parties::default() };
+    let (source, target) = (meant(finding, of(source)), meant(finding, of(target)));
+    (finding.parties.source, finding.parties.target) = (source, target);
+}
+
+/// Which of those that have an address a finding means. In the VPC that recorded it an address is one interface's. Elsewhere
+/// somebody has it who may be reached from there, or who knows nothing of it: nobody is meant if there are several, nor
+/// somebody of another account, which the directory of this one does not know.
+fn meant(finding: &Finding, all: &[Identity]) -> Option<Identity> {
+    let (vpc, account) = (finding.seen_in(), &finding.account_id);
+    let near: Vec<&Identity> =
+        all.iter().filter(|who| !vpc.is_empty() && who.vpc_id == vpc).collect();
+    if !near.is_empty() {
+        return only(&near).copied().cloned();
+    }
+    let is_ours = |who: &&Identity| {
+        account.is_empty() || who.account_id.is_empty() || who.account_id == *account
+    };
+    only(all).filter(is_ours).cloned()
+}
+
+fn only<T>(all: &[T]) -> Option<&T> {
+    match all {
+        [one] => Some(one),
+        _ => None,
+    }
+}
+
+impl Finding {
+    /// The VPC of the interface that recorded it, by the records or else by a directory; empty where neither knows.
+    fn seen_in(&self) -> &str {
+        let place = self.parties.place.as_ref().map_or("", |place| &place.vpc_id);
+        if self.vpc_id.is_empty() { place } else { &self.vpc_id }
+    }
+
+    /// ` ("web-1", instance i-…)` of a party, as far as known, with the VPC if that is another one; of a printable finding.
+    pub(super) fn known(&self, party: Option<&Identity>) -> String {
+        let Some(party) = party else { return String::new() };
+        let mut text = party.to_text();
+        if !text.is_empty() && !party.vpc_id.is_empty() && party.vpc_id != self.seen_in() {
+            text = format!("{text}, VPC {}", party.vpc_id);
+        }
+        if text.is_empty() { text } else { format!(" ({text})") }
+    }
 }
 
 impl Identity {
     /// `"web-1", instance i-…, owner "shop"`, as far as known; of a printable identity.
-    pub(super) fn to_text(&self) -> String {
+    fn to_text(&self) -> String {
         let mut parts = Vec::new();
         // Its description says what AWS manages; of an instance's interface it says nothing new.
         let name = if self.name.is_empty() && self.instance_id.is_empty() {
@@ -85,6 +125,7 @@ impl Identity {
         Self {
             interface_id: id(&self.interface_id),
             account_id: id(&self.account_id),
+            vpc_id: id(&self.vpc_id),
             instance_id: id(&self.instance_id),
             name: name(&self.name),
             owner: name(&self.owner),

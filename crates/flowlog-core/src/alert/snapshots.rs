@@ -111,14 +111,78 @@ impl Directory for Names {
             let identity = Identity {
                 interface_id: id.to_owned(),
                 account_id: "123456789012".to_owned(),
+                vpc_id: "vpc-0a1b2c3d".to_owned(),
                 name: name.to_owned(),
                 owner: owner.to_owned(),
                 instance_id: if owner.is_empty() { String::new() } else { "i-7".to_owned() },
                 description: "ElastiCache cache-one".to_owned(),
             };
-            (subject.clone(), identity)
+            (subject.clone(), vec![identity])
         };
         Box::pin(async move { subjects.iter().map(of).collect() })
+    }
+}
+
+/// One interface that recorded something, and everybody who has the address that is asked about.
+#[derive(Debug)]
+struct Hosts(Vec<Identity>);
+
+impl Directory for Hosts {
+    fn look_up<'a>(&'a self, subjects: &'a [Subject]) -> LookUp<'a> {
+        let of = |subject: &Subject| {
+            let all = match subject {
+                Subject::Interface(id) => vec![host(id, "vpc-a")],
+                Subject::Address(_) => self.0.clone(),
+            };
+            (subject.clone(), all)
+        };
+        Box::pin(async move { subjects.iter().map(of).collect() })
+    }
+}
+
+fn host(interface_id: &str, vpc_id: &str) -> Identity {
+    Identity {
+        interface_id: interface_id.to_owned(),
+        vpc_id: vpc_id.to_owned(),
+        account_id: "123456789012".to_owned(),
+        ..Identity::default()
+    }
+}
+
+/// Two VPCs may have the same addresses.
+#[test]
+fn an_address_is_whose_it_is_in_the_vpc_that_recorded_it() {
+    let (near, far, farther) =
+        (host("eni-1", "vpc-a"), host("eni-2", "vpc-b"), host("eni-3", "vpc-c"));
+    let shared = Identity { account_id: "210987654321".to_owned(), ..near.clone() };
+    let all = |hosts: &[&Identity]| hosts.iter().map(|host| (*host).clone()).collect::<Vec<_>>();
+    for (vpc, hosts, known) in [
+        ("vpc-a", all(&[&near, &far]), "10.1.0.9 (inside) (eni-1)"),
+        ("vpc-a", all(&[&far, &near]), "10.1.0.9 (inside) (eni-1)"),
+        // The records name no VPC, but the directory knows that of the interface.
+        ("", all(&[&near, &far]), "10.1.0.9 (inside) (eni-1)"),
+        ("vpc-b", all(&[&near, &far]), "10.1.0.9 (inside) (eni-2)"),
+        // Somebody else's interface in a shared VPC.
+        ("vpc-a", all(&[&shared, &far]), "10.1.0.9 (inside) (eni-1)"),
+        // Who may be reached from there, or may not.
+        ("vpc-a", all(&[&far]), "10.1.0.9 (inside) (eni-2, VPC vpc-b)"),
+        ("vpc-a", all(&[&far, &farther]), "10.1.0.9 (inside)"),
+        ("vpc-a", all(&[&near, &near]), "10.1.0.9 (inside)"),
+        ("vpc-a", all(&[]), "10.1.0.9 (inside)"),
+    ] {
+        let mut finding = Finding { vpc_id: vpc.to_owned(), ..scan() };
+        now(identify(&mut finding, &Hosts(hosts.clone())));
+        let (key, alert) = first(&finding);
+        let text = render(&alert, &key).text;
+        let who = text.lines().find(|line| line.starts_with("Who ")).unwrap();
+        assert_eq!(who, format!("Who        {known}"), "{vpc}: {hosts:?}");
+    }
+    // What is found across an account is of no VPC.
+    for (hosts, known) in [(all(&[&far]), true), (all(&[&near, &far]), false)] {
+        let account = "123456789012".to_owned();
+        let mut finding = Finding { interface_id: account, vpc_id: String::new(), ..scan() };
+        now(identify(&mut finding, &Hosts(hosts)));
+        assert_eq!(finding.parties.source.is_some(), known);
     }
 }
 
@@ -128,6 +192,7 @@ fn a_directory_of_one_account_names_nobody_in_another() {
     for (account, known) in [("123456789012", true), ("", true), ("210987654321", false)] {
         let mut finding = Finding {
             account_id: account.to_owned(),
+            vpc_id: "vpc-1".to_owned(),
             source: address("10.1.0.9"),
             target: Some(Target { host: address("10.0.0.5"), port: Some(6_379) }),
             ..scan()

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::render::{ID, owner, printable};
 use super::silence::is_account;
 use super::{Alert, Digest, silence};
-use crate::detect::{Cause, EVERY_INTERFACE, Finding, Identity, Rule, Why, is_internal};
+use crate::detect::{Cause, EVERY_INTERFACE, Finding, Rule, Why, is_internal};
 use crate::record::{Action, Address, DAY_SECONDS, HOUR_SECONDS, WINDOW_SECONDS, Window};
 use crate::rollup::{CONTACTS, Evidence, is_watched};
 
@@ -141,17 +141,11 @@ fn side(address: &Address) -> String {
     format!("{address} ({side})")
 }
 
-/// ` (web-1, instance i-…)` of one that somebody was asked about.
-fn known(party: Option<&Identity>) -> String {
-    let text = party.map(Identity::to_text).unwrap_or_default();
-    if text.is_empty() { text } else { format!(" ({text})") }
-}
-
 fn who(finding: &Finding) -> String {
     let sources = finding.evidence.sources;
-    let source = finding
-        .source
-        .map(|source| format!("{}{}", side(&source), known(finding.parties.source.as_ref())));
+    let source = finding.source.map(|source| {
+        format!("{}{}", side(&source), finding.known(finding.parties.source.as_ref()))
+    });
     match source {
         Some(source) if sources > 1 => format!("{source} and {} more", sources - 1),
         Some(source) => source,
@@ -175,7 +169,7 @@ fn whom(finding: &Finding) -> String {
         let port = target.port.map_or_else(String::new, |port| format!(" port {port}"));
         match target.host {
             Some(host) => {
-                let who = known(finding.parties.target.as_ref());
+                let who = finding.known(finding.parties.target.as_ref());
                 place = format!("{host}{port}{who}, seen at {place}");
             }
             None => place = format!("{place}{port}"),

@@ -3,23 +3,47 @@
 //! Information, for the digest: it does what it was switched on for. What it explains is left out
 //! of the other rules.
 
-use super::{BlockPublicAccess, Cause, Finding, History, Rule, Why, ports, shown};
-use crate::record::{WINDOW_SECONDS, Window};
-use crate::rollup::Rollup;
+use super::baseline::rejected;
+use super::{
+    BlockPublicAccess, Cause, Finding, History, Rule, Why, is_internal, ports, shown, total,
+};
+use crate::record::{Address, Direction, WINDOW_SECONDS, Window};
+use crate::rollup::{RejectedSource, Rollup};
 
 /// What AWS writes into `reject-reason`.
 pub(super) const REASON: &str = "BPA";
 
 /// Whether every refusal of a window is Block Public Access's.
 pub(super) fn explains(rollup: &Rollup) -> bool {
-    let blocked = rollup.reject_reasons.get(REASON).copied().unwrap_or(0);
-    blocked > 0 && blocked >= rollup.totals().reject.records
+    blocked(rollup) > 0 && rejected(rollup) == 0
+}
+
+fn blocked(rollup: &Rollup) -> u64 {
+    rollup.reject_reasons.get(REASON).copied().unwrap_or(0)
+}
+
+/// How many refusals of a source in a window are not Block Public Access's, at most. Reasons are counted of all sources
+/// together; but it refuses only what goes through an Internet gateway, and nobody inside comes that way.
+pub(super) fn others(rollup: &Rollup) -> impl Fn(&Address, &RejectedSource) -> u64 {
+    let is_inside = |source: &Address, totals: &RejectedSource| {
+        is_internal(source) && totals.direction == Direction::Ingress
+    };
+    let applies = blocked(rollup) > 0;
+    let all = rejected(rollup);
+    let inside =
+        rollup.rejected_sources.iter().filter(|(source, totals)| is_inside(source, totals));
+    let inside = if applies { total(inside.map(|(_, totals)| totals.records)) } else { 0 };
+    move |source, totals| match (applies, is_inside(source, totals)) {
+        (false, _) => u64::MAX,
+        (true, true) => all,
+        (true, false) => all.saturating_sub(inside),
+    }
 }
 
 impl BlockPublicAccess {
     pub(super) fn evaluate(self, history: &History, at: Window) -> Option<Finding> {
         let now = history.windows.get(&at)?;
-        let value = now.reject_reasons.get(REASON).copied().unwrap_or(0);
+        let value = blocked(now);
         if !self.enabled || value == 0 {
             return None;
         }

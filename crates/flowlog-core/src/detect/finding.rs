@@ -223,6 +223,9 @@ pub struct Identity {
     /// Whose the interface is; empty where that is not known. Not kept: it only tells whether this is who is meant.
     #[serde(skip)]
     pub account_id: String,
+    /// `vpc-…`; empty where that is not known. Absent in what older versions wrote.
+    #[serde(default)]
+    pub vpc_id: String,
     /// `i-…`; empty where the interface is no instance's.
     pub instance_id: String,
     /// Its tag `Name`, else its instance's.

@@ -36,7 +36,10 @@ pub(super) fn swept(
         let windows = scope.iter().flat_map(|history| history.last(at, Rules::LOOKBACK));
         let windows = windows.filter(|(_, rollup)| !block_public_access::explains(rollup));
         windows.flat_map(|(window, rollup)| {
-            rollup.rejected_sources.iter().map(move |(source, totals)| (*window, source, totals))
+            let others = block_public_access::others(rollup);
+            let sources = rollup.rejected_sources.iter();
+            let sources = sources.filter(move |(source, totals)| others(source, totals) > 0);
+            sources.map(move |(source, totals)| (*window, source, totals))
         })
     };
     // How many contacts of a source there are at most, and whether it is still at it.
@@ -110,7 +113,7 @@ impl HostSweep {
 #[cfg(test)]
 mod tests {
     use super::super::Severity;
-    use super::super::tests::{interfaces, window};
+    use super::super::tests::{interfaces, rejects, window};
     use super::*;
 
     fn sweep(source: &str, hosts: u8, ports: &[u16]) -> Vec<(Severity, u64)> {
@@ -128,6 +131,18 @@ mod tests {
         assert_eq!(sweep("203.0.113.9", 20, &[22]), [(Severity::Digest, 20)]);
         assert_eq!(sweep("203.0.113.9", 20, &[22, 23]), [(Severity::Digest, 20)]);
         assert_eq!(sweep("10.0.9.9", 9, &[22, 445]), [], "east-west-reject's");
+    }
+
+    #[test]
+    fn what_block_public_access_refused_is_no_sweep() {
+        let mut scope = interfaces("203.0.113.9", 20, &[22]);
+        for history in &mut scope {
+            let mut others = rejects(std::iter::once(("10.0.9.9".to_owned(), 443)));
+            others.reject_reasons.insert("BPA".to_owned(), 1);
+            history.add(window(0), &others);
+        }
+        let found = HostSweep::default().evaluate(&scope, "vpc-1", window(0));
+        assert!(found.iter().all(|f| f.source == Address::parse("10.0.9.9")), "{found:?}");
     }
 
     #[test]

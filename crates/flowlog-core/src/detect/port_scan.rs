@@ -35,6 +35,8 @@ pub(super) struct Seen {
     pub(super) contacts: BTreeSet<Contact>,
     /// Contacts beyond those that are listed, as a lower bound.
     at_least: u32,
+    /// Refusals that are not Block Public Access's: so many contacts there are at most.
+    at_most: u64,
     pub(super) rejected: u64,
 }
 
@@ -43,6 +45,8 @@ impl Seen {
         let mut seen = Self::default();
         for (_, rollup) in history.last(at, windows) {
             if let Some(totals) = rollup.rejected_sources.get(source) {
+                let others = block_public_access::others(rollup)(source, totals);
+                seen.at_most = seen.at_most.saturating_add(others);
                 let listed = totals.contacts.len();
                 let tried = totals.contacts.iter().filter(|c| !is_answer(rollup, source, c));
                 let tried: Vec<Contact> = tried.copied().collect();
@@ -60,7 +64,8 @@ impl Seen {
     }
 
     pub(super) fn count(&self) -> u32 {
-        u32::try_from(self.contacts.len()).unwrap_or(u32::MAX).max(self.at_least)
+        let most = u32::try_from(self.at_most).unwrap_or(u32::MAX);
+        u32::try_from(self.contacts.len()).unwrap_or(u32::MAX).max(self.at_least).min(most)
     }
 
     pub(super) fn ports(&self) -> BTreeSet<u16> {
@@ -75,9 +80,10 @@ impl PortScan {
             return Vec::new();
         }
         let mut findings = Vec::new();
+        let others = block_public_access::others(now);
         for (source, totals) in now.rejected_sources.iter() {
             // A finding belongs to a window in which the source did something.
-            if totals.contact_count == 0 {
+            if totals.contact_count == 0 || others(source, totals) == 0 {
                 continue;
             }
             let short = Seen::of(history, at, SHORT, source);
@@ -201,5 +207,17 @@ mod tests {
         blocked.reject_reasons.insert("BPA".to_owned(), 59);
         history.add(window(0), &blocked);
         assert_eq!(PortScan::default().evaluate(&history, window(0)), []);
+
+        // Nor beside what security groups refuse, of others or of itself.
+        history.add(window(0), &scan(INSIDE, 1..4));
+        history.add(window(0), &scan("203.0.113.10", 1..4));
+        assert_eq!(PortScan::default().evaluate(&history, window(0)), []);
+        // Somebody inside is not refused by it, and a stranger only so often.
+        history.add(window(0), &scan(INSIDE, 1..60));
+        let found = PortScan::default().evaluate(&history, window(0));
+        assert_eq!(found.iter().map(|f| f.source).collect::<Vec<_>>(), [Address::parse(INSIDE)]);
+        history.add(window(0), &scan("203.0.113.11", 1..60));
+        let found = PortScan::default().evaluate(&history, window(0));
+        assert_eq!(found.len(), 3, "nothing tells which of the two it was: {found:?}");
     }
 }

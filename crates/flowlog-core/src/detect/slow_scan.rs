@@ -43,15 +43,24 @@ pub(super) fn scanners(history: &History, at: Window) -> BTreeMap<Address, Scann
     }
     let day = || history.last(at, DAY).filter(|(_, r)| !block_public_access::explains(r));
     // Who was refused at any time walks from its first contact on, be that let through.
-    let refused = day().flat_map(|(_, rollup)| rollup.rejected_sources.iter());
+    let refused = day().flat_map(|(_, rollup)| {
+        let others = block_public_access::others(rollup);
+        rollup.rejected_sources.iter().filter(move |(source, totals)| others(source, totals) > 0)
+    });
     let mut courses: BTreeMap<Address, Course> =
         refused.map(|(source, _)| (*source, Course::default())).collect();
     for (window, rollup) in day() {
+        let others = block_public_access::others(rollup);
         for (source, totals) in rollup.rejected_sources.iter() {
+            let mut others = others(source, totals);
+            if others == 0 {
+                continue;
+            }
             let course = courses.entry(*source).or_default();
             course.refused = Some((course.refused.map_or(*window, |(first, _)| first), *window));
             for contact in totals.contacts.iter().filter(|c| !is_answer(rollup, source, c)) {
-                if course.contacts.insert(*contact) {
+                if others > 0 && course.contacts.insert(*contact) {
+                    others -= 1;
                     course.walk = course.walk.refused();
                 }
             }
@@ -154,6 +163,27 @@ mod tests {
         // The same door again is no first contact.
         let same = [(0, 22, true), (50, 22, true), (120, 22, true), (200, 22, true)];
         assert_eq!(SlowScan::default().evaluate(&history(&same), window(205)), None);
+    }
+
+    #[test]
+    fn doors_that_block_public_access_shut_are_none() {
+        let blocked = || {
+            let mut blocked = rejects((1..=60).map(|port| (STRANGER.to_owned(), port)));
+            blocked.reject_reasons.insert("BPA".to_owned(), 60);
+            blocked
+        };
+        let found = |others: &str, ports: u16| {
+            let mut history = history(&[]);
+            history.add(window(0), &blocked());
+            history.add(window(0), &rejects((1..=ports).map(|port| (others.to_owned(), port))));
+            scanners(&history, window(0)).into_keys().collect::<Vec<_>>()
+        };
+        let scanner = |source: &str| Address::parse(source).unwrap();
+        assert_eq!(found("10.0.9.9", 3), [], "beside what a security group refused inside");
+        assert_eq!(found("10.0.9.9", 4), [scanner("10.0.9.9")]);
+        assert_eq!(found("203.0.113.10", 3), [], "a stranger was refused three times");
+        let either = [scanner(STRANGER), scanner("203.0.113.10")];
+        assert_eq!(found("203.0.113.10", 4), either, "nothing tells which of the two it was");
     }
 
     #[test]

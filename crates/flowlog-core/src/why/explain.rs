@@ -469,6 +469,13 @@ fn limits(evidence: &Evidence, legs: &Legs, ruling: &mut Ruling) {
                 .to_owned(),
         );
     }
+    for (end, address) in [(src, path.src), (dst, path.dst)] {
+        let vpcs = end.vpcs();
+        if vpcs.len() > 1 {
+            ruling.sureness = Sureness::Possible;
+            ruling.notes.push(words::several(address, vpcs.len()));
+        }
+    }
     if ruling.outcome != Outcome::Gap && src.silent.len() + dst.silent.len() > 0 {
         ruling.sureness = ruling.sureness.min(Sureness::Likely);
         ruling.notes.push(

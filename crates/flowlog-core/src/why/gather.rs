@@ -1,6 +1,6 @@
 //! From records to evidence.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::heard::Heard;
 use super::{
@@ -129,6 +129,7 @@ impl Gatherer {
     pub fn finish(mut self) -> Evidence {
         self.listen();
         self.share_what_shows();
+        self.leave_out_namesakes();
         let mut evidence = Evidence::nothing(self.path, Basis::Records);
         evidence.reverse = self.reverse;
         evidence.more_services = self.more_services;
@@ -190,6 +191,17 @@ impl Gatherer {
         for interface in self.interfaces.values_mut() {
             // Not beyond what is asked about: a record may reach out of it.
             interface.silent = interface.heard.silences(from.max(self.from), to.min(self.to));
+        }
+    }
+
+    /// VPCs may have the same addresses: where one that has it recorded something of the pair, those of other VPCs that
+    /// recorded nothing of it are other hosts.
+    fn leave_out_namesakes(&mut self) {
+        for address in [self.path.src, self.path.dst] {
+            let has = |interface: &Interface| !interface.gateway && interface.has(address);
+            let used = self.interfaces.values().filter(|i| has(i) && !i.pair.is_empty());
+            let vpcs: BTreeSet<String> = used.map(|i| i.place.vpc_id.clone()).collect();
+            self.interfaces.retain(|_, i| !has(i) || !i.place.is_beside(&vpcs));
         }
     }
 

@@ -177,6 +177,14 @@ pub struct Place {
     pub subnet_id: String,
 }
 
+impl Place {
+    /// Whether it is known to be in none of these VPCs, of which none is unknown, and there are some.
+    pub fn is_beside(&self, vpcs: &BTreeSet<String>) -> bool {
+        !(vpcs.is_empty() || vpcs.contains("") || self.vpc_id.is_empty())
+            && !vpcs.contains(&self.vpc_id)
+    }
+}
+
 /// Where the evidence comes from, and so what it cannot tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Basis {
@@ -220,6 +228,12 @@ pub struct Evidence {
 }
 
 impl End {
+    /// The VPCs of its interfaces, where they are known. Where there are several, they are as many hosts.
+    pub fn vpcs(&self) -> BTreeSet<&str> {
+        let vpcs = self.interfaces.values().map(|place| place.vpc_id.as_str());
+        vpcs.filter(|vpc| !vpc.is_empty()).collect()
+    }
+
     /// Whether a flow log covers this end.
     pub fn is_covered(&self) -> bool {
         !self.interfaces.is_empty()

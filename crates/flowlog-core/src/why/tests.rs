@@ -221,6 +221,50 @@ fn what_a_flow_log_records_is_told_by_vpc() {
     assert_eq!(outcome(&text), Outcome::NeverArrived);
 }
 
+/// Two VPCs may have the same addresses.
+#[test]
+fn a_host_of_another_vpc_with_the_same_address_is_no_end() {
+    let header =
+        "interface-id vpc-id srcaddr dstaddr srcport dstport start end action log-status\n";
+    let row = |at: &str, src: &str, dst: &str, ports: &str, start: i64, action: &str| {
+        format!("{at} {src} {dst} {ports} {start} {} {action} OK\n", start + 30)
+    };
+    let (stranger, open, back) = ("198.51.100.1", "50000 443", "443 50000");
+    let (a, b) = ("eni-a vpc-a", "eni-b vpc-b");
+    let mut text = header.to_owned();
+    for (at, own) in [(a, A), (b, B), ("eni-x vpc-x", A), ("eni-y vpc-x", B)] {
+        text += &row(at, stranger, own, open, 100, ACCEPT);
+        text += &row(at, "198.51.100.2", own, "50000 23", 100, REJECT);
+    }
+    let both = |a: &str, b: &str, action: &str| {
+        row(a, A, B, open, 200, ACCEPT)
+            + &row(b, A, B, open, 200, action)
+            + &if action == ACCEPT {
+                row(b, B, A, back, 200, ACCEPT) + &row(a, B, A, back, 200, ACCEPT)
+            } else {
+                String::new()
+            }
+    };
+    text += &both(a, b, REJECT);
+    let evidence = gathered(path(A, B, Some(443)), &text);
+    let ids = |end: &super::End| end.interfaces.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(
+        (ids(&evidence.src), ids(&evidence.dst)),
+        (vec!["eni-a".to_owned()], vec!["eni-b".to_owned()])
+    );
+    let found = &evidence.explain()[0];
+    assert_eq!(found.outcome, Outcome::RefusedForward { leaving: false });
+    assert_eq!(found.sureness, Sureness::Certain, "{found:?}");
+
+    text += &both("eni-x vpc-x", "eni-y vpc-x", ACCEPT);
+    let found = &gathered(path(A, B, Some(443)), &text).explain()[0];
+    assert_eq!(found.sureness, Sureness::Possible, "{found:?}");
+    for address in [A, B] {
+        let note = format!("{address} is an address in 2 VPCs");
+        assert!(found.notes.iter().any(|n| n.starts_with(&note)), "{found:?}");
+    }
+}
+
 #[test]
 fn files_that_could_not_be_read_make_nothing_certain() {
     let ask = |legs: usize, unread: Unread| {

@@ -41,6 +41,13 @@ fn place(end: &End, address: Address) -> String {
     }
 }
 
+/// That an address is that of hosts in several VPCs.
+pub(super) fn several(address: Address, vpcs: usize) -> String {
+    format!(
+        "{address} is an address in {vpcs} VPCs: what each of those hosts recorded is told together."
+    )
+}
+
 /// Both ends' VPCs, where both are known and differ.
 fn crosses_vpcs(evidence: &Evidence) -> bool {
     let vpc = |end: &End| {

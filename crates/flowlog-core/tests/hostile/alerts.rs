@@ -82,6 +82,7 @@ fn identity(text: &str) -> Identity {
     Identity {
         interface_id: text.to_owned(),
         account_id: String::new(),
+        vpc_id: text.to_owned(),
         instance_id: text.to_owned(),
         name: text.to_owned(),
         owner: text.to_owned(),
