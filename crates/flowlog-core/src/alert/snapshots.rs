@@ -270,7 +270,7 @@ fn programs_are_told_what_people_are_of_what_is_no_finding() {
         (&"fl-0a1b".into(), &"block-public-access".into())
     );
     let error = crate::detect::RuleSet::parse("[rules.portscan]\n").unwrap_err();
-    let refused = said(render_refused_rules(&error, 0));
+    let refused = said(render_refused_rules(&error, false, &[], 0));
     let message = refused["message"].as_str().unwrap();
     assert!(message.contains("line 1, column 8: unknown field `portscan`"), "{message}");
     assert_eq!(refused["severity"], "Medium");
