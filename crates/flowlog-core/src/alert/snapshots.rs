@@ -359,7 +359,15 @@ fn the_email_says_what_it_knows() {
     };
     assert_eq!(
         line(&lasting, "Since"),
-        "Since      2026-10-31 23:40 UTC (latest: 2026-11-01 00:00 UTC)"
+        "Since      2026-10-31 23:40 UTC (latest: 2026-11-01 00:00 UTC)",
+        "as older versions stored it"
+    );
+    // Its last record ends after its window.
+    let since = Some(lasting.window.back(8));
+    let evidence = Why { seconds: 3_000, since, ..Why::default() };
+    assert_eq!(
+        line(&Finding { evidence, ..lasting.clone() }, "Since"),
+        "Since      2026-10-31 23:20 UTC (latest: 2026-11-01 00:00 UTC)"
     );
     let (key, alert) = first(&lasting);
     let document: serde_json::Value = serde_json::from_str(&render(&alert, &key).json).unwrap();
