@@ -406,6 +406,44 @@ async fn a_wrong_rules_file_leaves_the_last_good_one_in_force_and_says_so_once()
     assert_eq!(cold.notifier.sent().len(), 1);
 }
 
+/// An update that refuses a number which an older version accepted must not take the allow-list away.
+#[tokio::test]
+async fn rules_that_an_update_refuses_in_part_stay_in_force_and_it_is_said() {
+    let old =
+        "[rules.port-scan]\ncontacts = 100\nrecorded = 12\n[[allow]]\nsource = [\"10.0.9.0/24\"]\n";
+    let store = MemoryStore::default();
+    for subject in ["current", "last-good"] {
+        let item = StateItem {
+            kind: "rules".to_owned(),
+            subject: subject.to_owned(),
+            version: 1,
+            body: serde_json::json!({"text": old}).to_string(),
+            ttl: 9_999_999_999,
+        };
+        assert!(store.swap_state(&item, None).await.unwrap());
+    }
+    let app = alerter(store);
+    app.clock.at(START);
+    let permitted = RuleSet::parse(&old.replace("100", "64")).unwrap();
+    for _ in 0..3 {
+        app.load_rules().await.unwrap();
+        assert_eq!(*app.rules.borrow(), permitted);
+    }
+    let told = app.notifier.take();
+    assert_eq!(told.len(), 1, "once, not every five minutes");
+    let expected = "rules.port-scan.contacts = 100: must be between 0 and 64; 64 is used";
+    assert_eq!(told[0].subject, "flowlog: not all of the rules file is used");
+    assert!(told[0].text.contains(expected), "{}", told[0].text);
+    // A file that is wrong from the beginning is not used at all, and what was in force stays.
+    put_rules(&app.store, "[rules.port-scan]\ncontacts = 7\nports = 65\n").await.unwrap();
+    let cold = alerter(app.store);
+    assert!(cold.load_rules().await.unwrap().is_some());
+    assert_eq!(*cold.rules.borrow(), permitted);
+    let told = cold.notifier.take();
+    assert_eq!(told[0].subject, "flowlog: the rules file is wrong and not used");
+    assert!(told[0].text.contains("line 3, column 9") && told[0].text.contains(expected));
+}
+
 /// Whoever is asked for what is usual at the interface.
 async fn known(app: &App<MemoryStore, Inbox>) -> Vec<Known> {
     let items = app.store.states("baseline").await.unwrap();

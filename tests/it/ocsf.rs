@@ -94,7 +94,9 @@ fn documents() -> Vec<String> {
     documents.push(render_digest(&Digest { seq: 1, to: START, ..Digest::default() }).json);
     documents.push(render_test(START).json);
     let wrong = RuleSet::parse("[rules.portscan]\n").unwrap_err();
-    documents.push(render_refused_rules(&wrong, START).json);
+    documents.push(
+        render_refused_rules(&wrong, true, &["rules.portscan: unknown".to_owned()], START).json,
+    );
     let starved = BTreeMap::from([(Rule::Unencrypted, "no encryption-status".to_owned())]);
     let starved = BTreeMap::from([("fl-0a1b".to_owned(), starved)]);
     documents.push(render_starved(&starved, 1, START).json);

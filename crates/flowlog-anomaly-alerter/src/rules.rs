@@ -2,6 +2,8 @@
 //!
 //! A file that is wrong is not used: the last good one stays in force (it is remembered in the
 //! state, so that a cold start finds it), the log and a metric say so, and so does one notification.
+//! Should this version not accept all of the last good one, the rest of it stays in force: what an
+//! update refuses of a file must not take its allow-list and its silences away.
 
 use flowlog_aws::telemetry::Metric;
 use flowlog_core::alert::{Notifier, RaiseError, render_refused_rules};
@@ -69,24 +71,35 @@ impl<S: AlertStore, N: Notifier> App<S, N> {
                 Ok(None)
             }
             Err(error) => {
-                if let Some((_, last)) = self.stored(LAST_GOOD).await?
-                    && let Ok(rules) = RuleSet::parse(&last.text)
-                {
+                let last = self.stored(LAST_GOOD).await?.map(|(_, last)| last.text);
+                let was_good = last.as_ref() == Some(&text);
+                let mut lost = Vec::new();
+                if let Some((rules, left_out)) = last.and_then(|last| RuleSet::salvage(&last)) {
                     self.rules.replace(rules);
+                    lost = left_out;
                 }
-                self.refuse(&text, &error).await?;
+                self.refuse(&text, &error, was_good, &lost).await?;
                 Ok(Some(Refused(error)))
             }
         }
     }
 
     /// Says it every time in the log, and once to people.
-    async fn refuse(&self, text: &str, error: &RulesError) -> Result<(), HandlerError> {
-        tracing::error!(error = %error, "rules file refused, the last good one stays in force");
+    async fn refuse(
+        &self,
+        text: &str,
+        error: &RulesError,
+        was_good: bool,
+        lost: &[String],
+    ) -> Result<(), HandlerError> {
+        tracing::error!(error = %error, was_good, "rules file refused, the last good one stays in force");
+        for piece in lost {
+            tracing::error!(piece, "not used of the rules that stay in force");
+        }
         (self.metrics)("anomaly-alerter", &[(Metric::RulesRefused, 1)]);
         // Claimed first: all processes that start together find it.
         if self.remember(REFUSED, text).await? {
-            let notification = render_refused_rules(error, self.clock.now());
+            let notification = render_refused_rules(error, was_good, lost, self.clock.now());
             if let Err(error) = self.notifier.publish(&notification).await {
                 self.remember(REFUSED, "").await?;
                 return Err(RaiseError::from(error).into());

@@ -94,23 +94,55 @@ pub fn render_test(now: i64) -> Notification {
     }
 }
 
-/// Says once that a rules file is not used; `now` in epoch seconds.
-pub fn render_refused_rules(error: &RulesError, now: i64) -> Notification {
+/// How many pieces of a rules file a message names.
+const PIECES: usize = 20;
+
+/// Says once that a rules file is not used, or not all of it: `lost` is what this version does not use of the one that
+/// stays in force, and `was_good` tells whether that is this file. `now` in epoch seconds.
+pub fn render_refused_rules(
+    error: &RulesError,
+    was_good: bool,
+    lost: &[String],
+    now: i64,
+) -> Notification {
     let place = printable(&error.to_string(), 4 * ID);
     let dedupe_id = format!("rules#{now}");
-    let subject = "flowlog: the rules file is wrong and not used".to_owned();
+    let (subject, stays) = if was_good {
+        ("flowlog: not all of the rules file is used", "All of it that can be used stays in force")
+    } else {
+        (
+            "flowlog: the rules file is wrong and not used",
+            "The last good one stays in force (the defaults, if there was none)",
+        )
+    };
+    let subject = subject.to_owned();
+    let mut stays = format!("{stays}.");
+    if !lost.is_empty() {
+        stays.push_str(" Not used as it is written there:\n");
+        for piece in lost.iter().take(PIECES) {
+            let _ = write!(stays, "\n  {}", printable(piece, 4 * ID));
+        }
+        if lost.len() > PIECES {
+            let _ = write!(stays, "\n  and {} more, in the alerter's log", lost.len() - PIECES);
+        }
+        stays.push_str("\n\n");
+    } else {
+        stays.push(' ');
+    }
     let text = format!(
-        "The rules file cannot be used as it is:\n\n  {place}\n\nThe last good one stays in force (the defaults, if there was none). Check a file before you deploy it:\n\n  flowlog rules check FILE\n\nid {dedupe_id}\n"
+        "The rules file cannot be used as it is:\n\n  {place}\n\n{stays}Check a file before you deploy it:\n\n  flowlog rules check FILE\n\nid {dedupe_id}\n"
     );
+    let kept = if was_good { "what can be used of it" } else { "the last good one" };
     let notice = Notice {
         kind: "rules",
         severity: Severity::Notify,
         count: 1,
         message: format!(
-            "The rules file cannot be used, and the last good one stays in force: {place}"
+            "The rules file cannot be used as it is, and {kept} stays in force: {place}"
         ),
         details: json!({
             "line": error.line, "column": error.column, "message": printable(&error.message, 4 * ID),
+            "lost": lost.iter().take(PIECES).map(|piece| printable(piece, 4 * ID)).collect::<Vec<_>>(),
         }),
     };
     Notification {

@@ -335,7 +335,7 @@ fn programs_are_told_what_people_are_of_what_is_no_finding() {
         (&"fl-0a1b".into(), &"block-public-access".into())
     );
     let error = crate::detect::RuleSet::parse("[rules.portscan]\n").unwrap_err();
-    let refused = said(render_refused_rules(&error, 0));
+    let refused = said(render_refused_rules(&error, false, &[], 0));
     let message = refused["message"].as_str().unwrap();
     assert!(message.contains("line 1, column 8: unknown field `portscan`"), "{message}");
     assert_eq!(refused["severity"], "Medium");
@@ -424,7 +424,15 @@ fn the_email_says_what_it_knows() {
     };
     assert_eq!(
         line(&lasting, "Since"),
-        "Since      2026-10-31 23:40 UTC (latest: 2026-11-01 00:00 UTC)"
+        "Since      2026-10-31 23:40 UTC (latest: 2026-11-01 00:00 UTC)",
+        "as older versions stored it"
+    );
+    // Its last record ends after its window.
+    let since = Some(lasting.window.back(8));
+    let evidence = Why { seconds: 3_000, since, ..Why::default() };
+    assert_eq!(
+        line(&Finding { evidence, ..lasting.clone() }, "Since"),
+        "Since      2026-10-31 23:20 UTC (latest: 2026-11-01 00:00 UTC)"
     );
     let (key, alert) = first(&lasting);
     let document: serde_json::Value = serde_json::from_str(&render(&alert, &key).json).unwrap();

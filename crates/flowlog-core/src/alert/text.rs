@@ -61,8 +61,10 @@ pub(super) fn began(finding: &Finding, alert: &Alert) -> Window {
     let first = finding.window.end() - why.seconds.max(WINDOW_SECONDS);
     let of = |second: i64| Window::of(second.max(first)).unwrap_or(finding.window);
     let shown = why.records.iter().map(|record| of(record.start));
-    let lasting = (finding.cause == Cause::SecurityGroupOrAcl).then(|| of(first));
-    shown.chain(lasting).fold(alert.since, Window::min)
+    // Older versions did not say since when.
+    let unsaid = finding.cause == Cause::SecurityGroupOrAcl && why.since.is_none();
+    let lasting = unsaid.then(|| of(first));
+    shown.chain(lasting).fold(alert.since.min(finding.since()), Window::min)
 }
 
 /// Whether a finding is that nothing is recorded any more.

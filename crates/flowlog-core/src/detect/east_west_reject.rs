@@ -28,9 +28,12 @@ const MANY: usize = 3;
 type ServerPort = (Address, u16, u8);
 
 /// A tuple that was refused in window after window.
+#[derive(Clone, Copy)]
 struct Lasting<'a> {
     tuple: &'a Tuple,
     verdicts: Verdicts,
+    /// The earliest of the windows that refused it.
+    since: Window,
     /// Whether each of the windows lists it. Else its place in some was taken, and the server refused others there.
     is_sure: bool,
     /// Whether the window in question lists it.
@@ -92,7 +95,7 @@ impl EastWestReject {
         use crate::rollup::Weigh as _;
         let windows = i64::try_from(self.windows).ok()?;
         let mut all: Option<Verdicts> = None;
-        let (mut refused, mut perhaps, mut next) = (0, 0, at);
+        let (mut refused, mut perhaps, mut next, mut since) = (0, 0, at, at);
         // The latest ones first, as far as they are in a row.
         for (window, rollup) in history.windows.range(at.back(windows * GAP - 1)..=at).rev() {
             if refused == self.windows || window.forward(GAP) < next {
@@ -110,7 +113,7 @@ impl EastWestReject {
                 continue;
             };
             if verdicts.rejected_forward > 0 {
-                (refused, next) = (refused + 1, *window);
+                (refused, next, since) = (refused + 1, *window, *window);
             }
             match &mut all {
                 None => all = Some(verdicts),
@@ -120,7 +123,7 @@ impl EastWestReject {
         let works = |all: &Verdicts| all.accepted_forward > 0 || all.accepted_back > 0;
         let verdicts = all.filter(|all| refused + perhaps >= self.windows && !works(all))?;
         let is_sure = refused >= self.windows;
-        (refused > 0).then_some(Lasting { tuple, verdicts, is_sure, is_now })
+        (refused > 0).then_some(Lasting { tuple, verdicts, since, is_sure, is_now })
     }
 
     /// A client that is refused by itself, or one of two.
@@ -131,8 +134,7 @@ impl EastWestReject {
         at: Window,
         of: &Lasting<'_>,
     ) -> Option<Finding> {
-        (of.is_sure && of.is_now)
-            .then(|| self.misconfiguration(history, now, at, of.tuple, &of.verdicts))
+        (of.is_sure && of.is_now).then(|| self.misconfiguration(history, now, at, of))
     }
 
     /// The clients of one server.
@@ -145,9 +147,15 @@ impl EastWestReject {
     ) -> Option<Finding> {
         of_one.sort_by_key(|one| (Reverse(one.verdicts.rejected_forward), one.tuple.client));
         let first = of_one.first()?;
+        let mut whole = *first;
+        for one in &of_one {
+            whole.since = whole.since.min(one.since);
+            whole.verdicts.first = whole.verdicts.first.min(one.verdicts.first);
+            whole.verdicts.last = whole.verdicts.last.max(one.verdicts.last);
+        }
         let clients: BTreeSet<Address> = of_one.iter().map(|one| one.tuple.client).collect();
         let (server, port) = (first.tuple.server, first.tuple.port);
-        let mut finding = self.misconfiguration(history, now, at, first.tuple, &first.verdicts);
+        let mut finding = self.misconfiguration(history, now, at, &whole);
         finding.source = None;
         let why = &mut finding.evidence;
         why.measure =
@@ -167,13 +175,17 @@ impl EastWestReject {
         history: &History,
         now: &Rollup,
         at: Window,
-        tuple: &Tuple,
-        verdicts: &Verdicts,
+        lasting: &Lasting<'_>,
     ) -> Finding {
+        let Lasting { tuple, verdicts, since, .. } = lasting;
         let of = |row: &crate::rollup::Evidence| {
             row.srcaddr == Some(tuple.client) && row.dstaddr == Some(tuple.server)
         };
-        let windows = i64::try_from(self.windows).unwrap_or(1);
+        // By the records: windows may lie between them, and the last one ends when it ends.
+        let first = verdicts.first.max(since.start());
+        let last = verdicts.last.min(at.forward(GAP).end());
+        let seconds = if last > first { last - first } else { at.end() - first };
+        let windows = (at.end() - since.start()) / WINDOW_SECONDS;
         Finding {
             source: Some(tuple.client),
             target: Some(Target { host: Some(tuple.server), port: Some(tuple.port) }),
@@ -181,7 +193,8 @@ impl EastWestReject {
                 measure: "refusals of one connection, in every window, and none let through".into(),
                 value: verdicts.rejected_forward,
                 threshold: self.windows,
-                seconds: windows * WINDOW_SECONDS,
+                seconds,
+                since: Some(*since),
                 sources: 1,
                 ports: vec![tuple.port],
                 rejected: now.totals().reject.records,
@@ -325,7 +338,7 @@ fn exchanges(rollup: &Rollup, tuple: &Tuple) -> bool {
 mod tests {
     use super::super::tests::{interfaces, record, rejects, roll_up, tuples, window};
     use super::*;
-    use crate::record::Action;
+    use crate::record::{Action, Record};
 
     const CLIENT: &str = "10.1.0.9";
 
@@ -347,6 +360,37 @@ mod tests {
         assert_eq!(lasting(&[(2, 0); 4]), []);
         assert_eq!(lasting(&[(2, 0), (2, 0), (0, 0), (2, 0), (2, 0)]), []);
         assert_eq!(lasting(&[(2, 0), (2, 0), (2, 7), (2, 0), (2, 0)]), [], "it works at times");
+    }
+
+    /// Records of ten minutes lie in every second window.
+    #[test]
+    fn it_lasts_from_the_first_record_to_the_last() {
+        let found = |every: i64, seconds: i64, client: fn(i64) -> u8| {
+            let mut history = History::default();
+            for n in (0..5).map(|n| n * every) {
+                let start = window(n).start() + 20;
+                let names: Vec<_> = (1..=client(n)).map(|c| format!("10.1.0.{c}")).collect();
+                let row = |name| Record {
+                    start: Some(start),
+                    end: Some(start + seconds),
+                    ..record(name, 50_000, "10.0.0.5", 6_379, Action::Reject)
+                };
+                let rows: Vec<_> = names.iter().map(|name| row(name)).collect();
+                history.add(window(n), &roll_up(&rows));
+            }
+            let at = window(4 * every);
+            let found = EastWestReject::default().evaluate(&history, at, &[], Exempt::NOBODY);
+            assert_eq!(found.len(), 1);
+            (found[0].since(), found[0].evidence.seconds)
+        };
+        assert_eq!(found(1, 60, |_| 1), (window(0), 1_260));
+        assert_eq!(found(2, 600, |_| 1), (window(0), 3_000));
+        assert_eq!(found(2, 600, |_| 3), (window(0), 3_000), "clients of one server");
+        assert_eq!(
+            found(2, i64::from(u32::MAX), |_| 1),
+            (window(0), 3_280),
+            "what a stranger made of it"
+        );
     }
 
     #[test]

@@ -258,7 +258,7 @@ pub struct Why {
     pub baseline: Option<u64>,
     /// How much would have been enough.
     pub threshold: u64,
-    /// Over how many seconds, ending with the finding's window.
+    /// Over how many seconds, ending with the finding's window; of a lasting refusal from its first record to its last.
     pub seconds: i64,
     /// The window in which it began, where that is known to be an earlier one. Absent in what older
     /// versions wrote.

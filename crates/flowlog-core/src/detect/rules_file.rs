@@ -20,11 +20,12 @@
 //! reason = "the migration, ticket 4711"
 //! ```
 //!
-//! A mistake is refused with its line and column; the file is then no use as a whole. An account is a place, too, named
-//! as `vpc`. `host-sweep` looks at a whole account: no other place is one for it, nor for what `east-west-reject` finds
-//! across an account, of which [`RuleSet::notes`] says so.
+//! A mistake is refused with its line and column; the file is then no use as a whole, unless it was in force before
+//! ([`RuleSet::salvage`]). An account is a place, too, named as `vpc`. `host-sweep` looks at a whole account: no other
+//! place is one for it, nor for what `east-west-reject` finds across an account, of which [`RuleSet::notes`] says so.
 
 mod notes;
+mod salvage;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -39,6 +40,10 @@ use super::thresholds::RulesPatch;
 use super::{Baseline, DataGap, Exempt, Finding, History, Known, Rule, Rules, Severity};
 use crate::record::{Address, Window};
 use crate::rollup::Rollup;
+
+/// Why an entry for `host-sweep` may not name a place.
+const ACCOUNT_WIDE: &str =
+    "host-sweep looks at a whole account: vpc and interface cannot narrow it";
 
 /// The defaults and everything that a rules file says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -391,8 +396,7 @@ fn placed<T>(
     let one = |entry: Spanned<T>| {
         let (names, vpc, interface) = of(entry.get_ref());
         if names && vpc.into_iter().chain(interface).any(|place| !is_account(place)) {
-            let what = "host-sweep looks at a whole account: vpc and interface cannot narrow it";
-            return Err(position(text, entry.span().start, what));
+            return Err(position(text, entry.span().start, ACCOUNT_WIDE));
         }
         Ok(entry.into_inner())
     };

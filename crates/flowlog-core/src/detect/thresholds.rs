@@ -95,6 +95,16 @@ macro_rules! thresholds {
             $( #[serde(rename = $name, default)] $rule: Option<$Patch>, )*
         }
 
+        /// The number nearest to this one that a threshold may have; `None` where it has no range.
+        pub(super) fn nearest(rule: &str, threshold: &str, number: i64) -> Option<i64> {
+            $( $( $(
+                if rule == $name && threshold == stringify!($field).replace('_', "-") {
+                    return Some(number.clamp($least, $most));
+                }
+            )? )* )*
+            None
+        }
+
         impl Rules {
             /// Whether a rule runs.
             pub fn is_enabled(&self, rule: Rule) -> bool {
