@@ -107,6 +107,7 @@ fn identity(text: String) -> Option<Identity> {
     (!text.is_empty()).then(|| Identity {
         interface_id: text.clone(),
         account_id: String::new(),
+        vpc_id: text.clone(),
         instance_id: if text.len().is_multiple_of(2) { text.clone() } else { String::new() },
         name: if text.len().is_multiple_of(3) { text.clone() } else { String::new() },
         owner: text.clone(),

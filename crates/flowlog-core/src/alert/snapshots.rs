@@ -368,7 +368,7 @@ fn the_proposed_silence_is_of_the_alert() {
     let (exposed, way_in) = (Rule::SensitivePortExposed, Rule::RejectedThenAccepted);
     let egress = |source| stranger(Rule::EgressVolume, Cause::Exfiltration, source, None);
     let scanner = Finding { account_id: "210987654321".to_owned(), ..scan() };
-    for (told, next, same) in [
+    for (told, next, same) in vec![
         (
             stranger(exposed, Cause::ExposedPort, "198.51.100.1", Some(22)),
             stranger(exposed, Cause::ExposedPort, "198.51.100.2", Some(22)),

@@ -180,8 +180,8 @@ pub struct Place {
 impl Place {
     /// Whether it is known to be in none of these VPCs, of which none is unknown, and there are some.
     pub fn is_beside(&self, vpcs: &BTreeSet<String>) -> bool {
-        !(vpcs.is_empty() || vpcs.contains("") || self.vpc_id.is_empty())
-            && !vpcs.contains(&self.vpc_id)
+        let is_unknown = vpcs.is_empty() || vpcs.contains("") || self.vpc_id.is_empty();
+        !is_unknown && !vpcs.contains(&self.vpc_id)
     }
 }
 
