@@ -170,6 +170,27 @@ async fn what_records_cannot_tell_is_not_known() {
     }
 }
 
+/// One VPC's flow log tells of everything, the other's of what was refused.
+#[tokio::test]
+async fn a_vpc_of_refused_traffic_only_is_named() {
+    let rows =
+        [("eni-1", "ACCEPT", "vpc-1"), ("eni-1", "REJECT", "vpc-1"), ("eni-2", "REJECT", "vpc-2")];
+    let mut text = HEADER.to_owned();
+    for (interface, action, vpc) in rows {
+        let _ = writeln!(
+            text,
+            "{interface} 203.0.113.7 10.0.0.1 50000 40000 6 9 900 {START} {START} {action} OK ingress - 123456789012 {vpc} 2"
+        );
+    }
+    let found = report(&delivered(&[text]).await, &Subject::Everything).await;
+    let said = found.not_known().concat();
+    assert!(
+        said.starts_with("only refused traffic is on record of interfaces of vpc-2: "),
+        "{said}"
+    );
+    assert_eq!(found.unsure(), found.not_known());
+}
+
 /// An address that no list has room for may still have been there.
 #[tokio::test]
 async fn who_stands_in_no_list_may_have_been_there() {

@@ -181,19 +181,7 @@ async fn stored(sources: &[(&str, std::ops::Range<i64>, Rollup)]) -> MemoryStore
 /// A flow log with many windows in which it has nothing must not hide one with few in which there is something.
 #[tokio::test]
 async fn a_window_without_records_hides_none_that_has_some() {
-    let mut refused = Accumulator::new(Budget::default(), None);
-    refused.record(&Record {
-        interface_id: Some("eni-1"),
-        srcaddr: Address::parse("203.0.113.9"),
-        dstaddr: Address::parse("10.0.0.5"),
-        action: Action::Reject,
-        packets: 1,
-        bytes: 40,
-        start: Some(START),
-        end: Some(START),
-        ..Record::empty()
-    });
-    let refused = refused.finish().pop().unwrap().pop().unwrap().2;
+    let refused = one_record(Action::Reject);
     let silent = Rollup { nodata: 1, ..Rollup::default() };
     let empty = ("fl-9", 0..20, silent.clone());
     for real in [
@@ -207,6 +195,63 @@ async fn a_window_without_records_hides_none_that_has_some() {
         assert_eq!(answer.windows.len(), 20);
         assert_eq!(answer.totals().totals.reject.records, records);
         assert_eq!(answer.fold().rejected_sources.len(), 1);
+    }
+}
+
+/// The roll-up of one record.
+fn one_record(action: Action) -> Rollup {
+    let mut accumulator = Accumulator::new(Budget::default(), None);
+    accumulator.record(&Record {
+        interface_id: Some("eni-1"),
+        srcaddr: Address::parse("203.0.113.9"),
+        dstaddr: Address::parse("10.0.0.5"),
+        action,
+        packets: 1,
+        bytes: 40,
+        start: Some(START),
+        end: Some(START),
+        ..Record::empty()
+    });
+    accumulator.finish().pop().unwrap().pop().unwrap().2
+}
+
+/// A VPC may have a flow log of what is accepted and one of what is refused: no record is in both.
+#[tokio::test]
+async fn what_one_flow_log_accepted_and_another_refused_is_added() {
+    let [accepted, refused] = [Action::Accept, Action::Reject].map(one_record);
+    let mut all = accepted.clone();
+    all.merge(&refused);
+    let two = vec![("fl-1", 0..20, accepted.clone()), ("fl-2", 5..25, refused)];
+    // Who has both comes first, and nothing of the others is added to it.
+    let three = [two.clone(), vec![("fl-3", 0..20, all), ("fl-4", 0..20, accepted)]].concat();
+    for (sources, records) in [(two, (20, 20)), (three, (20, 25))] {
+        let store = stored(&sources).await;
+        for is_folded in [false, true] {
+            if is_folded {
+                compact_hours(&store, Window::of(START).unwrap(), 24).await;
+                store.expire(START + 38 * 86_400);
+            }
+            let material = read(&store, &Subject::Everything, first_days(1)).await.unwrap();
+            let (_, answer) = &material.answers[0];
+            let totals = answer.totals().totals;
+            assert_eq!((totals.accept.records, totals.reject.records), records);
+            let lists = answer.fold();
+            assert_eq!((lists.talkers.len(), lists.rejected_sources.len()), (1, 1));
+        }
+    }
+}
+
+/// A flow log that aggregates for ten minutes fills every other window with what another one has in two.
+#[tokio::test]
+async fn behind_a_window_of_ten_minutes_nothing_is_added() {
+    let accepted = one_record(Action::Accept);
+    let slow = |windows: std::ops::Range<i64>| {
+        windows.step_by(2).map(|n| ("fl-1", n..n + 1, accepted.clone())).collect::<Vec<_>>()
+    };
+    for (slow, quick, windows) in [(slow(0..20), 10..31, 5 + 21), (slow(0..40), 30..45, 20 + 5)] {
+        let store = stored(&[slow, vec![("fl-2", quick, accepted.clone())]].concat()).await;
+        let material = read(&store, &Subject::Everything, first_days(1)).await.unwrap();
+        assert_eq!(material.answers[0].1.totals().totals.accept.records, windows);
     }
 }
 
@@ -265,7 +310,7 @@ async fn a_flow_log_that_replaces_another_is_followed() {
         assert_eq!(
             material.notes,
             [
-                "eni-1 was seen by one flow log after another (fl-1, fl-9): each window is read from one",
+                "eni-1 was seen by more than one flow log (fl-1, fl-9): each window is read from one, or from one that has only what was accepted and one that has only what was refused",
                 "eni-1 is also seen by cw-1, which is not added",
             ],
             "{when}"

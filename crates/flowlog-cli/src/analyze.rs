@@ -12,10 +12,11 @@ use flowlog_core::detect::RuleSet;
 use flowlog_core::format::Format;
 use flowlog_core::record::{Field, Record, Window};
 use flowlog_core::rollup::{Accumulator, BlobError, Budget, ChunkSink, Mapping, Rollup};
+use flowlog_core::store::authority::Actions;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::input::{Input, expand};
-use crate::report::{Builder, FileReport, Report, is_silent};
+use crate::report::{Builder, FileReport, Report};
 use crate::sources::{Apart, Seen, Sources};
 
 /// What is held while a file is rolled up: less than the functions hold, since the lists over everything are beside it. Of
@@ -306,7 +307,7 @@ impl ChunkSink for Added {
 
     fn rollup(&mut self, interface_id: &str, window: Window, rollup: Rollup) {
         if let Some((sources, nth)) = &self.whose {
-            self.seen.insert(interface_id, window, !is_silent(&rollup.totals()));
+            self.seen.insert(interface_id, window, Actions::of(&rollup.totals()));
             let counts = sources.counts(*nth, interface_id, window);
             self.taken = Some(self.taken.unwrap_or_default() || counts);
             if !counts {

@@ -1,7 +1,8 @@
 //! Which flow log a file is of, and which one counts where two saw the same.
 //!
 //! As in a store, a delivery counts once however many copies of it there are, and of several flow logs that saw
-//! the same interface in the same window one is counted, by the same [`Precedence`]. What a file is of, its
+//! the same interface in the same window one is counted, by the same [`Precedence`], and what cannot be among its
+//! records: what was refused beside what was accepted. What a file is of, its
 //! name tells, as AWS gives it; all files without such a name are taken for one flow log. Which one is counted is
 //! known once all files were read, so where two saw the same they are read a second time.
 
@@ -11,15 +12,16 @@ use std::path::{Path, PathBuf};
 use flowlog_core::decode::{QuickRow, RecordSink, RejectedLine, Verdict};
 use flowlog_core::format::Format;
 use flowlog_core::record::{
-    BatchId, LogStatus, Record, Source, WINDOW_SECONDS, WINDOWS_PER_DAY, Window,
+    Action, BatchId, DAY_SECONDS, LogStatus, Record, Source, WINDOW_SECONDS, WINDOWS_PER_DAY,
+    Window,
 };
-use flowlog_core::store::authority::Precedence;
+use flowlog_core::store::authority::{Actions, Precedence, fills_every_other};
 
 use crate::folder::object_at;
 use crate::input::Input;
 use crate::report::printable;
 
-/// Days of interfaces that are remembered of all flow logs, and of a file, of about 128 bytes each; those beyond are added up
+/// Days of interfaces that are remembered of all flow logs, and of a file, of about 170 bytes each; those beyond are added up
 /// as they come, which is said.
 const DAYS: usize = 32_768;
 /// Interfaces that a note names.
@@ -49,12 +51,13 @@ pub(crate) struct Sources {
     copies: u64,
     /// What more than one of `logs` saw could not be told apart.
     counted_twice: bool,
-    /// Interfaces that more than one of `logs` saw in the same window, with those, who speaks first first.
-    contested: BTreeMap<String, Vec<usize>>,
+    /// Interfaces of which more than one of `logs` saw the same, with those, who speaks first first, and whether each
+    /// aggregates for ten minutes.
+    contested: BTreeMap<String, Vec<(usize, bool)>>,
 }
 
-/// Of a day: windows that have any record, and those that have more than NODATA and SKIPDATA.
-type Windows = [[u64; 5]; 2];
+/// Of a day: windows that have any record, accepted ones, refused ones; those whose format does not say which are both.
+type Windows = [[u64; 5]; 3];
 
 /// In which windows an interface was seen, by day (days since 1970).
 #[derive(Debug, Clone, Default)]
@@ -73,12 +76,14 @@ fn place(window: Window) -> (i64, usize, u64) {
 }
 
 impl Seen {
-    /// An interface was seen in a window, with or without records of traffic.
-    pub(crate) fn insert(&mut self, interface_id: &str, window: Window, records: bool) {
+    /// An interface was seen in a window, with records of these actions.
+    pub(crate) fn insert(&mut self, interface_id: &str, window: Window, actions: Actions) {
         let (day, word, bit) = place(window);
+        let met = [true, actions.accepted, actions.refused];
         let add = |windows: &mut Windows| {
-            windows[0][word] |= bit;
-            windows[1][word] |= if records { bit } else { 0 };
+            for (words, met) in windows.iter_mut().zip(met) {
+                words[word] |= if met { bit } else { 0 };
+            }
         };
         if let Some(windows) =
             self.interfaces.get_mut(interface_id).and_then(|days| days.get_mut(&day))
@@ -115,25 +120,45 @@ impl Seen {
         }
     }
 
-    fn of(&self, interface_id: &str, window: Window) -> (bool, [bool; 2]) {
+    /// Whether an interface was seen on the day of a window, whether in the window, and what its records were.
+    fn of(&self, interface_id: &str, window: Window) -> (bool, bool, Actions) {
         let (day, word, bit) = place(window);
         let windows = self.interfaces.get(interface_id).and_then(|days| days.get(&day));
-        (windows.is_some(), windows.map_or([false; 2], |of| of.map(|words| words[word] & bit != 0)))
+        let [any, accepted, refused] =
+            windows.map_or([false; 3], |of| of.map(|words| words[word] & bit != 0));
+        (windows.is_some(), any, Actions { accepted, refused })
     }
 
-    /// How many windows of an interface have records of traffic, and how many have any.
+    /// How many actions the records of an interface have, window by window, and how many windows it has.
     fn lengths(&self, interface_id: &str) -> (usize, usize) {
         let days = self.interfaces.get(interface_id).into_iter().flat_map(BTreeMap::values);
         let ones =
             |words: &[u64; 5]| words.iter().map(|word| word.count_ones() as usize).sum::<usize>();
-        days.fold((0, 0), |(records, any), of| (records + ones(&of[1]), any + ones(&of[0])))
+        days.fold((0, 0), |(actions, any), of| {
+            (actions + ones(&of[1]) + ones(&of[2]), any + ones(&of[0]))
+        })
     }
 
+    /// The windows of an interface, in order.
+    fn windows(&self, interface_id: &str) -> impl Iterator<Item = Window> {
+        let days = self.interfaces.get(interface_id).into_iter().flatten();
+        days.flat_map(|(day, of)| {
+            let first = Window::of(day * DAY_SECONDS);
+            let bits = (0..).zip(of[0]).flat_map(|(word, bits)| {
+                (0..64).filter(move |n| bits >> n & 1 != 0).map(move |n| 64 * word + n)
+            });
+            bits.filter_map(move |n| Some(first?.forward(n)))
+        })
+    }
+
+    /// Whether another saw something of an interface that may be the same: records of one action in one window.
     fn overlaps(&self, other: &Self, interface_id: &str) -> bool {
         let mine = self.interfaces.get(interface_id).into_iter().flatten();
         let theirs = other.interfaces.get(interface_id);
-        mine.filter_map(|(day, mine)| Some((mine, theirs?.get(day)?)))
-            .any(|(mine, theirs)| mine[0].iter().zip(theirs[0]).any(|(a, b)| a & b != 0))
+        mine.filter_map(|(day, mine)| Some((mine, theirs?.get(day)?))).any(|(mine, theirs)| {
+            let words = mine.iter().zip(theirs).skip(1);
+            words.flat_map(|(a, b)| a.iter().zip(b)).any(|(a, b)| a & b != 0)
+        })
     }
 }
 
@@ -195,14 +220,16 @@ impl Sources {
                 .flat_map(|(n, a)| logs[n + 1..].iter().map(move |b| (a, b)));
             pairs.into_iter().any(|(a, b)| self.seen[*a].overlaps(&self.seen[*b], interface_id))
         };
-        let mut contested: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let mut contested: BTreeMap<String, Vec<(usize, bool)>> = BTreeMap::new();
         for (interface_id, mut logs) in met {
             if overlap(interface_id, &logs) {
                 // Of equals, who comes first in `logs`.
                 logs.sort_by_key(|log| {
-                    let (with_records, windows) = self.seen[*log].lengths(interface_id);
-                    Precedence::of(self.authority(*log), with_records, windows)
+                    let (actions, windows) = self.seen[*log].lengths(interface_id);
+                    Precedence::of(self.authority(*log), actions, windows)
                 });
+                let slow = |log: usize| fills_every_other(self.seen[log].windows(interface_id));
+                let logs = logs.into_iter().map(|log| (log, slow(log))).collect();
                 contested.insert(interface_id.to_owned(), logs);
             }
         }
@@ -231,13 +258,27 @@ impl Sources {
         else {
             return true;
         };
-        let seen = |log: &usize| self.seen[*log].of(interface_id, window);
+        let seen = |log: usize, window| self.seen[log].of(interface_id, window);
         // On each day those with the highest authority speak.
-        let highest = logs.iter().filter(|log| seen(log).0).map(|log| self.authority(*log)).min();
-        let mut speak = logs.iter().filter(|log| Some(self.authority(**log)) == highest);
-        let with = |part: usize| move |log: &&usize| seen(log).1[part];
-        let speaks = speak.clone().find(with(1)).or_else(|| speak.find(with(0)));
-        speaks.is_none_or(|speaks| speaks == log)
+        let spoke = logs.iter().filter(|(log, _)| seen(*log, window).0);
+        let highest = spoke.map(|(log, _)| self.authority(*log)).min();
+        let speak = logs.iter().filter(|(log, _)| Some(self.authority(*log)) == highest);
+        let mut told = Actions::default();
+        for (one, is_slow) in speak.clone() {
+            let mut actions = seen(*one, window).2;
+            if actions.count() == 0 && *is_slow {
+                actions = seen(*one, window.back(1)).2;
+            }
+            let counts = actions.count() > 0 && !actions.overlap(told);
+            if one == log && actions.count() > 0 {
+                return counts;
+            }
+            if counts {
+                told = told.with(actions);
+            }
+        }
+        let has_it = |(log, _): &&(usize, bool)| seen(*log, window).1;
+        told.count() == 0 && speak.clone().find(has_it).is_none_or(|(first, _)| first == log)
     }
 
     /// What was not counted, in sentences.
@@ -260,12 +301,12 @@ impl Sources {
                 "only the first {DAYS} days of interfaces are compared between flow logs: of the rest, what two of them saw is counted twice"
             ));
         }
-        let mut alike: BTreeMap<&[usize], Vec<&str>> = BTreeMap::new();
+        let mut alike: BTreeMap<&[(usize, bool)], Vec<&str>> = BTreeMap::new();
         for (interface_id, logs) in &self.contested {
             alike.entry(logs).or_default().push(interface_id);
         }
         for (logs, interfaces) in alike {
-            let of = logs.iter().map(|log| match &self.logs[*log] {
+            let of = logs.iter().map(|(log, _)| match &self.logs[*log] {
                 Some(source) => printable(&source.to_string()),
                 None => "files that name no flow log".to_owned(),
             });
@@ -273,12 +314,21 @@ impl Sources {
             let more = interfaces.len().saturating_sub(NAMED);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
             notes.push(format!(
-                "{}{more}: seen by more than one flow log ({}); each window is counted from one, the first of them that has records in it",
+                "{}{more}: seen by more than one flow log ({}); each window is counted from one, the first of them that has records in it, and from another only what cannot be among those: what was refused beside what was accepted",
                 ids.join(", "),
                 of.collect::<Vec<_>>().join(", ")
             ));
         }
         notes
+    }
+}
+
+/// The actions that a record may have.
+fn actions(record: &Record<'_>) -> Actions {
+    let is_ok = record.log_status == LogStatus::Ok;
+    Actions {
+        accepted: is_ok && record.action != Action::Reject,
+        refused: is_ok && record.action != Action::Accept,
     }
 }
 
@@ -317,7 +367,7 @@ impl<S: RecordSink> RecordSink for Apart<'_, S> {
                 return Verdict::Counted;
             }
             if sources.contested.is_empty() {
-                self.seen.insert(record.subject(), window, record.log_status == LogStatus::Ok);
+                self.seen.insert(record.subject(), window, actions(record));
             }
         }
         self.sink.record(record)
@@ -358,27 +408,33 @@ mod tests {
 
     fn seen(of: &[(&str, i64, bool)]) -> Seen {
         let mut seen = Seen::default();
-        for (interface_id, n, records) in of {
-            seen.insert(interface_id, window(*n), *records);
+        for (interface_id, n, accepted) in of {
+            let actions = Actions { accepted: *accepted, refused: false };
+            seen.insert(interface_id, window(*n), actions);
         }
         seen
+    }
+
+    /// Two files of two flow logs.
+    fn two(folder: &Path) -> Vec<Input> {
+        let inputs = [file("a", 5), file("b", 5)].into_iter();
+        let made = inputs.map(|input| match input {
+            Input::File(name) => {
+                let path = folder.join(name);
+                std::fs::write(&path, "").unwrap();
+                Input::File(path)
+            }
+            other => other,
+        });
+        made.collect()
     }
 
     /// As for a store: who has more windows with records first, and no window without records hides one that has some.
     #[test]
     fn each_window_counts_from_one_flow_log() {
         let folder = tempfile::tempdir().unwrap();
-        let inputs: Vec<Input> = [file("a", 5), file("b", 5), Input::Stdin]
-            .into_iter()
-            .map(|input| match input {
-                Input::File(name) => {
-                    let path = folder.path().join(name);
-                    std::fs::write(&path, "").unwrap();
-                    Input::File(path)
-                }
-                other => other,
-            })
-            .collect();
+        let mut inputs = two(folder.path());
+        inputs.push(Input::Stdin);
         let mut sources = Sources::of(&inputs);
         assert!(!sources.is_one());
         sources.took(0, &seen(&[("eni-1", 0, true), ("eni-1", 1, false), ("eni-2", 0, true)]));
@@ -407,5 +463,52 @@ mod tests {
         sources.took(1, &seen(&[("eni-1", 1, true)]));
         assert!(!sources.settle(&[]));
         assert_eq!(sources.notes(), [""; 0]);
+    }
+
+    /// Of a flow log of what is accepted and one of what is refused both count, beside one of all neither.
+    #[test]
+    fn what_was_refused_counts_beside_what_was_accepted() {
+        let folder = tempfile::tempdir().unwrap();
+        let inputs = two(folder.path());
+        let of = |accepted, refused| Actions { accepted, refused };
+        let (accepted, refused, all) = (of(true, false), of(false, true), of(true, true));
+        let one = |actions: Actions, windows: &[i64]| {
+            let mut seen = Seen::default();
+            windows.iter().for_each(|n| seen.insert("eni-1", window(*n), actions));
+            seen
+        };
+        let mut sources = Sources::of(&inputs);
+        sources.took(0, &one(accepted, &[0, 1]));
+        sources.took(1, &one(refused, &[0, 1]));
+        assert!(!sources.settle(&inputs), "they saw nothing that may be the same");
+        assert!(sources.counts(0, "eni-1", window(0)) && sources.counts(1, "eni-1", window(0)));
+        // As many windows, but less of each.
+        let mut sources = Sources::of(&inputs);
+        sources.took(0, &one(accepted, &[0, 1]));
+        let mut seen = one(all, &[0]);
+        seen.insert("eni-1", window(1), refused);
+        sources.took(1, &seen);
+        assert!(sources.settle(&inputs));
+        let counts = |n| [0, 1].map(|nth| sources.counts(nth, "eni-1", window(n)));
+        assert_eq!((counts(0), counts(1)), ([false, true], [true, true]));
+    }
+
+    /// One that aggregates for ten minutes fills every other window, with what another has in two.
+    #[test]
+    fn the_window_behind_one_of_ten_minutes_is_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let inputs = two(folder.path());
+        let of = |windows: &[i64]| {
+            seen(&windows.iter().map(|n| ("eni-1", *n, true)).collect::<Vec<_>>())
+        };
+        let mut sources = Sources::of(&inputs);
+        sources.took(0, &of(&[0, 2, 4, 6, 8, 10, 12, 14]));
+        sources.took(1, &of(&[10, 11, 12, 13, 14, 15, 16]));
+        assert!(sources.settle(&inputs));
+        let counted = |nth: usize| -> Vec<i64> {
+            (0..17).filter(|n| sources.counts(nth, "eni-1", window(*n))).collect()
+        };
+        assert_eq!(counted(0), (0..16).collect::<Vec<_>>());
+        assert_eq!(counted(1), [16]);
     }
 }

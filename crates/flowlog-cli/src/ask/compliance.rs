@@ -94,8 +94,9 @@ pub struct Compliance {
     pub undecided: u64,
     /// Interfaces with records that cannot tell who was answered, and the fields that those lack.
     pub untold: BTreeMap<String, BTreeSet<&'static str>>,
-    /// Whether what is on record was refused, all of it: so may be what the flow log is of.
-    pub only_refused: bool,
+    /// Of whom all that is on record was refused, in words: so may be what their flow log is of. Nothing in them if that
+    /// is so of all.
+    pub only_refused: BTreeSet<String>,
     /// Whether interfaces were summed up before anybody asked: one's answer then stands for all.
     pub summed: bool,
     /// Records by encryption status: 0 none, 1 Nitro, 2 application, 3 both.
@@ -120,7 +121,8 @@ pub fn compliance(material: &Material, subject: &Subject, whole: Period) -> Comp
         ..Compliance::default()
     };
     let end = material.last_window();
-    let mut sums = ActionTotals::default();
+    // Of the interfaces of each VPC, whether anything was let in; nothing names the VPC of some.
+    let mut vpcs: BTreeMap<String, bool> = BTreeMap::new();
     for (id, answer) in &material.answers {
         let mut ports: BTreeMap<(u16, u8), BTreeMap<Address, Service>> = BTreeMap::new();
         let mut undecided: BTreeMap<TalkerKey, Service> = BTreeMap::new();
@@ -167,7 +169,11 @@ pub fn compliance(material: &Material, subject: &Subject, whole: Period) -> Comp
             report.exposed.push(exposure);
         }
         let totals = answer.totals().totals;
-        sums.add(&totals);
+        let let_in = !totals.accept.is_zero() || !totals.other.is_zero();
+        if let_in || !totals.reject.is_zero() {
+            let vpc = answer.rollups().map(|(_, rollup)| rollup.vpc_id.clone()).max();
+            *vpcs.entry(vpc.unwrap_or_default()).or_default() |= let_in;
+        }
         report.add_encryption(id, &encryption, totals);
         let ends = answer.windows.keys().next().zip(answer.windows.keys().next_back());
         if let Some((first, last)) = ends {
@@ -182,7 +188,12 @@ pub fn compliance(material: &Material, subject: &Subject, whole: Period) -> Comp
             });
         }
     }
-    report.only_refused = sums.accept.is_zero() && sums.other.is_zero() && !sums.reject.is_zero();
+    let refused = vpcs.iter().filter(|(_, let_in)| !**let_in).map(|(vpc, _)| match vpc.as_str() {
+        _ if vpcs.values().all(|let_in| !let_in) => String::new(),
+        "" => " of interfaces whose records name no VPC".to_owned(),
+        vpc => format!(" of interfaces of {vpc}"),
+    });
+    report.only_refused = refused.collect();
     report
 }
 
@@ -315,9 +326,10 @@ impl Compliance {
                 fields.join(", ")
             )
         });
-        let refused = self.only_refused.then(|| {
-            "only refused traffic is on record: a flow log of refused traffic does not tell who was answered."
-                .to_owned()
+        let refused = self.only_refused.iter().map(|of| {
+            format!(
+                "only refused traffic is on record{of}: a flow log of refused traffic does not tell who was answered."
+            )
         });
         of_fields.chain(refused).collect()
     }

@@ -8,7 +8,6 @@ mod table;
 
 pub use builder::{Builder, Found, Room, Tops};
 pub use held::LeftOut;
-pub(crate) use held::is_silent;
 pub use json::{Json, to_json};
 pub use table::{printable, render as to_text};
 pub(crate) use table::{protocol as protocol_name, table, time};

@@ -5,16 +5,24 @@
 //! window of that day that they have (but no log group, which may carry refused traffic only, and would pass
 //! for all of it); each window is read from one of them, so a flow log
 //! that replaces another takes over where that one ends. Of sources that are equal, the one with
-//! more windows that have records (NODATA is none) in the period comes first, and no window that has none
-//! hides one that has.
+//! more windows that have records (NODATA is none) in the period comes first, a window that has accepted and refused
+//! ones for two, and no window that has none hides one that has.
+//!
+//! What one source has of a window and what another has are added if no record can be in both: one has accepted records
+//! only and the other refused ones only, as a flow log of each kind has.
+//!
+//! A flow log that aggregates for ten minutes fills every other window with what belongs to two, so the one behind is its
+//! own, too.
 
 use std::cmp::Reverse;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::reader::{Answer, Deliveries, Detail, answer_in_pieces};
 use super::summary::WindowTotals;
 use super::{AggregateReader, LedgerReader, Series, StoreError, View};
 use crate::record::{Source, WINDOW_SECONDS, WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window};
+use crate::rollup::ActionTotals;
 
 /// Which sources saw a subject on which days (`YYYYMMDD`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,11 +80,59 @@ impl SeenBy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Precedence(u8, Reverse<(usize, usize)>);
 
+/// Which records there are of a window: accepted ones, refused ones. Those whose format does not say may be both.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Actions {
+    /// Accepted.
+    pub accepted: bool,
+    /// Refused.
+    pub refused: bool,
+}
+
+impl Actions {
+    /// Those of records that were counted.
+    pub fn of(totals: &ActionTotals) -> Self {
+        let unknown = !totals.other.is_zero();
+        Self {
+            accepted: unknown || !totals.accept.is_zero(),
+            refused: unknown || !totals.reject.is_zero(),
+        }
+    }
+
+    /// How many kinds.
+    pub fn count(self) -> usize {
+        usize::from(self.accepted) + usize::from(self.refused)
+    }
+
+    /// Whether a record may be among those and among these.
+    pub fn overlap(self, other: Self) -> bool {
+        (self.accepted && other.accepted) || (self.refused && other.refused)
+    }
+
+    /// Those of either.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        Self { accepted: self.accepted || other.accepted, refused: self.refused || other.refused }
+    }
+}
+
+/// Whether windows in order are those of a flow log that aggregates for ten minutes, as far as they tell: hardly two of
+/// them follow one another.
+pub fn fills_every_other(windows: impl Iterator<Item = Window>) -> bool {
+    let (mut count, mut pairs, mut before) = (0, 0, None);
+    for window in windows {
+        count += 1;
+        pairs += usize::from(before.is_some_and(|before: Window| before.forward(1) == window));
+        before = Some(window);
+    }
+    count > 2 && 10 * pairs <= count
+}
+
 impl Precedence {
-    /// Of a source with this [authority](Source::authority) that has so many windows of the subject, and in so many of
-    /// them more than NODATA and SKIPDATA.
-    pub fn of(authority: u8, with_records: usize, windows: usize) -> Self {
-        Self(authority, Reverse((with_records, windows)))
+    /// Of a source with this [authority](Source::authority) that has so many windows of the subject, with so many
+    /// [actions](Actions) in all of them.
+    pub fn of(authority: u8, actions: usize, windows: usize) -> Self {
+        Self(authority, Reverse((actions, windows)))
     }
 }
 
@@ -98,7 +154,7 @@ impl Spoken {
         if let [_, _, ..] = &self.sources[..] {
             let sources: Vec<String> = self.sources.iter().map(ToString::to_string).collect();
             notes.push(format!(
-                "{subject} was seen by one flow log after another ({}): each window is read from one",
+                "{subject} was seen by more than one flow log ({}): each window is read from one, or from one that has only what was accepted and one that has only what was refused",
                 sources.join(", ")
             ));
         }
@@ -155,12 +211,13 @@ pub async fn read<R: AggregateReader + LedgerReader>(
         }
     }
     answers.sort_by_cached_key(|(source, answer)| {
-        let with_records = answer.windows.values().filter(|window| has_records(window)).count();
-        Precedence::of(source.authority(), with_records, answer.windows.len())
+        let actions = answer.windows.values().map(|window| Actions::of(&window.totals).count());
+        Precedence::of(source.authority(), actions.sum(), answer.windows.len())
     });
     let mut spoken = Spoken::default();
+    let mut behind = Behind::new();
     for (source, answer) in answers {
-        if add(&mut spoken.answer, answer) {
+        if add(&mut spoken.answer, &mut behind, answer) {
             spoken.sources.push(source);
         }
     }
@@ -206,10 +263,10 @@ impl Asked<'_> {
             } else {
                 self.rooms(reader, &above, (day, from, to), &spoken.answer).await?
             };
-            let mut of_rank = Spoken::default();
+            let (mut of_rank, mut behind) = (Spoken::default(), Behind::new());
             for source in rank.iter().copied().filter(|_| !rooms.is_empty()) {
                 let answer = self.within(reader, ledger, source, (from, to), &rooms).await?;
-                if add(&mut of_rank.answer, answer) {
+                if add(&mut of_rank.answer, &mut behind, answer) {
                     of_rank.sources.push(source.clone());
                 }
             }
@@ -328,48 +385,73 @@ impl Asked<'_> {
     }
 }
 
-/// Whether a window has more than NODATA and SKIPDATA.
-fn has_records(window: &WindowTotals) -> bool {
-    !window.totals.is_zero()
-}
+/// Windows behind those that a flow log of ten minutes fills, with the actions of what it has of them.
+type Behind = BTreeMap<Window, Actions>;
 
-/// Adds the windows of `other` that `answer` does not have, or has no records in; whether there are any.
-fn add(answer: &mut Answer, other: Answer) -> bool {
+/// Adds what `other` has that `answer` does not: windows that are new or had no records, and what of a window cannot be
+/// there. Whether there is any.
+fn add(answer: &mut Answer, behind: &mut Behind, other: Answer) -> bool {
+    let mut own = Behind::new();
+    if fills_every_other(other.windows.keys().copied()) {
+        let actions = |(window, totals): (&Window, &WindowTotals)| {
+            (window.forward(1), Actions::of(&totals.totals))
+        };
+        own.extend(other.windows.iter().map(actions));
+    }
     if answer.windows.is_empty() {
         *answer = other;
+        *behind = own;
         return true;
     }
-    for (window, totals) in &other.windows {
-        if has_records(totals)
-            && answer.windows.get(window).is_some_and(|there| !has_records(there))
-        {
-            answer.windows.remove(window);
-            answer.detailed.remove(window);
+    // What is there already, and what is not.
+    let (mut there, mut fresh) = (BTreeSet::new(), BTreeMap::new());
+    for (window, totals) in other.windows {
+        let actions = Actions::of(&totals.totals);
+        let known = answer.windows.get(&window).map(|known| Actions::of(&known.totals));
+        let taken = behind.get(&window).is_some_and(|behind| behind.overlap(actions));
+        let is_fresh = match known {
+            None => !taken,
+            Some(known) => !taken && actions.count() > 0 && !known.overlap(actions),
+        };
+        if is_fresh {
+            if known.is_some_and(|known| known.count() == 0) {
+                answer.windows.remove(&window);
+                answer.detailed.remove(&window);
+            }
+            fresh.insert(window, totals);
+        } else {
+            there.insert(window.hour());
         }
     }
-    let (both, new): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        other.windows.into_iter().partition(|(window, _)| answer.windows.contains_key(window));
-    if new.is_empty() {
+    if fresh.is_empty() {
         return false;
     }
     // The lists of an hour that is folded as a whole cannot be taken apart: where a window of it is
     // there already, its other windows are only counted.
-    let both: BTreeSet<Window> = both.keys().map(|window| window.hour()).collect();
-    let fresh: BTreeSet<Window> = new.keys().map(|window| window.hour()).collect();
+    let hours: BTreeSet<Window> = fresh.keys().map(|window| window.hour()).collect();
     for (hour, rollup) in other.hours {
-        if fresh.contains(&hour) && !both.contains(&hour) {
+        if hours.contains(&hour) && !there.contains(&hour) {
             answer.hours.entry(hour).or_default().merge(&rollup);
         }
     }
     for (window, rollup) in other.detailed {
-        if new.contains_key(&window) {
+        if fresh.contains_key(&window) {
             match answer.hours.get_mut(&window.hour()) {
                 Some(folded) => folded.merge(&rollup),
-                None => _ = answer.detailed.insert(window, rollup),
+                None => match answer.detailed.entry(window) {
+                    Entry::Vacant(entry) => _ = entry.insert(rollup),
+                    Entry::Occupied(entry) => entry.into_mut().merge(&rollup),
+                },
             }
         }
     }
-    answer.windows.extend(new);
+    for (window, totals) in fresh {
+        answer.windows.entry(window).or_default().add(&totals);
+    }
+    for (window, actions) in own {
+        let known = behind.entry(window).or_default();
+        *known = known.with(actions);
+    }
     answer.deliveries.extend(other.deliveries);
     true
 }

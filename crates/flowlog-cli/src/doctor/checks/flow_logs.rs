@@ -210,7 +210,8 @@ fn kind(account: &Account<'_>, log: &FlowLog, found: &mut Findings) {
     if log.traffic != "ALL" {
         found.warning(
             format!(
-                "{} of {} delivers {} traffic only to S3, so totals are of that alone",
+                "{} of {} delivers {} traffic only to S3: totals are of that, and of the rest only if another flow log \
+                 delivers it, and alerts that need both say nothing",
                 log.id, log.resource, log.traffic
             ),
             again(),
