@@ -137,7 +137,10 @@ pub struct Baseline {
     pub last: Option<Window>,
     /// Rejected records per window.
     pub rejects: Counts,
-    /// Rejected records per hour.
+    /// The same without late replies; nothing yet in what older versions wrote.
+    #[serde(default)]
+    pub fresh: Counts,
+    /// Rejected records per hour, without late replies.
     pub hourly: Counts,
     /// Bytes to public addresses per hour that has any.
     pub egress: Volume,
@@ -155,7 +158,7 @@ pub struct Baseline {
 pub struct Hour {
     /// How many windows had records.
     pub windows: u16,
-    /// Rejected records.
+    /// Rejected records without late replies.
     pub rejects: u64,
     /// Bytes to public addresses.
     pub sent: u64,
@@ -172,6 +175,11 @@ pub(super) const ALARM: f64 = 1e-6;
 pub(super) const ALARM_HOUR: f64 = 1e-3;
 
 impl Baseline {
+    /// Rejected records per window, without late replies as soon as that is known.
+    pub(super) fn without_replies(&self) -> &Counts {
+        if self.fresh.n < KNOWN { &self.rejects } else { &self.fresh }
+    }
+
     /// Takes in every window after the last one, up to and with `to`, that has logs at all. A
     /// window with logs and no rejects counts as 0; one without logs teaches nothing.
     pub fn advance(&mut self, history: &History, to: Window) {
@@ -181,6 +189,7 @@ impl Baseline {
         }
         for (window, rollup) in history.windows.range(from..=to) {
             self.rejects.learn(rejected(rollup), KNOWN, ALARM, FROZEN);
+            self.fresh.learn(without_replies(rollup), KNOWN, ALARM, FROZEN);
             let follows = self.last.is_none_or(|last| last.forward(GAP) >= *window);
             self.streak = if follows { self.streak.saturating_add(1) } else { 1 };
             // A host may be quiet at the end of an hour, and ten-minute records may have none in its last window.
@@ -190,7 +199,7 @@ impl Baseline {
             }
             if let Some(hour) = &mut self.hour {
                 hour.windows = hour.windows.saturating_add(1);
-                hour.rejects = hour.rejects.saturating_add(rejected(rollup));
+                hour.rejects = hour.rejects.saturating_add(without_replies(rollup));
                 hour.sent = hour.sent.saturating_add(to_public(rollup));
             }
             if window.end() % (HOUR * WINDOW_SECONDS) == 0 {
@@ -222,6 +231,12 @@ impl Baseline {
 pub(super) fn rejected(rollup: &Rollup) -> u64 {
     let blocked = rollup.reject_reasons.get(super::block_public_access::REASON).copied();
     rollup.totals().reject.records.saturating_sub(blocked.unwrap_or(0))
+}
+
+/// The same without late replies, as far as lists tell: what `reject-anomaly` judges.
+fn without_replies(rollup: &Rollup) -> u64 {
+    let replies = rollup.rejected_sources.iter().map(|(_, source)| source.replies);
+    rejected(rollup).saturating_sub(super::total(replies))
 }
 
 /// Accepted bytes from the interface to public addresses.

@@ -46,6 +46,16 @@ impl Known {
         authority <= self.authority || !spoke
     }
 
+    /// What goes silent together: its VPC, of whatever accounts its interfaces are, else its account. Empty where
+    /// neither is known: of interfaces that services made AWS does not name the account.
+    fn place(&self) -> &str {
+        match (self.vpc_id.as_str(), self.account_id.as_str()) {
+            ("", "unknown") => "",
+            ("", account) => account,
+            (vpc, _) => vpc,
+        }
+    }
+
     /// Whether this was learned from a source of less authority than that.
     pub fn is_poorer_than(&self, authority: u8) -> bool {
         self.authority != lowest() && self.authority > authority
@@ -87,19 +97,21 @@ impl DataGap {
         known: &[Known],
         now: i64,
     ) -> Vec<Finding> {
-        let mut vpcs: BTreeMap<(&str, &str), Vec<(&Known, Self)>> = BTreeMap::new();
+        let mut places: BTreeMap<&str, Vec<(&Known, Self)>> = BTreeMap::new();
         for one in known {
             let rule = of(one);
             if rule.waits_for(one, now) {
-                vpcs.entry((&one.account_id, &one.vpc_id)).or_default().push((one, rule));
+                places.entry(one.place()).or_default().push((one, rule));
             }
         }
         let mut findings = Vec::new();
-        for regular in vpcs.into_values() {
+        let many = places.len() > 1;
+        for (place, regular) in places {
             let is_silent =
                 |(k, rule): &&(&Known, Self)| silence(k, now).is_some_and(|s| s >= rule.silent);
             let silent: Vec<&(&Known, Self)> = regular.iter().filter(is_silent).collect();
-            let all = silent.len() == regular.len() && regular.len() > 1;
+            let is_part = place.is_empty() && many;
+            let all = silent.len() == regular.len() && regular.len() > 1 && !is_part;
             // All at once: one finding, about the one that was heard last.
             let told = if all {
                 silent.iter().max_by_key(|(k, _)| k.baseline.last).into_iter().collect()
@@ -122,9 +134,8 @@ impl DataGap {
         let first = known.baseline.last?.forward(OPEN + 1);
         let quiet = silence(known, now)?;
         let (place, severity) = match all {
-            Some(_) if !known.vpc_id.is_empty() => (known.vpc_id.as_str(), self.silence),
-            Some(_) if !known.account_id.is_empty() => (known.account_id.as_str(), self.silence),
-            Some(_) => (EVERY_INTERFACE, self.silence),
+            Some(_) if known.place().is_empty() => (EVERY_INTERFACE, self.silence),
+            Some(_) => (known.place(), self.silence),
             None => (known.interface_id.as_str(), self.severity),
         };
         let measure = if all.is_some() {
@@ -144,7 +155,9 @@ impl DataGap {
         let at = Window::of(now)?.back(1);
         let mut finding = Self::finding(place, at.max(first), severity, why);
         finding.vpc_id.clone_from(&known.vpc_id);
-        finding.account_id.clone_from(&known.account_id);
+        if known.account_id != "unknown" {
+            finding.account_id.clone_from(&known.account_id);
+        }
         Some(finding)
     }
 
@@ -229,6 +242,21 @@ mod tests {
         assert_eq!(silent(&one, 30), [("eni-1".to_owned(), Severity::Digest)]);
         let seldom = [known("eni-1", "vpc-1", 17, 11), known("eni-2", "vpc-1", 22, 40)];
         assert_eq!(silent(&seldom, 30), [], "an interface that seldom has records");
+    }
+
+    /// Interfaces that services made are nobody's, and a VPC may be shared.
+    #[test]
+    fn what_goes_silent_together_is_a_vpc_of_whatever_accounts() {
+        for vpc in ["vpc-1", ""] {
+            let of = |name: &str, account: &str, last| Known {
+                account_id: account.to_owned(),
+                ..known(name, vpc, last, 12)
+            };
+            let some =
+                [of("eni-1", "unknown", 17), of("eni-2", "unknown", 17), of("eni-3", "1", 22)];
+            let digest = |name: &str| (name.to_owned(), Severity::Digest);
+            assert_eq!(silent(&some, 45), [digest("eni-1"), digest("eni-2")], "{vpc:?}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{
     explained::Explained, ports, shown,
 };
 use crate::detect::{finding::is_internal, total};
-use crate::record::{WINDOW_SECONDS, Window};
+use crate::record::{Address, WINDOW_SECONDS, Window};
 use crate::rollup::Rollup;
 
 /// Windows in an hour.
@@ -41,10 +41,9 @@ impl RejectAnomaly {
         if !self.enabled || here == 0 {
             return None;
         }
-        if baseline.rejects.n >= KNOWN && here >= self.least && baseline.rejects.tail(here) < ALARM
-        {
-            let judged =
-                Judged { value: here, counts: &baseline.rejects, alarm: ALARM, windows: 1 };
+        let usual = baseline.without_replies();
+        if usual.n >= KNOWN && here >= self.least && usual.tail(here) < ALARM {
+            let judged = Judged { value: here, counts: usual, alarm: ALARM, windows: 1 };
             return Some(self.finding(history, at, now, explained, &judged));
         }
         let alarms = |hour: u64| {
@@ -81,9 +80,8 @@ impl RejectAnomaly {
         explained: &Explained,
         judged: &Judged<'_>,
     ) -> Finding {
-        let left = explained.left(over);
-        let inside = left.iter().filter(|(source, _)| is_internal(source));
-        let inside = total(inside.map(|(_, records)| *records));
+        let inside = without_replies(over, explained).filter(|(source, _)| is_internal(source));
+        let inside = total(inside.map(|(_, records)| records));
         let severity = self.loudness(inside > judged.value / 2, judged.windows);
         let cause = Cause::FloodOrChangedRule;
         Finding {
@@ -116,12 +114,25 @@ impl RejectAnomaly {
 /// Rejected records that neither another finding nor block-public-access explains, and that are no late replies, as far
 /// as lists tell. A burst counts those, too: reflected floods look like replies.
 fn unexplained(rollup: &Rollup, explained: &Explained) -> u64 {
-    let replies = explained.left(rollup).into_iter().filter_map(|(source, left)| {
-        let totals = rollup.rejected_sources.get(source)?;
+    let left = total(explained.left(rollup).into_iter().map(|(_, left)| left));
+    let fresh = total(without_replies(rollup, explained).map(|(_, records)| records));
+    rejected(rollup)
+        .saturating_sub(explained.records(rollup))
+        .saturating_sub(left.saturating_sub(fresh))
+}
+
+/// Of each source, the records that nothing explains and that are no late replies; no more than are left of it.
+fn without_replies<'a>(
+    rollup: &'a Rollup,
+    explained: &Explained,
+) -> impl Iterator<Item = (&'a Address, u64)> {
+    explained.left(rollup).into_iter().map(|(source, left)| {
+        let totals = rollup.rejected_sources.get(source);
         // Answers that are explained may be replies as well.
-        Some(totals.replies.saturating_sub(totals.records.saturating_sub(left)))
-    });
-    rejected(rollup).saturating_sub(explained.records(rollup)).saturating_sub(total(replies))
+        let replies = totals
+            .map_or(0, |totals| totals.replies.saturating_sub(totals.records.saturating_sub(left)));
+        (source, left.saturating_sub(replies))
+    })
 }
 
 #[cfg(test)]
@@ -151,6 +162,26 @@ mod tests {
             let found = find_in(&history, &known(&[0, 1]), 0, &Explained::default());
             assert_eq!(found.is_some(), tells, "from {from}");
         }
+    }
+
+    /// Neither are they what is usual, nor do they make strangers' refusals ours.
+    #[test]
+    fn late_replies_hide_nothing_and_are_nobodys_refusals() {
+        let replies =
+            rejects_from_port(443, (0..100).map(|n| ("10.1.0.9".to_owned(), 40_000 + n % 5)));
+        let mut past = History::default();
+        (-100..0).for_each(|n| past.add(window(n), &replies));
+        let mut usual = Baseline::default();
+        usual.advance(&past, window(-1));
+        let mut history = History::default();
+        history.add(window(0), &replies);
+        assert_eq!(find_in(&history, &usual, 0, &Explained::default()), None);
+        history.add(window(0), &rejects((0..40).map(|n| ("203.0.113.1".to_owned(), 20 + n % 5))));
+        let found = find_in(&history, &usual, 0, &Explained::default()).unwrap();
+        assert_eq!((found.evidence.value, found.severity), (40, Severity::Digest));
+        history.add(window(0), &rejects((0..60).map(|n| ("10.0.3.4".to_owned(), 20 + n % 5))));
+        let found = find_in(&history, &usual, 0, &Explained::default()).unwrap();
+        assert_eq!((found.evidence.value, found.severity), (100, Severity::Notify));
     }
 
     #[test]
