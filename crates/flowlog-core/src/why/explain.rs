@@ -1,8 +1,9 @@
 //! The verdict: a pure function from what both ends recorded.
 
 use super::words::{self, Words};
-use super::{Basis, End, Evidence, Legs, Seen, Service, Shows, Unread, is_stranger};
-use crate::record::Address;
+use super::{Basis, End, Evidence, Leg, Legs, Seen, Service, Shows, Unread, is_stranger};
+use crate::record::{Address, WINDOW_SECONDS};
+use crate::rollup::Evidence as Row;
 
 /// What became of the packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,23 +186,25 @@ impl Ruling {
 fn rule(evidence: &Evidence, legs: &Legs) -> Ruling {
     let success = success(evidence, legs);
     let Some((refusal, refused)) = refusal(legs) else {
-        return if success.is_empty() {
-            unanswered(evidence, legs)
-        } else {
-            back_home(evidence, accepted(legs))
+        if success.is_empty() {
+            return unanswered(evidence, legs);
+        }
+        return match since(evidence, legs, success) {
+            Some(outcome) => Ruling::new(outcome, Sureness::Likely).note(format!(
+                "Before, {} were accepted there and back; then others followed that were not.",
+                passed(evidence.basis, success)
+            )),
+            None => back_home(evidence, accepted(legs)),
         };
     };
     if success.is_empty() {
         return Ruling::new(refusal, Sureness::Certain);
     }
     let n = refused.records;
-    let of = match evidence.basis {
-        Basis::Records => format!("{} records", success.records),
-        Basis::RollUps => format!("{} packets", success.packets),
-    };
+    let of = passed(evidence.basis, success);
     let dropped = matches!(refusal, Outcome::Dropped { .. });
     match order(evidence.basis, success, refused) {
-        Order::Late | Order::Turns if dropped => accepted(legs).note(format!(
+        Order::Late | Order::MaybeLate | Order::Turns if dropped => accepted(legs).note(format!(
             "A transit gateway dropped packets in {n} records beside {of} that passed: {}.",
             words::reasons(refused)
         )),
@@ -211,6 +214,9 @@ fn rule(evidence: &Evidence, legs: &Legs) -> Ruling {
             .note(format!("Before, {of} were accepted there and back.")),
         Order::Late => accepted(legs).note(format!(
             "{n} records beside {of} were refused: packets that come after their connection was closed look like that."
+        )),
+        Order::MaybeLate => Ruling::new(Outcome::Mixed, Sureness::Possible).note(format!(
+            "{n} records refused and {of} accepted, in turns: packets that come after their connection was closed look like that, and so do new connections that are refused beside an old one that goes on; --data tells them apart."
         )),
         Order::Turns => Ruling::new(Outcome::Mixed, Sureness::Certain)
             .note(format!("{n} records refused and {of} accepted, in turns.")),
@@ -226,8 +232,44 @@ enum Order {
     /// A few refused beside many: a packet that comes after its connection was closed is refused, however open the
     /// port.
     Late,
+    /// Maybe so: few beside so many packets, which may all be one connection's.
+    MaybeLate,
     /// Now this, now that.
     Turns,
+}
+
+/// How much of it passed, as far as that is known.
+fn passed(basis: Basis, success: &Seen) -> String {
+    match basis {
+        Basis::Records => format!("{} records", success.records),
+        Basis::RollUps => format!("{} packets", success.packets),
+    }
+}
+
+/// Seconds after the last success for which attempts may still be part of it: two records of ten minutes.
+const TOGETHER: i64 = 1_200;
+
+/// How far what was sent after the last success came, if something was: not there and back any more.
+fn since(evidence: &Evidence, legs: &Legs, success: &Seen) -> Option<Outcome> {
+    let Evidence { src, dst, path, basis, .. } = evidence;
+    let later = |leg: &Leg| match basis {
+        Basis::Records => leg.accepted.last > success.last + TOGETHER,
+        Basis::RollUps => {
+            let ends = success.windows.last().zip(leg.accepted.windows.last());
+            ends.is_some_and(|(success, last)| *last > success.forward(TOGETHER / WINDOW_SECONDS))
+        }
+    };
+    if later(&legs.answered) {
+        (src.is_covered() && !later(&legs.returned)).then_some(Outcome::AnswerLost)
+    } else if later(&legs.arrived) {
+        Some(Outcome::Unanswered)
+    } else if !later(&legs.sent) {
+        None
+    } else if is_stranger(path.dst, dst) || !dst.is_covered() {
+        Some(Outcome::Unanswered)
+    } else {
+        Some(Outcome::NeverArrived)
+    }
 }
 
 fn order(basis: Basis, success: &Seen, refused: &Seen) -> Order {
@@ -246,9 +288,10 @@ fn order(basis: Basis, success: &Seen, refused: &Seen) -> Order {
                 Order::Opened
             } else if shut.first() >= open.last() && shut.last() > open.last() {
                 Order::Closed
-            // There are no more records than packets: more refusals than this are no few.
+            // There are no more records than packets: more refusals than this are no few. Of packets one connection may
+            // have any number.
             } else if shut.is_subset(open) && few <= success.packets {
-                Order::Late
+                Order::MaybeLate
             } else {
                 Order::Turns
             }
@@ -286,7 +329,22 @@ fn accepted(legs: &Legs) -> Ruling {
     if back.iter().any(|seen| !seen.is_empty() && seen.flags == Some(RST)) {
         return Ruling::new(Outcome::Reset, Sureness::Certain);
     }
+    if back.into_iter().any(may_be_resets) {
+        return Ruling::new(Outcome::Accepted, Sureness::Likely).note(
+            "The records have no tcp-flags, and the answers have nothing in them: a closed port answers with resets, which look like that.",
+        );
+    }
     Ruling::new(Outcome::Accepted, Sureness::Certain)
+}
+
+/// Whether records of TCP without flags, as far as rows show, are of no more than headers: a reset has 40 bytes over IPv4,
+/// 60 over IPv6; what opens a connection has options, too.
+fn may_be_resets(seen: &Seen) -> bool {
+    let is_bare = |row: &Row| {
+        let least = if matches!(row.srcaddr, Some(Address::V6(_))) { 60 } else { 40 };
+        row.protocol == 6 && row.bytes <= least * row.packets
+    };
+    seen.flags.is_none() && !seen.rows.is_empty() && seen.rows.iter().all(is_bare)
 }
 
 /// Whether the answer arrived does not show where the one who asked is not recorded. Strangers never are.

@@ -59,6 +59,45 @@ fn leg(nth: usize, start: i64, action: &str) -> String {
     }
 }
 
+/// What worked until an hour ago does not work now, however often it did.
+#[test]
+fn what_was_sent_since_the_last_success_tells() {
+    let mut rows: Vec<String> =
+        (0..20).flat_map(|n| (0..4).map(move |nth| leg(nth, 200 + 60 * n, "ACCEPT"))).collect();
+    let all = |rows: &[String]| ask(&rows.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!((all(&rows).outcome, all(&rows).sureness), (Outcome::Accepted, Sureness::Certain));
+    for (legs, outcome) in
+        [(1, Outcome::NeverArrived), (2, Outcome::Unanswered), (3, Outcome::AnswerLost)]
+    {
+        let length = rows.len();
+        rows.extend((0..legs).map(|nth| leg(nth, 200 + 3_600, "ACCEPT")));
+        let found = all(&rows);
+        assert_eq!((found.outcome, found.sureness), (outcome, Sureness::Likely));
+        assert!(found.notes.iter().any(|note| note.contains("were accepted there and back")));
+        rows.truncate(length);
+    }
+    // A packet that comes soon after belongs to it.
+    rows.push(leg(0, 200 + 60 * 20, "ACCEPT"));
+    assert_eq!(all(&rows).outcome, Outcome::Accepted);
+}
+
+/// Without flags a reset is known by its length only.
+#[test]
+fn answers_of_headers_alone_may_be_resets() {
+    for (bytes, sureness) in [(80, Sureness::Likely), (120, Sureness::Certain)] {
+        let legs = (0..4).map(|nth| {
+            let row = row(&leg(nth, 200, "ACCEPT"));
+            if nth < 2 { row } else { row.replace(" 2 120 ", &format!(" 2 {bytes} ")) }
+        });
+        let text = others() + &legs.collect::<String>();
+        let found = gathered(path(A, B, Some(443)), &text).explain().remove(0);
+        assert_eq!((found.outcome, found.sureness), (Outcome::Accepted, sureness));
+        let said =
+            found.notes.iter().any(|note| note.contains("a closed port answers with resets"));
+        assert_eq!(said, sureness == Sureness::Likely);
+    }
+}
+
 fn outcome(legs: &[(usize, i64, &str)]) -> (Outcome, Sureness) {
     let rows: Vec<String> = legs.iter().map(|(n, start, action)| leg(*n, *start, action)).collect();
     let rows: Vec<&str> = rows.iter().map(String::as_str).collect();
