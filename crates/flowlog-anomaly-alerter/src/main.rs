@@ -28,5 +28,5 @@ async fn main() -> Result<(), Error> {
     if let Err(error) = app.load_rules().await {
         tracing::error!(error = %error, "rules could not be loaded; the schedule tries again");
     }
-    run(service_fn(|event| handle(&app, event))).await
+    Box::pin(run(service_fn(|event| handle(&app, event)))).await
 }

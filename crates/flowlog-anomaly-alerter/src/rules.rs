@@ -71,10 +71,10 @@ impl<S: AlertStore, N: Notifier> App<S, N> {
                 Ok(None)
             }
             Err(error) => {
-                let last = self.stored(LAST_GOOD).await?.map(|(_, last)| last.text);
-                let was_good = last.as_ref() == Some(&text);
+                let good = self.stored(LAST_GOOD).await?.map(|(_, good)| good.text);
+                let was_good = good.as_ref() == Some(&text);
                 let mut lost = Vec::new();
-                if let Some((rules, left_out)) = last.and_then(|last| RuleSet::salvage(&last)) {
+                if let Some((rules, left_out)) = good.and_then(|good| RuleSet::salvage(&good)) {
                     self.rules.replace(rules);
                     lost = left_out;
                 }

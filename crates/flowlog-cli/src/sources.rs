@@ -474,7 +474,9 @@ mod tests {
         let (accepted, refused, all) = (of(true, false), of(false, true), of(true, true));
         let one = |actions: Actions, windows: &[i64]| {
             let mut seen = Seen::default();
-            windows.iter().for_each(|n| seen.insert("eni-1", window(*n), actions));
+            for n in windows {
+                seen.insert("eni-1", window(*n), actions);
+            }
             seen
         };
         let mut sources = Sources::of(&inputs);

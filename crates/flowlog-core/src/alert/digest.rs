@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::Alert;
-use crate::detect::{Rule, Severity};
+use crate::detect::{Rule, SOURCES_SHOWN, Severity};
 
 /// Lines in a digest.
 pub(super) const LINES: usize = 40;
@@ -83,15 +83,23 @@ impl Digest {
         self.noted += 1;
         self.held += u64::from(alert.held);
         *self.by_rule.entry(finding.rule.name().to_owned()).or_default() += 1;
+        let mut sources: Vec<String> = match finding.source {
+            Some(source) => vec![source.to_string()],
+            None => finding.evidence.named.iter().map(ToString::to_string).collect(),
+        };
+        // A finding is of the latest; the digest names those before him, too.
+        if finding.source.is_some() && alert.told_times > 0 {
+            let noted = alert.met_between(self.from, self.to).map(ToString::to_string);
+            sources
+                .extend(noted.filter(|other| Some(other) != sources.first()).collect::<Vec<_>>());
+            sources.truncate(SOURCES_SHOWN);
+        }
         self.lines.push(Line {
             severity: finding.severity,
             held: alert.held,
             rule: finding.rule,
             place: finding.interface_id.clone(),
-            sources: match finding.source {
-                Some(source) => vec![source.to_string()],
-                None => finding.evidence.named.iter().map(ToString::to_string).collect(),
-            },
+            sources,
             measure: finding.evidence.measure.to_string(),
             value: finding.evidence.value,
             windows: alert.windows,

@@ -4,7 +4,7 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::detect::{Finding, Rule, Target, is_internal};
+use crate::detect::{Cause, Finding, Rule, Target, is_internal};
 
 /// Rule and subject.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +57,14 @@ impl AlertKey {
             _ => place,
         };
         Self { kind: finding.rule.name().to_owned(), subject }
+    }
+
+    /// The key that several clients of the server share which this one cannot reach.
+    pub(super) fn of_server(finding: &Finding) -> Option<Self> {
+        let lacks = finding.rule == Rule::EastWestReject
+            && finding.cause == Cause::SecurityGroupOrAcl
+            && finding.source.is_some();
+        lacks.then(|| Self::of(&Finding { source: None, ..finding.clone() }))
     }
 
     /// Whether the alert is about a host of ours wherever it shows: a scan of a network would otherwise

@@ -127,7 +127,15 @@ pub async fn raise<S: AlertStore, N: Notifier>(
     finding: &Finding,
     now: i64,
 ) -> Result<Raised, RaiseError> {
-    let key = AlertKey::of(finding);
+    let mut key = AlertKey::of(finding);
+    // One of the clients that were told of under their server's key, when few of them are left.
+    if let (Some(client), Some(server)) = (finding.source, AlertKey::of_server(finding))
+        && let Some((_, alert)) = load(store, &server).await?
+        && alert.open
+        && alert.has_met(&client)
+    {
+        key = server;
+    }
     for _ in 0..ATTEMPTS {
         let old = load(store, &key).await?;
         if let Some((item, alert)) = &old
@@ -151,7 +159,7 @@ pub async fn raise<S: AlertStore, N: Notifier>(
             continue;
         }
         if !claimed {
-            let noted = alert.told_times == 0 || alert.held;
+            let noted = alert.told_times == 0 || alert.held || alert.noted_at == Some(now);
             return Ok(if noted { Raised::Noted } else { Raised::Held });
         }
         let version = expected.unwrap_or(0) + 1;

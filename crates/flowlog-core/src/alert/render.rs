@@ -117,7 +117,9 @@ pub fn render_refused_rules(
     };
     let subject = subject.to_owned();
     let mut stays = format!("{stays}.");
-    if !lost.is_empty() {
+    if lost.is_empty() {
+        stays.push(' ');
+    } else {
         stays.push_str(" Not used as it is written there:\n");
         for piece in lost.iter().take(PIECES) {
             let _ = write!(stays, "\n  {}", printable(piece, 4 * ID));
@@ -126,8 +128,6 @@ pub fn render_refused_rules(
             let _ = write!(stays, "\n  and {} more, in the alerter's log", lost.len() - PIECES);
         }
         stays.push_str("\n\n");
-    } else {
-        stays.push(' ');
     }
     let text = format!(
         "The rules file cannot be used as it is:\n\n  {place}\n\n{stays}Check a file before you deploy it:\n\n  flowlog rules check FILE\n\nid {dedupe_id}\n"

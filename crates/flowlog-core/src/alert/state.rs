@@ -69,6 +69,10 @@ pub struct Alert {
     /// Who was named in what was noted lately, at most 64.
     #[serde(default)]
     pub named: BTreeSet<Address>,
+    /// Who was named in this episode, at most 64, the latest last, and when, if it was for the digest only. Absent in
+    /// what older versions wrote.
+    #[serde(default)]
+    pub whom: Vec<(Address, Option<i64>)>,
     /// The budget held its latest claim back.
     pub held: bool,
     /// The finding that is told: of the latest claim, or the latest that was noted.
@@ -95,7 +99,10 @@ pub fn decide(old: Option<&Alert>, finding: &Finding, policy: &Policy, now: i64)
     // The first time, when it is louder than what was told or held back last, or when the cooldown is
     // over and it still goes on: a window that was seen before is no news.
     let escalates = old.is_none_or(|old| old.seq == 0 || severity > old.loudness());
-    let due = escalates || (now >= alert.next && fresh);
+    let is_new = severity >= Severity::Digest && alert.is_of_somebody_new(finding);
+    let due = escalates
+        || (now >= alert.next && fresh)
+        || (is_new && severity == Severity::High && alert.is_free_for_others(finding, policy, now));
     if severity >= Severity::Notify && due {
         alert.seq += 1;
         alert.told_times += 1;
@@ -106,9 +113,10 @@ pub fn decide(old: Option<&Alert>, finding: &Finding, policy: &Policy, now: i64)
         alert.claimed_at = Some(now);
         alert.held = false;
         alert.finding = Finding { severity, ..finding.clone() };
+        alert.meet(finding, None);
         return Decision::Claim(Box::new(alert));
     }
-    if !fresh && old.is_some() {
+    if !fresh && old.is_some() && !is_new {
         return Decision::Nothing;
     }
     // There may be thousands, found in each run: they are kept open by every third.
@@ -116,11 +124,15 @@ pub fn decide(old: Option<&Alert>, finding: &Finding, policy: &Policy, now: i64)
     if noted.is_some_and(|old| finding.window < old.last.forward(Policy::QUIET)) {
         return Decision::Nothing;
     }
-    if severity >= Severity::Digest && alert.told_times == 0 && noted.is_none() {
+    if severity >= Severity::Digest && (alert.told_times == 0 || is_new) && noted.is_none() {
         alert.learn_news(finding, severity, now);
         alert.severity = alert.severity.max(severity);
         alert.note(now);
-        alert.finding = Finding { severity, ..finding.clone() };
+        alert.meet(finding, Some(now));
+        // What is being published is published again as it is, should somebody die of it.
+        if alert.claimed_at.is_none() {
+            alert.finding = Finding { severity, ..finding.clone() };
+        }
     }
     Decision::Note(Box::new(alert))
 }
@@ -156,6 +168,7 @@ fn episode(
             news_at: None,
             news_before: Vec::new(),
             named: BTreeSet::new(),
+            whom: Vec::new(),
             held: false,
             finding: finding.clone(),
         });
@@ -166,11 +179,12 @@ fn episode(
     }
     if old.open {
         alert.windows += 1;
-    } else if severity > Severity::Recorded {
+    } else if severity > Severity::Recorded && !old.is_same_silence(finding, severity) {
         alert.open = true;
         alert.since = finding.since();
         alert.windows = 1;
         alert.told_times = 0;
+        alert.whom.clear();
         alert.severity = severity;
         alert.held = false;
     } else {
@@ -224,6 +238,51 @@ impl Alert {
         let silence = finding.rule == Rule::DataGap && finding.evidence.since.is_some();
         let same = self.finding.evidence.since == finding.evidence.since;
         silence && same && self.noted_at.is_some() && finding.severity <= self.severity
+    }
+
+    /// Whether this is a silence that somebody has said is over, and no louder: nothing has come since, so it would be
+    /// found anew in each run.
+    fn is_same_silence(&self, finding: &Finding, severity: Severity) -> bool {
+        let silence = finding.rule == Rule::DataGap && finding.evidence.since.is_some();
+        let same = self.finding.evidence.since == finding.evidence.since;
+        silence && same && !self.held && severity <= self.loudness()
+    }
+
+    /// Whether this names a stranger whom nothing in this episode has named, by a rule of which each matters though
+    /// all share an alert: an open one would hide him.
+    fn is_of_somebody_new(&self, finding: &Finding) -> bool {
+        matches!(finding.rule, Rule::EgressVolume | Rule::RejectedThenAccepted)
+            && finding.source.is_some_and(|source| !self.has_met(&source))
+    }
+
+    /// Whether this episode has named an address.
+    pub(super) fn has_met(&self, address: &Address) -> bool {
+        let latest = self.finding.source.as_ref() == Some(address);
+        latest || self.whom.iter().any(|(other, _)| other == address)
+    }
+
+    /// Whether somebody new may be told of: for him the cooldown does not double.
+    fn is_free_for_others(&self, finding: &Finding, policy: &Policy, now: i64) -> bool {
+        match self.told {
+            Some(told) => finding.window.start() - told.start() >= policy.cooldown,
+            None => now >= self.next,
+        }
+    }
+
+    /// Remembers who is named, in a message or at `noted` for the digest.
+    fn meet(&mut self, finding: &Finding, noted: Option<i64>) {
+        for address in finding.source.iter().chain(&finding.evidence.named) {
+            self.whom.retain(|(other, _)| other != address);
+            self.whom.push((*address, noted));
+        }
+        let over = self.whom.len().saturating_sub(REMEMBERED);
+        self.whom.drain(..over);
+    }
+
+    /// Who was noted after `from` and up to `to`.
+    pub(super) fn met_between(&self, from: i64, to: i64) -> impl Iterator<Item = &Address> {
+        let noted = move |at: &Option<i64>| at.is_some_and(|at| from < at && at <= to);
+        self.whom.iter().filter(move |(_, at)| noted(at)).map(|(address, _)| address)
     }
 
     fn note(&mut self, now: i64) {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::render::{ID, owner, printable};
 use super::silence::is_account;
 use super::{Alert, Digest, silence};
-use crate::detect::{Cause, EVERY_INTERFACE, Finding, Rule, Why, is_internal};
+use crate::detect::{Cause, EVERY_INTERFACE, Finding, Rule, is_internal};
 use crate::record::{Action, Address, DAY_SECONDS, HOUR_SECONDS, WINDOW_SECONDS, Window};
 use crate::rollup::{CONTACTS, Evidence, is_watched};
 
@@ -27,7 +27,7 @@ pub(super) fn alert(finding: &Finding, alert: &Alert, dedupe_id: &str) -> String
     let _ = writeln!(out, "Who        {}", who(finding));
     let _ = writeln!(out, "Whom       {}", whom(finding));
     let _ = writeln!(out, "How much   {}", how_much(finding));
-    let _ = writeln!(out, "Why        {}", reason(why));
+    let _ = writeln!(out, "Why        {}", reason(finding));
     let _ = writeln!(out, "Complete   {}", completeness(finding));
     if !why.records.is_empty() {
         out.push_str("\nRecords that show it\n");
@@ -103,6 +103,14 @@ pub(super) fn headline(finding: &Finding) -> String {
         Rule::EgressVolume => {
             format!(
                 "Interface {place} sends far more to the Internet than usual, to new addresses."
+            )
+        }
+        Rule::EastWestReject
+            if finding.cause == Cause::SecurityGroupOrAcl && finding.source.is_none() =>
+        {
+            let clients = finding.evidence.sources;
+            format!(
+                "{clients} clients of ours cannot reach {target} port {port}: every attempt is refused."
             )
         }
         Rule::EastWestReject if finding.cause == Cause::SecurityGroupOrAcl => {
@@ -220,12 +228,26 @@ fn refused(finding: &Finding) -> String {
         | (Rule::EastWestReject, Cause::InsideScan) => {
             format!("{count} of its records refused there")
         }
+        (Rule::RejectAnomaly, _) => {
+            format!(
+                "{count} {records} refused there in the same {}",
+                duration(finding.evidence.seconds)
+            )
+        }
         (Rule::SlowScan, _) => format!("{count} {records} refused there in the last hour of it"),
         _ => format!("{count} {records} refused there in the latest five minutes"),
     }
 }
 
-fn reason(why: &Why) -> String {
+fn reason(finding: &Finding) -> String {
+    let why = &finding.evidence;
+    // Its threshold counts windows, and its value records.
+    if finding.cause == Cause::SecurityGroupOrAcl {
+        return format!(
+            "refused in at least {} windows in a row, and let through in none",
+            why.threshold
+        );
+    }
     let usual = match why.baseline {
         Some(usual) => format!("{usual} is usual here"),
         None => "what is usual here is not needed, or not known yet".to_owned(),

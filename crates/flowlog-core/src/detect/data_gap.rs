@@ -5,7 +5,7 @@
 //! silent interface is for the digest; when every known interface of a VPC (of an account, where the
 //! format has no `vpc-id`) is silent at once, the flow log or its delivery has stopped, and that
 //! notifies. A silence is found again in each run as long as it lasts, in the present window: so an
-//! alert of it goes on, and is over when records come again. ATT&CK T1562.008; modelled on Panther's
+//! alert of it goes on until records come again, or for the day for which a silence is news. ATT&CK T1562.008; modelled on Panther's
 //! log-source health.
 
 use std::collections::BTreeMap;
@@ -65,7 +65,8 @@ impl Known {
 /// The place of a silence of everybody, where neither VPCs nor accounts are known.
 pub(crate) const EVERY_INTERFACE: &str = "every-interface";
 
-/// Silence is news for a day.
+/// Silence is news for a day; what has not come back by then is gone for good, as far as anybody is told, and its
+/// alert ends.
 const NEWS: i64 = 86_400;
 
 impl DataGap {

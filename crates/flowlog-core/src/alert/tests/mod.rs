@@ -3,6 +3,7 @@
 mod digests;
 mod faults;
 mod lifecycle;
+mod others;
 
 use std::cell::RefCell;
 use std::pin::pin;
