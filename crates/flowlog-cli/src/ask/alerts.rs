@@ -289,7 +289,7 @@ pub async fn silence(args: SilenceArgs) -> Result<String, AskError> {
     Ok(silence_entry(&alert.finding, env::now()))
 }
 
-/// Says that alerts are over: one that fires again begins anew.
+/// Says that alerts are over: one that fires again begins anew, but for a silence that only lasts.
 pub async fn resolve(args: ResolveArgs) -> Result<String, AskError> {
     let opened = args.store.open().await?;
     let mut out = String::new();

@@ -289,9 +289,10 @@ fn order(basis: Basis, success: &Seen, refused: &Seen) -> Order {
             } else if shut.first() >= open.last() && shut.last() > open.last() {
                 Order::Closed
             // There are no more records than packets: more refusals than this are no few. Of packets one connection may
-            // have any number.
+            // have any number, while others are refused all the time.
             } else if shut.is_subset(open) && few <= success.packets {
-                Order::MaybeLate
+                let seldom = 4 * shut.len() <= open.len();
+                if seldom { Order::Late } else { Order::MaybeLate }
             } else {
                 Order::Turns
             }
