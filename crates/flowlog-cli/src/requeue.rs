@@ -76,7 +76,7 @@ pub struct Requeued {
 /// Options of `flowlog requeue`.
 #[derive(Debug, Args)]
 pub struct RequeueArgs {
-    /// Ids of deliveries, as the list has them.
+    /// Ids of deliveries, as the list has them; one that begins with `-` goes behind `--`.
     #[arg(value_name = "BATCH", value_parser = batch_id)]
     batches: Vec<BatchId>,
     /// All that were quarantined for this reason.

@@ -135,7 +135,7 @@ fn requeue_lists_and_brings_back_from_a_local_store() {
     let batch = list.split(' ').next().unwrap();
 
     // It is as broken as before.
-    let args = ["requeue", batch, "--store", "s.db", "--objects", "AWSLogs"];
+    let args = ["requeue", "--store", "s.db", "--objects", "AWSLogs", "--", batch];
     let again = flowlog(folder.path(), &args);
     assert_eq!(again.status.code(), Some(1));
     assert!(text(&again.stdout).contains("quarantined: truncated_gzip"), "{again:?}");
@@ -152,7 +152,8 @@ fn requeue_lists_and_brings_back_from_a_local_store() {
     assert!(text(&elsewhere.stdout).contains("left: there is no such object"), "{elsewhere:?}");
     assert_eq!(text(&flowlog(folder.path(), &["requeue", "--store", "s.db"]).stdout), list);
 
-    for wrong in [&["requeue", "nonsense", "--store", "s.db"][..], &["requeue", "--all", batch]] {
+    let both = &["requeue", "--all", "--", batch];
+    for wrong in [&["requeue", "nonsense", "--store", "s.db"][..], both] {
         let output = flowlog(folder.path(), wrong);
         assert_ne!(output.status.code(), Some(0), "{wrong:?}");
         assert!(!output.stderr.is_empty());
