@@ -16,6 +16,7 @@ pub mod event;
 pub mod format;
 pub mod ingest;
 pub mod object;
+pub mod prefetch;
 pub mod record;
 pub mod rollup;
 pub mod store;

@@ -4,7 +4,7 @@ mod error;
 mod files;
 mod options;
 
-use flowlog_core::record::{WINDOW_SECONDS, Window};
+use flowlog_core::record::{WINDOW_SECONDS, WINDOWS_PER_DAY, Window};
 use flowlog_core::store::AlertStore;
 use flowlog_core::store::reader::{Detail, Pieces};
 use flowlog_core::why::{Evidence, Explanation};
@@ -17,9 +17,9 @@ use super::csv::csv_of;
 use super::diff::{before, diff};
 use super::source::{AnswerFormat, AskArgs, moment};
 use super::{
-    A_DAY, Asked, By, Made, Material, Period, Subject, Who, coverage_text, footer, hours,
-    last_window, read_in_pieces, read_who, read_why, rejected, rejected_text, top, top_text,
-    who as who_of, who_text, whole_period, yesterday,
+    Asked, By, Made, Material, Period, Subject, Who, coverage_text, footer, hours, last_window,
+    read_in_pieces, read_who, read_why, rejected, rejected_text, top, top_text, who as who_of,
+    who_text, whole_period, yesterday,
 };
 use crate::doctor::Cli;
 use crate::output::Said;
@@ -88,7 +88,7 @@ async fn answer<S: Asked + AlertStore>(store: &S, question: &Question) -> Result
     let period = match question {
         // A day beside the day before, if nobody says which times.
         Question::Diff(_) if wanted.asked == (None, None) => {
-            Period { from: wanted.period.to.back(A_DAY - 1), ..wanted.period }
+            Period { from: wanted.period.to.back(WINDOWS_PER_DAY - 1), ..wanted.period }
         }
         _ => wanted.period,
     };

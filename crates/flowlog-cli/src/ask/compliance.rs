@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flowlog_core::detect::is_own_service;
 use flowlog_core::record::{
-    Action, Address, DAY_SECONDS, Direction, HOUR_SECONDS, Scope, WINDOW_SECONDS, Window,
+    Action, Address, DAY_SECONDS, Direction, HOUR_SECONDS, Scope, WINDOW_SECONDS, WINDOWS_PER_DAY,
+    Window,
 };
 use flowlog_core::rollup::{
     ActionTotals, Rollup, Service, Sums, TalkerKey, WATCHED_PORTS, Weigh as _, is_watched,
@@ -15,7 +16,7 @@ use flowlog_core::store::item::{LEDGER_TTL, PARTIAL_TTL, SUMMARY_TTL};
 use flowlog_core::store::reader::{Answer, Deliveries};
 use serde_json::{Value, json};
 
-use super::{A_DAY, Asked, Material, Period, Subject, find, missing};
+use super::{Asked, Material, Period, Subject, find, missing};
 
 /// Accepted use of a sensitive port by public addresses.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,7 +73,8 @@ pub struct Recorded {
     pub interface: String,
     /// Windows (5 minutes) that have any record.
     pub windows: u64,
-    /// Windows from its first on that have none, nor has the one before, up to the last that any interface has.
+    /// Windows from its first on that have no record, up to the last that any interface has; of a flow log that aggregates
+    /// for ten minutes the one behind each is none.
     pub missing: u64,
     /// Windows in which AWS skipped records.
     pub skipped: u64,
@@ -276,7 +278,7 @@ impl Compliance {
                 of_one.iter().flat_map(|e| [e.first, e.last - DAY_SECONDS]).collect();
             let mut times: Vec<Option<(i64, i64)>> = vec![None; of_one.len()];
             for first in days.into_iter().filter_map(Window::of) {
-                let day = period.within(first, A_DAY);
+                let day = period.within(first, WINDOWS_PER_DAY);
                 let answer = found.again(store, &mut ledger, &id, day).await?;
                 for (exposure, known) in of_one.iter().zip(&mut times) {
                     let times = exposure.times(&answer, HOUR_SECONDS);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flowlog_core::record::{HOUR_SECONDS, WINDOW_SECONDS, Window};
+use flowlog_core::store::authority::fills_every_other;
 use flowlog_core::store::summary::WindowTotals;
 use serde_json::{Value, json};
 
@@ -55,22 +56,36 @@ pub(super) const GAP: i64 = HOUR_SECONDS;
 pub(super) fn gaps(material: &Material) -> Vec<(i64, i64)> {
     let windows: BTreeSet<Window> =
         material.answers.iter().flat_map(|(_, answer)| answer.windows.keys().copied()).collect();
-    between(windows.iter().copied()).filter(|(end, next)| next - end >= GAP).collect()
+    holes(windows.iter().copied()).collect()
 }
 
-/// The times between windows, sorted, that follow one another: first second, and the one after the last.
-fn between(windows: impl Iterator<Item = Window> + Clone) -> impl Iterator<Item = (i64, i64)> {
+/// The times of [an hour](GAP) or more between windows, sorted: first second, and the one after the last.
+pub(crate) fn holes(
+    windows: impl Iterator<Item = Window> + Clone,
+) -> impl Iterator<Item = (i64, i64)> {
     let next = windows.clone().skip(1);
     let times = windows.zip(next).map(|(window, next)| (window.end(), next.start()));
-    times.filter(|(end, next)| end < next)
+    times.filter(|(end, next)| next - end >= GAP)
 }
 
-/// How many windows are missing between these, sorted, and up to `end`: those that have no record, nor has the one before.
-/// A flow log that aggregates for ten minutes fills every other window.
-pub(super) fn missing(windows: impl Iterator<Item = Window> + Clone, end: i64) -> u64 {
-    let last = windows.clone().last().map(|last| (last.end(), end));
-    let times = between(windows).chain(last);
-    times.map(|(end, next)| ((next - end) / WINDOW_SECONDS - 1).max(0).unsigned_abs()).sum()
+/// How many windows are missing between these, sorted, and up to `end`: those that have no record. Where they are a flow
+/// log's that aggregates for ten minutes, the one behind each of them is none.
+pub(super) fn missing(windows: impl Iterator<Item = Window>, end: i64) -> u64 {
+    /// Windows to either side that tell: a flow log may be replaced by one that aggregates for a minute, at any time.
+    const TELLING: usize = 8;
+    let windows: Vec<Window> = windows.collect();
+    let every_other = |windows: &[Window]| fills_every_other(windows.iter().copied());
+    let next = windows.iter().skip(1).map(|window| window.start()).chain([end]);
+    let missing = windows.iter().zip(next).enumerate().map(|(at, (window, next))| {
+        let between = (next - window.end()) / WINDOW_SECONDS;
+        let forgiven = between > 0 && {
+            let before = &windows[at.saturating_sub(TELLING)..=at];
+            let behind = &windows[at..windows.len().min(at + 1 + TELLING)];
+            every_other(before) || every_other(behind)
+        };
+        (between - i64::from(forgiven)).max(0).unsigned_abs()
+    });
+    missing.sum()
 }
 
 impl Hours {
@@ -83,7 +98,7 @@ impl Hours {
 }
 
 /// Gaps for scripts.
-pub(super) fn gaps_json(gaps: &[(i64, i64)]) -> Vec<Value> {
+pub(crate) fn gaps_json(gaps: &[(i64, i64)]) -> Vec<Value> {
     gaps.iter().map(|(from, to)| json!({ "from": from, "to": to })).collect()
 }
 

@@ -26,6 +26,7 @@ pub use command::{
     WhyArgs, ask,
 };
 pub use compliance::{Compliance, Exposure, Recorded, compliance};
+pub(crate) use coverage::holes;
 use coverage::{GAP, gaps, gaps_json, missing};
 pub use coverage::{Hour, Hours, hours};
 pub use diff::{Diff, before, diff};
@@ -46,12 +47,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use flowlog_aws::{DynamoDbStore, env};
-use flowlog_core::record::{Address, Source, WINDOW_SECONDS, Window};
+use flowlog_core::record::{Address, Source, WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window};
 use flowlog_core::rollup::Rollup;
 use flowlog_core::store::authority::{self, SeenBy, Spoken};
 use flowlog_core::store::memory::MemoryStore;
 use flowlog_core::store::reader::{Answer, Coverage, Deliveries, Detail, Pieces};
-use flowlog_core::store::summary::WINDOWS_PER_HOUR;
 use flowlog_core::store::{
     AggregateReader, LedgerEntry, LedgerReader, Quarantine, Series, SeriesItems, StoreError, View,
 };
@@ -277,7 +277,7 @@ pub async fn end_of_data<S: AggregateReader>(
             series.push(Series::interface(source.clone(), subject));
         }
     }
-    let first = whole.to.back(A_DAY - 1);
+    let first = whole.to.back(WINDOWS_PER_DAY - 1);
     let mut to = Window::of(now).map_or(whole.to, |now| whole.to.min(now).max(first));
     let mut windows = 12;
     loop {
@@ -319,8 +319,6 @@ impl Asked for MemoryStore {}
 
 /// Subjects that are read at once, at most.
 const AT_ONCE: usize = 4;
-/// Windows of a day.
-const A_DAY: i64 = 86_400 / WINDOW_SECONDS;
 
 /// Reads what the store has on a subject in a period.
 pub async fn read<S: Asked>(
@@ -479,7 +477,7 @@ async fn last_window<S: Asked>(
 ) -> Result<Option<Window>, StoreError> {
     for day in period.from.days_to(period.to).into_iter().rev() {
         let Some(first) = Window::day_start(&day).and_then(Window::of) else { continue };
-        let (day, totals) = (period.within(first, A_DAY), Detail::of(Pieces::Totals));
+        let (day, totals) = (period.within(first, WINDOWS_PER_DAY), Detail::of(Pieces::Totals));
         let found = find(store, subject, day).await?;
         let material = read_with(store, &found, day, totals, |_, answer| answer).await?;
         let last = material.last_window();

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flowlog_core::record::{Address, Window};
+use flowlog_core::record::{Address, WINDOWS_PER_DAY, Window};
 use flowlog_core::rollup::{PortKey, Ranked, RejectedSource, Sums, Tally};
 use serde_json::{Value, json};
 
-use super::{A_DAY, Material, Period};
+use super::{Material, Period};
 
 /// The answer.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,8 +42,8 @@ pub struct New {
 /// From which window on what was not refused before is new: the last day of what is there, up to `last`. And
 /// the time before the period that has to be read, too, for a day to compare with.
 pub fn yesterday(last: Window, period: Period) -> (Window, Option<Period>) {
-    let new = period.from.max(last.back(A_DAY - 1));
-    let (from, to) = (new.back(A_DAY), period.from.back(1));
+    let new = period.from.max(last.back(WINDOWS_PER_DAY - 1));
+    let (from, to) = (new.back(WINDOWS_PER_DAY), period.from.back(1));
     (new, (from <= to).then_some(Period { from, to }))
 }
 

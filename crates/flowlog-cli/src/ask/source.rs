@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use flowlog_aws::sdk::SdkConfig;
 use flowlog_aws::{DynamoDbStore, Tables, env, schema, sdk};
-use flowlog_core::record::{BatchId, DAY_SECONDS, HOUR_SECONDS, Source, Window};
+use flowlog_core::record::{BatchId, DAY_SECONDS, HOUR_SECONDS, Source, WINDOWS_PER_DAY, Window};
 use flowlog_core::store::{
     AggregateReader, AlertStore, LedgerEntry, LedgerReader, PartialItem, Quarantine, Series,
     SeriesItems, StateItem, StoreError, View,
@@ -22,7 +22,7 @@ use jiff::civil::DateTime;
 use serde_json::{Value, json};
 
 use super::command::AskError;
-use super::{A_DAY, Asked, GAP, Material, Period, Subject, end_of_data};
+use super::{Asked, GAP, Material, Period, Subject, end_of_data};
 use crate::embedded::{EmbeddedDb, FileReader, Location, is_database};
 use crate::report::time;
 use crate::usage::Usage;
@@ -69,7 +69,7 @@ impl Times {
         whole: Period,
         counts_back: bool,
     ) -> Result<i64, AskError> {
-        let last_day = whole.to.back(A_DAY - 1).start();
+        let last_day = whole.to.back(WINDOWS_PER_DAY - 1).start();
         let early = |text: &str| moment(text, 0).is_ok_and(|at| 0 < at && at <= last_day);
         let counts_back = counts_back || self.since.as_deref().is_some_and(is_length);
         if !counts_back && self.until.as_deref().is_some_and(early) {

@@ -124,9 +124,10 @@ pub fn who_text(who: &Who, alerts: &[(StateItem, Alert)], material: &Material) -
         );
     }
     if who.seen.is_empty() {
-        let where_not = if who.unlisted.is_nothing() { "shows nowhere" } else { "is in no list" };
-        let said = format!("{} {where_not}.\n{}", who.address, unlisted(who));
-        return out + &said + &footer(material);
+        let is_nowhere = who.unlisted.is_nothing() && who.refused_by.is_empty();
+        let where_not = if is_nowhere { "shows nowhere" } else { "is in no list" };
+        let said = format!("{} {where_not}.\n", who.address);
+        return out + &said + &refused_by(who) + &unlisted(who) + &footer(material);
     }
     for seen in &who.seen {
         out.push_str(&colour::title(&seen.subject));
@@ -171,7 +172,21 @@ pub fn who_text(who: &Who, alerts: &[(StateItem, Alert)], material: &Material) -
             );
         }
     }
-    out + &unlisted(who) + &footer(material)
+    out + &refused_by(who) + &unlisted(who) + &footer(material)
+}
+
+/// Where to ask what an address's own interface recorded.
+fn refused_by(who: &Who) -> String {
+    /// Interfaces that are named.
+    const NAMED: usize = 3;
+    let Some(first) = who.refused_by.first() else { return String::new() };
+    let named: Vec<&str> = who.refused_by.iter().take(NAMED).map(String::as_str).collect();
+    let more = who.refused_by.len() - named.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!(
+        "{}{more} refused packets of it, or for it: such an interface has the address, beside others perhaps, or passes on for who has it. `flowlog top --interface {first}` tells what that one recorded, which is not in this answer.\n",
+        named.join(", ")
+    )
 }
 
 /// What of an address may not show.
@@ -181,7 +196,7 @@ fn unlisted(who: &Who) -> String {
         return String::new();
     }
     let mut out = format!(
-        "Lists are cut at the heaviest: up to {} of it and {} records that were refused to it as a source may not show",
+        "Lists are cut at the heaviest: up to {} that others exchanged with it and {} records that were refused to it as a source may not show",
         bytes(size),
         count(refused)
     );

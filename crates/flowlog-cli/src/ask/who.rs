@@ -1,8 +1,8 @@
 //! Everything that is known of one address.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use flowlog_core::record::{Address, Window};
+use flowlog_core::record::{Address, Direction, Window};
 use flowlog_core::rollup::{
     RejectedSource, Rollup, Talker, TalkerKey, Tuple, Verdicts, Weigh as _,
 };
@@ -35,14 +35,17 @@ pub struct Who {
     pub address: Address,
     /// One for each interface that saw it, sorted.
     pub seen: Vec<Seen>,
-    /// What of it may not show: lists are cut at the heaviest.
+    /// Interfaces that refused packets of the address or for it: they have it, among others perhaps, or pass on for who
+    /// has it. What they recorded of it as their own is no part of `seen`.
+    pub refused_by: BTreeSet<String>,
+    /// What others recorded of it and may not show: lists are cut at the heaviest.
     pub unlisted: Unlisted,
 }
 
 /// The most that an address may have had in lists that are cut, without standing in them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Unlisted {
-    /// Bytes that it exchanged.
+    /// Bytes that others exchanged with it.
     pub bytes: u64,
     /// Records that were refused to it as a source.
     pub refused: u64,
@@ -63,6 +66,16 @@ impl Unlisted {
     }
 }
 
+/// Whether an interface refused packets that the address sent from its side, or was to get there. Where records have the
+/// packet's addresses, roll-ups do: so it may be one that passes on, or have other addresses, too.
+fn refuses_for(rollup: &Rollup, address: Address) -> bool {
+    rollup.rejected_sources.iter().any(|(source, refused)| match refused.direction {
+        Direction::Ingress => refused.contacts.iter().any(|contact| contact.host == address),
+        Direction::Egress => *source == address,
+        Direction::Unknown => false,
+    })
+}
+
 /// What is known of an address.
 pub fn who(material: &Material, address: Address) -> Who {
     let mut who = Who::of(address);
@@ -75,7 +88,8 @@ pub fn who(material: &Material, address: Address) -> Who {
 impl Who {
     /// Nothing yet.
     pub(super) fn of(address: Address) -> Self {
-        Self { address, seen: Vec::new(), unlisted: Unlisted::default() }
+        let unlisted = Unlisted::default();
+        Self { address, seen: Vec::new(), refused_by: BTreeSet::new(), unlisted }
     }
 
     /// Adds what one interface (or scope) knows.
@@ -87,6 +101,9 @@ impl Who {
         let mut windows: Option<(Window, Window)> = None;
         for (window, rollup) in answer.rollups() {
             self.unlisted.add(rollup);
+            if refuses_for(rollup, address) && !self.refused_by.contains(id) {
+                self.refused_by.insert(id.to_owned());
+            }
             let mut shows = false;
             for (key, talker) in rollup.talkers.iter().filter(|(key, _)| key.remote == address) {
                 talked.entry(*key).or_default().absorb(talker);
@@ -130,6 +147,7 @@ impl Who {
         json!({
             "address": self.address.to_string(),
             "seen": self.seen.iter().map(Seen::to_json).collect::<Vec<_>>(),
+            "refused_by": self.refused_by,
             "error_bound_bytes": self.unlisted.bytes,
             "error_bounds": {
                 "refused_records": self.unlisted.refused,

@@ -5,7 +5,6 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
-use std::hash::{BuildHasher as _, Hash};
 use std::mem::take;
 
 use flowlog_core::detect::{Finding, RuleSet, review};
@@ -13,16 +12,13 @@ use flowlog_core::record::{Address, Field, Window};
 use flowlog_core::rollup::{
     BlobError, Lacking, PortKey, RejectedSource, Rollup, Talker, Tally, Weigh,
 };
-use foldhash::quality::RandomState;
-use hashbrown::HashTable;
 
 use super::held::{Held, is_silent};
+use super::tops::Tops;
 use super::{
-    Coverage, FileReport, InterfaceWindow, PortRow, Report, SourceRow, TalkerRow, unlisted_bytes,
+    Coverage, FileReport, Gaps, InterfaceWindow, PortRow, Report, SourceRow, TalkerRow,
+    unlisted_bytes,
 };
-
-/// How many rows a list of the report has.
-const ROWS: usize = 20;
 
 /// What may be held while the rules look.
 #[derive(Debug, Clone, Copy)]
@@ -100,17 +96,12 @@ impl Builder {
         window: Window,
         rollup: Rollup,
     ) -> Result<(), BlobError> {
-        for (key, talker) in rollup.talkers.iter() {
-            self.talkers.add(key.remote, talker);
-        }
+        self.talkers.add(rollup.talkers.iter().map(|(key, talker)| (key.remote, *talker)));
         self.talkers.error = self.talkers.error.saturating_add(unlisted_bytes(&rollup));
-        for (address, source) in rollup.rejected_sources.iter() {
-            self.sources.add(*address, &Refused::of(source));
-        }
+        let sources = rollup.rejected_sources.iter();
+        self.sources.add(sources.map(|(address, source)| (*address, Refused::of(source))));
         self.sources.error = self.sources.error.saturating_add(rollup.rejected_sources.error());
-        for (key, tally) in rollup.rejected_ports.iter() {
-            self.ports.add(*key, tally);
-        }
+        self.ports.add(rollup.rejected_ports.iter().map(|(key, tally)| (*key, *tally)));
         self.ports.error = self.ports.error.saturating_add(rollup.rejected_ports.error());
         self.lacking.add(rollup.lacking);
         let totals = rollup.totals();
@@ -231,6 +222,7 @@ impl Builder {
             only_nodata: left_out.only_nodata,
             from: left_out.span.map(|(from, _)| from),
             to: left_out.span.map(|(_, to)| to),
+            gaps: Gaps::default(),
             lacking: self.lacking_names(),
             talkers_error: self.talkers.error,
             sources_error: self.sources.error,
@@ -265,6 +257,7 @@ impl Builder {
         report.rejected_sources = sources;
         report.notes.extend(found.notes());
         report.findings = found.findings;
+        coverage.gaps = Gaps::of(&report.interfaces, left_out.span);
         report.coverage = coverage;
         Ok(report)
     }
@@ -374,97 +367,6 @@ impl Weigh for Refused {
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
         self.contacts = self.contacts.max(other.contacts);
-    }
-}
-
-/// The heaviest entries over everything, in bounded memory.
-#[derive(Debug)]
-pub struct Tops<K, V> {
-    /// By bits of their hashes. A table that doubles is there twice for a while, which costs less if it is one
-    /// of several.
-    parts: [HashTable<(K, V)>; PARTS],
-    hasher: RandomState,
-    /// How many there are in all of them.
-    count: usize,
-    /// What an entry that is not there, or listed too low, may weigh.
-    error: u64,
-}
-
-impl<K, V> Default for Tops<K, V> {
-    fn default() -> Self {
-        Self {
-            parts: std::array::from_fn(|_| HashTable::new()),
-            hasher: RandomState::default(),
-            count: 0,
-            error: 0,
-        }
-    }
-}
-
-const PARTS: usize = 8;
-
-/// How many entries are kept; twice as many are held before the lightest half is let go: nearly as many as
-/// tables of 8,192 places take before they double, since some get more of them than others.
-const KEPT: usize = 27_200;
-
-impl<K: Ord + Copy + Hash, V: Weigh + Clone> Tops<K, V> {
-    fn add(&mut self, key: K, value: &V) {
-        let Self { parts, hasher, .. } = self;
-        let hash = hasher.hash_one(key);
-        let part = &mut parts[(hash >> 32) as usize % PARTS];
-        if let Some((_, entry)) = part.find_mut(hash, |(known, _)| *known == key) {
-            entry.absorb(value);
-            return;
-        }
-        part.insert_unique(hash, (key, value.clone()), |(key, _)| hasher.hash_one(key));
-        self.count += 1;
-        if self.count >= 2 * KEPT {
-            self.shed();
-        }
-    }
-
-    fn absorb(&mut self, other: Self) {
-        let error = self.error.saturating_add(other.error);
-        if self.count == 0 {
-            *self = Self { error, ..other };
-            return;
-        }
-        self.error = error;
-        // In order, since it decides what is let go when.
-        let mut entries = Vec::with_capacity(other.count);
-        entries.extend(other.parts.into_iter().flatten());
-        entries.sort_unstable_by_key(|(key, _)| *key);
-        for (key, value) in entries {
-            self.add(key, &value);
-        }
-    }
-
-    fn shed(&mut self) {
-        let Self { parts, hasher, .. } = self;
-        let values = parts.iter().flatten().map(|(_, value)| value.weight());
-        let mut weights: Vec<u64> = values.collect();
-        weights.sort_unstable_by(|a, b| b.cmp(a));
-        let bar = weights[KEPT];
-        for part in &mut *parts {
-            part.retain(|(_, value)| value.weight() > bar);
-            // The places of those that went would count as taken, and the table double.
-            part.shrink_to_fit(|(key, _)| hasher.hash_one(key));
-        }
-        self.count = parts.iter().map(HashTable::len).sum();
-        self.error = self.error.saturating_add(bar);
-    }
-
-    /// The rows of the report.
-    fn heaviest(self) -> Vec<(K, V)> {
-        let heavier =
-            |a: &&(K, V), b: &&(K, V)| b.1.weight().cmp(&a.1.weight()).then_with(|| a.0.cmp(&b.0));
-        let mut heaviest: Vec<_> = self.parts.iter().flatten().collect();
-        if heaviest.len() > ROWS {
-            heaviest.select_nth_unstable_by(ROWS, heavier);
-            heaviest.truncate(ROWS);
-        }
-        heaviest.sort_unstable_by(heavier);
-        heaviest.into_iter().cloned().collect()
     }
 }
 

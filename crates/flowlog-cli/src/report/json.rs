@@ -83,6 +83,10 @@ fn head(report: &Report) -> Map<String, Value> {
             "only_nodata": coverage.only_nodata,
             "from": coverage.from.map(flowlog_core::record::Window::start),
             "to": coverage.to.map(flowlog_core::record::Window::end),
+            "gaps": coverage.gaps.listed.iter().map(|gap| json!({
+                "from": gap.from, "to": gap.to, "interfaces": gap.interfaces,
+            })).collect::<Vec<_>>(),
+            "more_gaps": coverage.gaps.more,
             "fields_lacking": coverage.lacking,
             "error_bounds": {
                 "top_talkers_bytes": coverage.talkers_error,

@@ -2,11 +2,14 @@
 //! findings, coverage. One structure; JSON and text are two views of it.
 
 mod builder;
+mod gaps;
 mod held;
 mod json;
 mod table;
+mod tops;
 
-pub use builder::{Builder, Found, Room, Tops};
+pub use builder::{Builder, Found, Room};
+pub use gaps::{Gap, Gaps};
 pub use held::LeftOut;
 pub use json::{Json, to_json};
 pub use table::{printable, render as to_text};
@@ -99,6 +102,8 @@ pub struct Coverage {
     pub from: Option<Window>,
     /// Last window.
     pub to: Option<Window>,
+    /// Times between two windows of an interface of which nothing is on record, not even NODATA.
+    pub gaps: Gaps,
     /// Fields that the format of some records did not have.
     pub lacking: Vec<&'static str>,
     /// Weight that talkers not listed, or listed too low, may have: bytes.

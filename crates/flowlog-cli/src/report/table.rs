@@ -14,6 +14,8 @@ use crate::colour;
 
 /// How many rows of each list are shown.
 const SHOWN: usize = 10;
+/// How many times without records are shown.
+const GAPS: usize = 5;
 /// How many findings are shown.
 const MOST: usize = 40;
 
@@ -235,15 +237,35 @@ fn coverage(report: &Report, out: &mut String) {
     let complete = c.interface_windows - c.with_skipdata;
     let _ = writeln!(
         out,
-        "\n{}: {} of {} interface-windows complete, {} with SKIPDATA, {} silent (NODATA only)",
+        "\n{}: {} of {} interface-windows{} complete, {} with SKIPDATA, {} silent (NODATA only)",
         colour::title("Coverage"),
         complete,
         c.interface_windows,
+        if c.gaps.is_empty() { "" } else { " that are on record" },
         c.with_skipdata,
         c.only_nodata
     );
     if let (Some(from), Some(to)) = (c.from, c.to) {
         let _ = writeln!(out, "  from {from} to {} UTC", time(to.end()));
+    }
+    let shown = c.gaps.listed.iter().take(GAPS);
+    for gap in shown.clone() {
+        let _ = writeln!(
+            out,
+            "  not complete: nothing is on record from {} to {} UTC, not even NODATA, of {} interface(s) that were there before and after",
+            time(gap.from),
+            time(gap.to),
+            HumanCount(gap.interfaces)
+        );
+    }
+    let all: u64 = c.gaps.listed.iter().map(|gap| gap.interfaces).sum();
+    let more = all - shown.map(|gap| gap.interfaces).sum::<u64>() + c.gaps.more;
+    if more > 0 {
+        let _ = writeln!(
+            out,
+            "  … and {} more of these times, each counted for each interface",
+            HumanCount(more)
+        );
     }
     if !c.lacking.is_empty() {
         let _ = writeln!(out, "  some records have no {}", c.lacking.join(", "));

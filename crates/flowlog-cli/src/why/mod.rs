@@ -7,7 +7,7 @@ mod text;
 
 pub use records::{WhyError, from_records};
 pub use rollups::{FromRollups, from_rollups};
-pub use text::{AT_LENGTH, to_json, to_text};
+pub use text::{AT_LENGTH, incomplete, to_json, to_text};
 
 use flowlog_core::record::Address;
 

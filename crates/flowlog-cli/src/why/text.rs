@@ -44,7 +44,42 @@ pub fn to_text(evidence: &Evidence, explanations: &[Explanation], narrowed: &[Na
             evidence.path.dst
         );
     }
+    for why in incomplete(evidence) {
+        let _ = writeln!(out, "{}: {why}", colour::word("Incomplete"));
+    }
     out
+}
+
+/// Times without any record that are named.
+const GAPS: usize = 10;
+
+/// Why records do not say all of what was asked about, a sentence for each reason. Of roll-ups, the store's footer does.
+pub fn incomplete(evidence: &Evidence) -> Vec<String> {
+    let mut why = Vec::new();
+    if evidence.basis == Basis::RollUps {
+        return why;
+    }
+    let ends = [&evidence.src, &evidence.dst];
+    if !evidence.unread.is_nothing() {
+        why.push("not all of the files could be read.".to_owned());
+    }
+    if ends.iter().any(|end| !end.gaps.is_empty()) {
+        why.push("AWS skipped records of the ends.".to_owned());
+    }
+    why.extend(evidence.unheard.iter().take(GAPS).map(|(from, to)| {
+        format!("nothing is on record from {} to {}, not even NODATA.", time(*from), time(*to))
+    }));
+    let more = evidence.unheard.len().saturating_sub(GAPS);
+    if more > 0 {
+        why.push(format!("there are {more} more such times of an hour or longer."));
+    }
+    if ends.iter().any(|end| !end.silent.is_empty()) {
+        why.push("for some of the time nothing was delivered of one of the ends.".to_owned());
+    }
+    if !ends.iter().any(|end| end.is_covered()) {
+        why.push("no interface in the data has either address.".to_owned());
+    }
+    why
 }
 
 fn basis(evidence: &Evidence) -> String {

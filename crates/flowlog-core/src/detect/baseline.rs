@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use statrs::distribution::{DiscreteCDF as _, NegativeBinomial};
 
 use super::{History, total};
-use crate::record::{WINDOW_SECONDS, Window};
+use crate::record::{HOUR_SECONDS, Window};
 use crate::rollup::Rollup;
 
 /// Windows after which an interface counts as known (six hours).
@@ -22,8 +22,6 @@ pub const OPEN: i64 = 3;
 /// As many alarming windows, or hours, (a day) teach nothing; what lasts longer is learned, quickly.
 const FROZEN: u16 = 288;
 const FROZEN_HOURS: u16 = 24;
-/// Windows in an hour.
-const HOUR: i64 = 12;
 /// A flow log that aggregates over ten minutes, as they do unless told otherwise, has a record in every second window:
 /// windows that are so far apart are in a row.
 pub(super) const GAP: i64 = 2;
@@ -202,7 +200,7 @@ impl Baseline {
                 hour.rejects = hour.rejects.saturating_add(without_replies(rollup));
                 hour.sent = hour.sent.saturating_add(to_public(rollup));
             }
-            if window.end() % (HOUR * WINDOW_SECONDS) == 0 {
+            if window.end() % HOUR_SECONDS == 0 {
                 self.learn_hour();
             }
             self.last = Some(*window);

@@ -8,11 +8,9 @@ use std::collections::BTreeMap;
 
 use super::finding::is_internal;
 use super::{Beacon, Cause, Finding, History, Rule, Target, Why};
-use crate::record::{WINDOW_SECONDS, Window};
+use crate::record::{DAY_SECONDS, WINDOW_SECONDS, WINDOWS_PER_DAY, Window};
 use crate::rollup::TalkerKey;
 
-/// Windows in a day.
-const DAY: i64 = 288;
 /// The shortest period, in windows, that windows can show.
 const SHORTEST: i64 = 3;
 
@@ -23,7 +21,7 @@ impl Beacon {
             return Vec::new();
         }
         let mut contacts: BTreeMap<TalkerKey, Vec<Window>> = BTreeMap::new();
-        for (window, rollup) in history.last(at, DAY) {
+        for (window, rollup) in history.last(at, WINDOWS_PER_DAY) {
             for (key, talker) in rollup.talkers.iter() {
                 if !is_internal(&key.remote) && talker.bytes_out > 0 {
                     contacts.entry(*key).or_default().push(*window);
@@ -48,10 +46,10 @@ impl Beacon {
                     measure: "contacts at regular intervals with one public address".into(),
                     value: windows.len() as u64,
                     threshold: self.contacts as u64,
-                    seconds: DAY * WINDOW_SECONDS,
+                    seconds: DAY_SECONDS,
                     sources: 1,
                     ports: vec![key.port],
-                    skipdata: history.skipdata(at, DAY),
+                    skipdata: history.skipdata(at, WINDOWS_PER_DAY),
                     ..Why::default()
                 },
                 ..Finding::new(

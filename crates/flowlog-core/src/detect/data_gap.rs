@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::baseline::OPEN;
 use super::{Baseline, Cause, DataGap, Finding, History, Rule, Severity, Why};
-use crate::record::{WINDOW_SECONDS, Window};
+use crate::record::{DAY_SECONDS, WINDOW_SECONDS, Window};
 
 /// An interface as the schedule knows it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -67,7 +67,7 @@ pub(crate) const EVERY_INTERFACE: &str = "every-interface";
 
 /// Silence is news for a day; what has not come back by then is gone for good, as far as anybody is told, and its
 /// alert ends.
-const NEWS: i64 = 86_400;
+const NEWS: i64 = DAY_SECONDS;
 
 impl DataGap {
     /// SKIPDATA in the window.

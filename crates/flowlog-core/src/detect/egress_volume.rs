@@ -12,12 +12,8 @@ use std::collections::BTreeMap;
 use super::baseline::{KNOWN_HOURS, to_public};
 use super::{Baseline, Cause, EgressVolume, Finding, History, Rule, Severity, Why};
 use super::{finding::is_internal, total};
-use crate::record::{Address, WINDOW_SECONDS, Window};
+use crate::record::{Address, HOUR_SECONDS, WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window};
 
-/// Windows in an hour.
-const HOUR: i64 = 12;
-/// Windows in a day.
-const DAY: i64 = 288;
 /// A destination that gets so many times what it got in the 23 hours before is new.
 const MORE: u64 = 10;
 /// Windows of which something must be known before a destination can be new.
@@ -48,12 +44,12 @@ impl EgressVolume {
         if !self.enabled {
             return Vec::new();
         }
-        let ends = history.last(at, 2 * HOUR).map(|(end, _)| *end);
+        let ends = history.last(at, 2 * WINDOWS_PER_HOUR).map(|(end, _)| *end);
         let hours = ends.filter_map(|end| self.evaluate_hour(history, baseline, end, left_out));
         let mut hours: Vec<Hour> = hours.collect();
         hours.sort_by_key(|hour| (Reverse(hour.finding.evidence.value), hour.finding.window));
         // The look an hour ago has told of what was at its height then.
-        let is_old = |hour: &Hour| hour.finding.window <= at.back(HOUR);
+        let is_old = |hour: &Hour| hour.finding.window <= at.back(WINDOWS_PER_HOUR);
         let mut busier: Vec<Hour> = Vec::new();
         let mut told = Vec::new();
         for hour in hours {
@@ -79,17 +75,25 @@ impl EgressVolume {
         at: Window,
         left_out: LeftOut<'_>,
     ) -> Option<Hour> {
-        let sent = total(history.last(at, HOUR).map(|(_, rollup)| to_public(rollup)));
+        let sent = total(history.last(at, WINDOWS_PER_HOUR).map(|(_, rollup)| to_public(rollup)));
         if sent < self.bytes {
             return None;
         }
         // While the volume is not known, a day's windows must be there to tell what is new.
-        let past = history.windows.range(at.back(DAY - 1)..at.back(HOUR - 1)).count();
+        let past = history
+            .windows
+            .range(at.back(WINDOWS_PER_DAY - 1)..at.back(WINDOWS_PER_HOUR - 1))
+            .count();
         if i64::try_from(past).unwrap_or(0) < MEMORY {
             return None;
         }
-        let now = Destinations::of(history, at.back(HOUR - 1), at, left_out);
-        let before = Destinations::of(history, at.back(DAY - 1), at.back(HOUR), left_out);
+        let now = Destinations::of(history, at.back(WINDOWS_PER_HOUR - 1), at, left_out);
+        let before = Destinations::of(
+            history,
+            at.back(WINDOWS_PER_DAY - 1),
+            at.back(WINDOWS_PER_HOUR),
+            left_out,
+        );
         let sent = sent.saturating_sub(now.left_out);
         if sent < self.bytes {
             return None;
@@ -110,6 +114,22 @@ impl EgressVolume {
         if new.saturating_mul(100) < sent.saturating_mul(self.new_percent) {
             return None;
         }
+        // Whoever got something before is new from when it gets more than in all of that time.
+        let mut got: BTreeMap<Address, u64> = BTreeMap::new();
+        let since = history.last(at, WINDOWS_PER_HOUR).find_map(|(window, rollup)| {
+            let talkers = rollup.talkers.iter().filter(|(key, talker)| {
+                talker.bytes_out > 0
+                    && fresh.contains_key(&key.remote)
+                    && !left_out(&key.remote, key.port)
+            });
+            let mut is_new = false;
+            for (key, talker) in talkers {
+                let got = got.entry(key.remote).or_default();
+                *got = got.saturating_add(talker.bytes_out);
+                is_new |= *got > before.bytes.get(&key.remote).copied().unwrap_or(0);
+            }
+            is_new.then_some(*window)
+        });
         let largest = fresh.iter().max_by_key(|(address, bytes)| (**bytes, Reverse(**address)));
         let now = history.windows.get(&at)?;
         let severity = if known { self.severity } else { self.severity.min(Severity::Notify) };
@@ -122,10 +142,11 @@ impl EgressVolume {
                 value: sent,
                 baseline: known.then(|| super::rounded(baseline.egress.usual())),
                 threshold: self.bytes,
-                seconds: HOUR * WINDOW_SECONDS,
+                seconds: HOUR_SECONDS,
+                since: since.filter(|since| *since < at),
                 sources: fresh.len() as u64,
                 rejected: now.totals().reject.records,
-                skipdata: history.skipdata(at, HOUR),
+                skipdata: history.skipdata(at, WINDOWS_PER_HOUR),
                 ..Why::default()
             },
             ..Finding::new(
@@ -226,6 +247,38 @@ mod tests {
             assert_eq!(found(at), Some((window(200), 641_000_000)), "{at}");
         }
         assert_eq!(found(212), None);
+    }
+
+    #[test]
+    fn it_is_told_since_the_first_window_with_bytes_to_somebody_new() {
+        let mut history = History::default();
+        for n in 0..200 {
+            history.add(window(n), &sent("198.51.100.1", 1_000_000));
+        }
+        // The allowed one is as new, and counts for nothing.
+        for (n, remote, bytes) in
+            [(190, PARTNER, 9_000_000), (193, STRANGER, 300_000_000), (198, STRANGER, 300_000_000)]
+        {
+            history.add(window(n), &sent(remote, bytes));
+        }
+        let partner = Address::parse(PARTNER).unwrap();
+        let found = EgressVolume::default()
+            .evaluate(&history, &known(), window(199), &|a, _| *a == partner);
+        assert_eq!((found[0].window, found[0].since()), (window(198), window(193)));
+        // Who got a little all day is new when it gets more than that.
+        let mut home = History::default();
+        for n in 0..200 {
+            home.add(window(n), &sent(STRANGER, if n == 195 { 900_000_000 } else { 1_000 }));
+        }
+        let found = look(&home, &known(), 199);
+        assert_eq!((found[0].window, found[0].evidence.since), (window(195), None));
+        // In one window: no earlier one is known.
+        history.windows.remove(&window(193));
+        history.add(window(198), &sent(STRANGER, 300_000_000));
+        let found = look(&history, &known(), 198);
+        assert_eq!((found[0].window, found[0].evidence.since), (window(198), Some(window(190))));
+        history.windows.remove(&window(190));
+        assert_eq!(look(&history, &known(), 198)[0].evidence.since, None);
     }
 
     const STRANGER: &str = "203.0.113.7";

@@ -54,7 +54,7 @@ pub use walk::Walk;
 
 use std::collections::BTreeSet;
 
-use crate::record::{Address, WINDOW_SECONDS, Window};
+use crate::record::{Address, WINDOW_SECONDS, WINDOWS_PER_DAY, Window};
 use crate::rollup::{Evidence, Rollup, Service, Talker, TalkerKey, is_watched};
 use explained::Explained;
 use port_scan::Seen;
@@ -77,7 +77,7 @@ impl Rules {
     /// How many windows, the one in question included, the rules look at when a window changes.
     pub const LOOKBACK: i64 = 12;
     /// How many windows the rules look at that judge a day.
-    pub const DAY: i64 = slow_scan::DAY;
+    pub const DAY: i64 = WINDOWS_PER_DAY;
     /// How many windows [`Rules::evaluate_day`] looks at: a day, from each window of the last two hours.
     pub const DAY_OF_HOUR: i64 = Self::DAY + 2 * Self::LOOKBACK - 1;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Rule, RuleSet, Rules};
-use crate::record::Field;
+use crate::record::{DAY_SECONDS, Field};
 use crate::rollup::{Lacking, Rollup};
 
 /// The traffic that a flow log must record.
@@ -104,7 +104,7 @@ pub struct Feed {
 }
 
 /// Traffic that a source has had none of for so many seconds is taken for traffic that it does not record.
-const PATIENCE: i64 = 86_400;
+const PATIENCE: i64 = DAY_SECONDS;
 
 impl Feed {
     /// Takes in a window.

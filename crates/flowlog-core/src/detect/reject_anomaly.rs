@@ -13,11 +13,8 @@ use super::{
     explained::Explained, ports, shown,
 };
 use crate::detect::{finding::is_internal, total};
-use crate::record::{Address, WINDOW_SECONDS, Window};
+use crate::record::{Address, WINDOW_SECONDS, WINDOWS_PER_HOUR, Window};
 use crate::rollup::Rollup;
-
-/// Windows in an hour.
-const HOUR: i64 = 12;
 
 /// What is more than the past explains.
 struct Judged<'a> {
@@ -52,7 +49,11 @@ impl RejectAnomaly {
                 && baseline.hourly.tail(hour) < ALARM_HOUR
         };
         let sum = |explained: &Explained| {
-            total(history.last(at, HOUR).map(|(_, rollup)| unexplained(rollup, explained)))
+            total(
+                history
+                    .last(at, WINDOWS_PER_HOUR)
+                    .map(|(_, rollup)| unexplained(rollup, explained)),
+            )
         };
         // What other windows explain is looked for only if it matters.
         if !alarms(sum(explained)) {
@@ -64,10 +65,15 @@ impl RejectAnomaly {
             return None;
         }
         let mut hour = Rollup::default();
-        for (_, rollup) in history.last(at, HOUR) {
+        for (_, rollup) in history.last(at, WINDOWS_PER_HOUR) {
             hour.merge(rollup);
         }
-        let judged = Judged { value, counts: &baseline.hourly, alarm: ALARM_HOUR, windows: HOUR };
+        let judged = Judged {
+            value,
+            counts: &baseline.hourly,
+            alarm: ALARM_HOUR,
+            windows: WINDOWS_PER_HOUR,
+        };
         Some(self.finding(history, at, &hour, &explained, &judged))
     }
 

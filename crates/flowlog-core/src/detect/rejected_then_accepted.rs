@@ -17,7 +17,7 @@ use super::port_scan::Seen;
 use super::slow_scan;
 use super::{Cause, Finding, History, RejectedThenAccepted, Rule, Rules, Severity, Target, Why};
 use super::{finding::is_internal, is_copied, shown};
-use crate::record::{Address, WINDOW_SECONDS, Window};
+use crate::record::{Address, WINDOW_SECONDS, WINDOWS_PER_DAY, Window};
 use crate::rollup::{Contact, Rollup, TalkerKey, is_watched};
 
 /// Where everybody is welcome.
@@ -38,7 +38,7 @@ impl RejectedThenAccepted {
         // Most of those who are let in were never refused: the day is walked through for the others.
         let scanners = OnceCell::new();
         let refused = |source: &Address| {
-            let mut day = history.last(at, slow_scan::DAY);
+            let mut day = history.last(at, WINDOWS_PER_DAY);
             day.any(|(_, rollup)| rollup.rejected_sources.get(source).is_some())
         };
         let flagged = |source: &Address| {
@@ -48,7 +48,7 @@ impl RejectedThenAccepted {
             let scanners = scanners.get_or_init(|| slow_scan::scanners(history, at));
             scanners.get(source).map_or(0, |s| s.contacts.len() as u64)
         };
-        self.judge(history, at, 4, slow_scan::DAY, flagged)
+        self.judge(history, at, 4, WINDOWS_PER_DAY, flagged)
     }
 
     fn judge(
@@ -154,7 +154,7 @@ fn crowded(history: &History, at: Window) -> BTreeSet<u16> {
 
 /// Records of the source's refusals, from the last window that kept some.
 fn evidence(history: &History, at: Window, source: &Address) -> Vec<crate::rollup::Evidence> {
-    let windows: Vec<&Rollup> = history.last(at, slow_scan::DAY).map(|(_, r)| r).collect();
+    let windows: Vec<&Rollup> = history.last(at, WINDOWS_PER_DAY).map(|(_, r)| r).collect();
     let shown = |rollup: &&Rollup| shown(rollup, |row| row.srcaddr.as_ref() == Some(source));
     windows.iter().rev().map(shown).find(|rows| !rows.is_empty()).unwrap_or_default()
 }

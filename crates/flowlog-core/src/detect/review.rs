@@ -10,11 +10,8 @@ use std::sync::Arc;
 use super::baseline::GAP;
 use super::data_gap::is_news;
 use super::{Baseline, Finding, History, Known, OPEN, RuleSet, Rules, Severity};
-use crate::record::Window;
+use crate::record::{HOUR_SECONDS, Window};
 use crate::rollup::Rollup;
-
-/// Seconds in an hour.
-const HOUR: i64 = 3_600;
 
 /// How many windows of an interface are kept: those that the rules look at from any window of the
 /// hour that a day's rules look at, and those that the baseline has yet to learn.
@@ -41,7 +38,8 @@ pub fn of_interface<E>(
         next = windows.next().transpose()?;
         usual.advance(&history, window.back(OPEN));
         findings.extend(rules.evaluate(&history, &usual, window));
-        let ends_hour = next.as_ref().is_none_or(|(n, _)| n.end() / HOUR > window.end() / HOUR);
+        let ends_hour =
+            next.as_ref().is_none_or(|(n, _)| n.end() / HOUR_SECONDS > window.end() / HOUR_SECONDS);
         if ends_hour {
             // The last look may be at some of the hour before once more.
             let found = rules.evaluate_day(&history, &usual, window);

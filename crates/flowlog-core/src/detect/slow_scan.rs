@@ -14,13 +14,8 @@ use super::{
     block_public_access,
 };
 use super::{finding::is_internal, total};
-use crate::record::{Address, WINDOW_SECONDS, Window};
+use crate::record::{Address, DAY_SECONDS, WINDOWS_PER_DAY, WINDOWS_PER_HOUR, Window};
 use crate::rollup::{Contact, Evidence, Rollup};
-
-/// Windows in a day.
-pub(super) const DAY: i64 = 288;
-/// Windows in an hour.
-const HOUR: i64 = 12;
 
 /// A source that the walk calls a scanner.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,7 +36,8 @@ pub(super) fn scanners(history: &History, at: Window) -> BTreeMap<Address, Scann
         refused: Option<(Window, Window)>,
         is_scanner: bool,
     }
-    let day = || history.last(at, DAY).filter(|(_, r)| !block_public_access::explains(r));
+    let day =
+        || history.last(at, WINDOWS_PER_DAY).filter(|(_, r)| !block_public_access::explains(r));
     // Who was refused at any time walks from its first contact on, be that let through.
     let refused = day().flat_map(|(_, rollup)| {
         let others = block_public_access::others(rollup);
@@ -90,7 +86,8 @@ pub(super) fn scanners(history: &History, at: Window) -> BTreeMap<Address, Scann
 
 /// Records of the scanners' refusals, the latest windows first.
 fn evidence(history: &History, at: Window, scanners: &BTreeMap<Address, Scanner>) -> Vec<Evidence> {
-    let windows: Vec<&Rollup> = history.last(at, HOUR).map(|(_, rollup)| rollup).collect();
+    let windows: Vec<&Rollup> =
+        history.last(at, WINDOWS_PER_HOUR).map(|(_, rollup)| rollup).collect();
     let theirs = |row: &&Evidence| row.srcaddr.is_some_and(|s| scanners.contains_key(&s));
     let rows = windows.iter().rev().flat_map(|rollup| rollup.evidence.iter().filter(theirs));
     rows.take(RECORDS_SHOWN).copied().collect()
@@ -105,7 +102,7 @@ impl SlowScan {
             return None;
         }
         let mut scanners = scanners(history, at);
-        scanners.retain(|_, scanner| scanner.last > at.back(HOUR));
+        scanners.retain(|_, scanner| scanner.last > at.back(WINDOWS_PER_HOUR));
         let first = scanners.values().map(|s| s.first).min()?;
         let last = scanners.values().map(|s| s.last).max()?;
         let (busiest, scanner) = scanners.iter().max_by_key(|(_, s)| s.contacts.len())?;
@@ -121,13 +118,15 @@ impl SlowScan {
                 measure: "first contacts refused to the busiest slow scanner".into(),
                 value: scanner.contacts.len() as u64,
                 threshold: 4,
-                seconds: DAY * WINDOW_SECONDS,
+                seconds: DAY_SECONDS,
                 sources: scanners.len() as u64,
                 named: named.into_iter().take(SOURCES_SHOWN).map(|(source, _)| *source).collect(),
                 ports,
                 since: Some(first),
-                rejected: total(history.last(last, HOUR).map(|(_, r)| r.totals().reject.records)),
-                skipdata: history.skipdata(at, DAY),
+                rejected: total(
+                    history.last(last, WINDOWS_PER_HOUR).map(|(_, r)| r.totals().reject.records),
+                ),
+                skipdata: history.skipdata(at, WINDOWS_PER_DAY),
                 records: evidence(history, last, &scanners),
                 ..Why::default()
             },

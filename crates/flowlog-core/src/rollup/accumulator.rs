@@ -100,8 +100,6 @@ pub struct Accumulator<C = Vec<Chunk>> {
     known: Known,
     /// What was foreseen of the quick rows at hand.
     batch: Option<Box<Batch>>,
-    /// Of the tables by address.
-    hasher: fast::RandomState,
     talkers: Talkers,
     sources: Table<Wide<Source>>,
     /// The first records of each source.
@@ -170,7 +168,6 @@ impl<C: ChunkSink> Accumulator<C> {
             samples: Samples::with_room(budget.state_bytes / SAMPLE_COST + 1),
             sources: Table::new(budget.state_bytes / SOURCE_COST + 1, by_address.clone()),
             services: Table::new(budget.state_bytes / SERVICE_COST + 1, by_address.clone()),
-            hasher: by_address,
             ports: HashMap::with_hasher(hasher.clone()),
             tuples: Tuples::with_hasher(hasher),
             used: 0,

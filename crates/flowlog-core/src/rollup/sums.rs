@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::prefetch::prefetch;
 use crate::record::{Action, Direction, Scope};
 
 /// Records, packets and bytes. Additions saturate at `u64::MAX`, which no AWS account reaches.
@@ -141,12 +142,11 @@ impl Blocks {
         self.blocks[*place as usize][scope as usize].add(sums);
     }
 
-    /// Reads a word of what accepted records of this direction are added to, so that it is in the
-    /// cache when it is needed.
+    /// Asks memory for what accepted records of this direction are added to.
     #[inline]
-    pub(super) fn touch(&self, cell: u32, direction: Direction) -> u64 {
+    pub(super) fn touch(&self, cell: u32, direction: Direction) {
         let place = self.places[cell as usize][Action::Accept as usize][direction as usize];
-        self.blocks[place as usize][Scope::Public as usize].records
+        prefetch(&self.blocks[place as usize][Scope::Public as usize], |sums| sums.records);
     }
 
     /// The keys of a cell that were added to, in order.

@@ -14,6 +14,7 @@ use wide::u32x8;
 use self::key::{Hashed, Order};
 pub(super) use self::key::{Key, NarrowKey, Ordered};
 use super::TalkerKey;
+use crate::prefetch::prefetch;
 
 mod key;
 
@@ -146,6 +147,8 @@ impl Group {
 /// How many groups there are at first, and the most that there can be.
 const FEWEST: usize = 32;
 const MOST: usize = (1 << 31) / LANES;
+/// How many entries before it is needed one is asked of memory.
+const AHEAD: usize = 16;
 /// The most entries that memory is reserved for.
 const ROOM: usize = 1 << 20;
 
@@ -156,30 +159,33 @@ impl<E: Entry> Table<E> {
         Self { groups: Vec::new(), entries: Vec::new(), room: room.min(ROOM), hasher }
     }
 
-    /// Reads a slot where each probe begins, so that its group is in the cache when it is needed.
+    /// A look-up to come; asks memory for the slots where it begins.
     #[inline]
-    pub(super) fn touch_slots(&self, probes: &[Probe<E::Key>]) -> u64 {
-        let slot = |probe: &Probe<_>| {
-            self.groups
-                .get(home(probe.hash, self.groups.len()))
-                .map_or(0, |group| group.0[0].into())
-        };
-        probes.iter().fold(0, |seen, probe| seen ^ slot(probe))
+    pub(super) fn probe(&self, key: E::Key) -> Probe<E::Key> {
+        let probe = Probe::new(key, &self.hasher);
+        if let Some(group) = self.groups.get(home(probe.hash, self.groups.len())) {
+            prefetch(group, |group| group.0[0].into());
+        }
+        probe
     }
 
-    /// Finds out from the slots of each probe where its entry probably is, if there is one, and reads a word of that, so
-    /// that it is in the cache when it is needed.
+    /// Finds out from the slots of each probe where its entry probably is, if there is one, and asks memory for that.
     #[inline]
-    pub(super) fn foresee(&self, probes: &mut [Probe<E::Key>]) -> u64 {
+    pub(super) fn foresee(&self, probes: &mut [Probe<E::Key>]) {
         let low = low(self.groups.len());
-        let mut seen = 0;
         for probe in probes {
             let Some(group) = self.groups.get(home(probe.hash, self.groups.len())) else { break };
             probe.place = group.place(group.hits(tag(probe.hash), low), low);
-            let place = (probe.place as usize).min(self.entries.len().wrapping_sub(1));
-            seen ^= self.entries.get(place).map_or(0, |entry| entry.cell().into());
+            self.touch(probe.place);
         }
-        seen
+    }
+
+    /// Asks memory for the entry at a place.
+    #[inline]
+    fn touch(&self, place: u32) {
+        if let Some(entry) = self.entries.get(place as usize) {
+            prefetch(entry, |entry| entry.cell().into());
+        }
     }
 
     /// The entry, if it is where it was foreseen.
@@ -268,7 +274,11 @@ impl<E: Entry> Table<E> {
         // Compared as numbers, which is much quicker than as what they are. One cell may have nearly all entries, so
         // no memory is kept for the next.
         let (mut v4, mut others) = (Vec::with_capacity(places.len()), Vec::new());
-        for place in places {
+        for (at, place) in places.iter().enumerate() {
+            // They stand among those of other cells.
+            if let Some(later) = places.get(at + AHEAD) {
+                self.touch(*later);
+            }
             match self.entries[*place as usize].wide_key().order(*place) {
                 Order::V4(order) => v4.push((order, *place)),
                 Order::Other(other) => others.push(other),

@@ -3,10 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::item::{PartialItem, SUMMARY_TTL, Series, window_sk};
-use crate::record::{BatchId, HOUR_SECONDS, WINDOW_SECONDS, Window};
+use crate::record::{BatchId, HOUR_SECONDS, WINDOW_SECONDS, WINDOWS_PER_HOUR, Window};
 use crate::rollup::ActionTotals;
-
-pub use crate::record::WINDOWS_PER_HOUR;
 
 /// Most partials that one summary may hold: 19 bytes each, and an item ends at 400 KB.
 pub const MAX_PARTS: usize = 18_000;

@@ -1,9 +1,11 @@
 //! The verdict: a pure function from what both ends recorded.
 
 use super::words::{self, Words};
-use super::{Basis, End, Evidence, Leg, Legs, Seen, Service, Shows, Unread, is_stranger};
+use super::{
+    Basis, End, Evidence, Leg, Legs, Seen, Service, Shows, TOGETHER, Unread, is_bare, is_carried,
+    is_stranger,
+};
 use crate::record::{Address, WINDOW_SECONDS};
-use crate::rollup::Evidence as Row;
 
 /// What became of the packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +33,7 @@ pub enum Outcome {
         /// The answer.
         back: bool,
     },
-    /// Sent and never received.
+    /// Sent and never received, as far as that is on record.
     NeverArrived,
     /// Received and answered, and the answer never received.
     AnswerLost,
@@ -190,10 +192,7 @@ fn rule(evidence: &Evidence, legs: &Legs) -> Ruling {
             return unanswered(evidence, legs);
         }
         return match since(evidence, legs, success) {
-            Some(outcome) => Ruling::new(outcome, Sureness::Likely).note(format!(
-                "Before, {} were accepted there and back; then others followed that were not.",
-                passed(evidence.basis, success)
-            )),
+            Some(ruling) => ruling,
             None => back_home(evidence, accepted(legs)),
         };
     };
@@ -246,11 +245,8 @@ fn passed(basis: Basis, success: &Seen) -> String {
     }
 }
 
-/// Seconds after the last success for which attempts may still be part of it: two records of ten minutes.
-const TOGETHER: i64 = 1_200;
-
 /// How far what was sent after the last success came, if something was: not there and back any more.
-fn since(evidence: &Evidence, legs: &Legs, success: &Seen) -> Option<Outcome> {
+fn since(evidence: &Evidence, legs: &Legs, success: &Seen) -> Option<Ruling> {
     let Evidence { src, dst, path, basis, .. } = evidence;
     let later = |leg: &Leg| match basis {
         Basis::Records => leg.accepted.last > success.last + TOGETHER,
@@ -259,17 +255,51 @@ fn since(evidence: &Evidence, legs: &Legs, success: &Seen) -> Option<Outcome> {
             ends.is_some_and(|(success, last)| *last > success.forward(TOGETHER / WINDOW_SECONDS))
         }
     };
-    if later(&legs.answered) {
-        (src.is_covered() && !later(&legs.returned)).then_some(Outcome::AnswerLost)
+    let stranger = is_stranger(path.dst, dst);
+    // What became of it, the last of it, and the end where the next record is missing.
+    let (outcome, leg, end) = if later(&legs.answered) && src.is_covered() && !later(&legs.returned)
+    {
+        (Outcome::AnswerLost, &legs.answered, src)
+    } else if later(&legs.answered) {
+        return resets(legs, success);
     } else if later(&legs.arrived) {
-        Some(Outcome::Unanswered)
+        (Outcome::Unanswered, &legs.arrived, dst)
     } else if !later(&legs.sent) {
-        None
-    } else if is_stranger(path.dst, dst) || !dst.is_covered() {
-        Some(Outcome::Unanswered)
+        return resets(legs, success);
+    } else if stranger {
+        (Outcome::Unanswered, &legs.sent, src)
     } else {
-        Some(Outcome::NeverArrived)
+        (Outcome::NeverArrived, &legs.sent, if dst.is_covered() { dst } else { src })
+    };
+    let before = format!(
+        "Before, {} were accepted there and back; then others followed that were not.",
+        passed(*basis, success)
+    );
+    let (from, to) = (success.last + 1, leg.accepted.last);
+    if end.is_lost(from, to) {
+        let ruling = Ruling::new(Outcome::Gap, Sureness::Likely).note(before);
+        return Some(ruling.note("Since then nothing is on record where it would show."));
     }
+    let mut skipped = end.gaps.iter();
+    let ruling = if skipped.any(|(first, last)| *last >= from && *first <= to) {
+        Ruling::new(outcome, Sureness::Possible)
+            .note("Since then AWS skipped records where it would show.")
+    } else {
+        Ruling::new(outcome, Sureness::Likely)
+    };
+    Some(ruling.note(before))
+}
+
+/// Nothing but resets since the last answer that is more, though connections were opened: the end of an idle one is a
+/// reset, too.
+fn resets(legs: &Legs, success: &Seen) -> Option<Ruling> {
+    let alive = success.alive.filter(|alive| success.last > alive + TOGETHER)?;
+    let there = legs.sent.accepted.opened.max(legs.arrived.accepted.opened);
+    there.filter(|opened| *opened > alive)?;
+    let minutes = (success.last - alive) / 60;
+    Some(Ruling::new(Outcome::Reset, Sureness::Likely).note(format!(
+        "In the last {minutes} minutes connections were opened and answered with resets only; before, it was answered."
+    )))
 }
 
 fn order(basis: Basis, success: &Seen, refused: &Seen) -> Order {
@@ -338,13 +368,8 @@ fn accepted(legs: &Legs) -> Ruling {
     Ruling::new(Outcome::Accepted, Sureness::Certain)
 }
 
-/// Whether records of TCP without flags, as far as rows show, are of no more than headers: a reset has 40 bytes over IPv4,
-/// 60 over IPv6; what opens a connection has options, too.
+/// Whether records of TCP without flags, as far as rows show, are of no more than headers.
 fn may_be_resets(seen: &Seen) -> bool {
-    let is_bare = |row: &Row| {
-        let least = if matches!(row.srcaddr, Some(Address::V6(_))) { 60 } else { 40 };
-        row.protocol == 6 && row.bytes <= least * row.packets
-    };
     seen.flags.is_none() && !seen.rows.is_empty() && seen.rows.iter().all(is_bare)
 }
 
@@ -511,10 +536,26 @@ fn unread(Unread { of, files, lines }: Unread, ruling: &mut Ruling) {
     }
 }
 
+/// What nobody recorded, of the time that was asked about, may hold what is missed, and what came later.
+fn unheard(unheard: &[(i64, i64)], ruling: &mut Ruling) {
+    if unheard.is_empty() || ruling.outcome == Outcome::Gap {
+        return;
+    }
+    let most =
+        if ruling.outcome == Outcome::NoTraffic { Sureness::Possible } else { Sureness::Likely };
+    ruling.sureness = ruling.sureness.min(most);
+    let seconds: i64 = unheard.iter().map(|(from, to)| to - from).fold(0, i64::saturating_add);
+    let hours = seconds.saturating_add(1_800) / 3_600;
+    ruling.notes.push(format!(
+        "Nothing of any interface is on record of {hours} hour(s) of the time asked about: this says nothing about them."
+    ));
+}
+
 /// What takes away from the verdict, whatever it is.
 fn limits(evidence: &Evidence, legs: &Legs, ruling: &mut Ruling) {
     let Evidence { src, dst, basis, path, .. } = evidence;
     unread(evidence.unread, ruling);
+    unheard(&evidence.unheard, ruling);
     let ends = [(src, path.src), (dst, path.dst)].into_iter().filter(|(end, _)| end.is_covered());
     let unseen = ends.flat_map(|(end, address)| unseen(end, address));
     // A refusal shows, whatever does not; but what was let through before or since is missing then.
@@ -527,6 +568,15 @@ fn limits(evidence: &Evidence, legs: &Legs, ruling: &mut Ruling) {
             "From roll-ups: lists are cut at the heaviest, flags and single rows are not kept; --data reads the records."
                 .to_owned(),
         );
+    }
+    // Roll-ups do not tell a secondary address from the primary one.
+    let unsent = legs.sent.is_empty() && !(legs.arrived.is_empty() && legs.answered.is_empty());
+    if *basis == Basis::RollUps && src.is_covered() && !src.cut && unsent {
+        ruling.sureness = Sureness::Possible;
+        ruling.notes.push(format!(
+            "Nothing shows that {} sent it: it may be of another address of one of the interfaces, which roll-ups do not tell apart.",
+            path.src
+        ));
     }
     for (end, address) in [(src, path.src), (dst, path.dst)] {
         let vpcs = end.vpcs();
@@ -560,13 +610,19 @@ fn limits(evidence: &Evidence, legs: &Legs, ruling: &mut Ruling) {
     if !evidence.between.is_empty() {
         let ids: Vec<&str> = evidence.between.keys().take(4).map(String::as_str).collect();
         ruling.notes.push(format!("On the way it passed {}.", ids.join(", ")));
-        let carried = !legs.carried.accepted.is_empty() && legs.carried.refused.is_empty();
+        let carried = is_carried(&legs.sent, &legs.carried);
         if ruling.outcome == Outcome::NeverArrived && carried {
             ruling.notes.push(
                 "The transit gateway carried it and dropped nothing: it was lost behind the gateway, or is not logged there."
                     .to_owned(),
             );
         }
+    }
+    if evidence.beside > 0 {
+        ruling.notes.push(format!(
+            "{} records between the two interfaces do not count: their packets are of other addresses, such as secondary ones (pods) or hosts behind a NAT gateway. Ask about those.",
+            evidence.beside
+        ));
     }
     if evidence.more_services > 0 {
         ruling.notes.push(format!(

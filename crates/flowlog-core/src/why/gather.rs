@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::heard::Heard;
 use super::{
     Basis, End, Evidence, GAPS, INTERFACES, Leg, Legs, Path, Place, SERVICES, Service, Shows,
+    UNHEARD,
 };
 use crate::decode::{RecordSink, Verdict};
 use crate::record::{Action, Address, Direction, LogStatus, Record, Scope};
@@ -19,7 +20,10 @@ pub struct Gatherer {
     from: i64,
     to: i64,
     interfaces: BTreeMap<String, Interface>,
+    /// Of all of them together.
+    heard: Heard,
     reverse: u64,
+    beside: u64,
     more_services: u64,
 }
 
@@ -41,15 +45,18 @@ struct Interface {
 }
 
 impl Gatherer {
-    /// Takes in records that touch the time from `from` to `to` (epoch seconds, both included).
+    /// Takes in records that touch the time from `from` to `to` (epoch seconds, both included). Where nobody asked for a
+    /// beginning or an end, these are the first and the last second that there are, and the data's own count.
     pub fn new(path: Path, from: i64, to: i64) -> Self {
-        let interfaces = BTreeMap::new();
-        Self { path, from, to, interfaces, reverse: 0, more_services: 0 }
+        let (interfaces, heard) = (BTreeMap::new(), Heard::of_all());
+        Self { path, from, to, interfaces, heard, reverse: 0, beside: 0, more_services: 0 }
     }
 
     /// Adds what another gathered for the same path.
     pub fn merge(&mut self, other: Self) {
+        self.heard.merge(&other.heard);
         self.reverse = self.reverse.saturating_add(other.reverse);
+        self.beside = self.beside.saturating_add(other.beside);
         self.more_services = self.more_services.saturating_add(other.more_services);
         for (id, theirs) in other.interfaces {
             let Some(mine) = self.interface(&id) else { continue };
@@ -89,29 +96,30 @@ impl Gatherer {
         self.interfaces.get_mut(id)
     }
 
-    /// Whether a record is of the path, by what the interface or the packet says: from A to B, and
-    /// of which service. `None` for anything else.
+    /// Whether a record is of the path: from A to B, and of which service. `None` for anything else. The packet's
+    /// addresses count, where the record has them: the interface's is its primary one, whichever of its addresses, or
+    /// whoever behind it, is meant.
     fn matches(&mut self, record: &Record<'_>) -> Option<(Service, bool)> {
         let Path { src: a, dst: b, port, protocol } = self.path;
-        let pairs = [
-            (record.srcaddr, record.dstaddr),
-            (record.pkt_srcaddr, record.pkt_dstaddr),
-            (record.srcaddr, record.pkt_dstaddr),
-            (record.pkt_srcaddr, record.dstaddr),
-        ];
-        let a_to_b = if pairs.contains(&(Some(a), Some(b))) {
-            true
-        } else if pairs.contains(&(Some(b), Some(a))) {
-            false
-        } else {
-            return None;
+        let a_to_b = |from: Option<Address>, to: Option<Address>| match (from?, to?) {
+            ends if ends == (a, b) => Some(true),
+            ends if ends == (b, a) => Some(false),
+            _ => None,
         };
+        let (src, dst) = (record.srcaddr, record.dstaddr);
+        let meant = a_to_b(record.pkt_srcaddr.or(src), record.pkt_dstaddr.or(dst));
+        let a_to_b = meant.or_else(|| a_to_b(src, dst))?;
         let spoken = record.protocol.unwrap_or(u8::MAX);
         if protocol.is_some_and(|asked| asked != spoken) {
             return None;
         }
         let (srcport, dstport) = (record.srcport.unwrap_or(0), record.dstport.unwrap_or(0));
         let server_port = if a_to_b { dstport } else { srcport };
+        if meant.is_none() {
+            let is_asked = port.is_none_or(|asked| asked == server_port);
+            self.beside = self.beside.saturating_add(is_asked.into());
+            return None;
+        }
         if let Some(asked) = port {
             return (server_port == asked)
                 .then_some((Service { protocol: spoken, port: asked }, a_to_b));
@@ -132,7 +140,9 @@ impl Gatherer {
         self.leave_out_namesakes();
         let mut evidence = Evidence::nothing(self.path, Basis::Records);
         evidence.reverse = self.reverse;
+        evidence.beside = self.beside;
         evidence.more_services = self.more_services;
+        evidence.unheard = self.unheard();
         let Path { src: a, dst: b, .. } = self.path;
         let mut elsewhere = Vec::new();
         for (id, interface) in self.interfaces {
@@ -194,6 +204,19 @@ impl Gatherer {
         }
     }
 
+    /// See [`Evidence::unheard`].
+    fn unheard(&self) -> Vec<(i64, i64)> {
+        let heard = &self.heard;
+        let from = Some(self.from).filter(|from| *from > i64::MIN).or(heard.ends().map(|e| e.0));
+        let to = Some(self.to).filter(|to| *to < i64::MAX).or(heard.ends().map(|e| e.1));
+        let Some((from, to)) = from.zip(to) else { return Vec::new() };
+        let silences = heard.silences(from, to).into_iter();
+        silences
+            .map(|(from, to)| (from, to + 1))
+            .filter(|(from, to)| to - from >= UNHEARD)
+            .collect()
+    }
+
     /// VPCs may have the same addresses: where one that has it recorded something of the pair, those of other VPCs that
     /// recorded nothing of it are other hosts.
     fn leave_out_namesakes(&mut self) {
@@ -226,6 +249,7 @@ impl RecordSink for Gatherer {
         if end < self.from || start > self.to {
             return Verdict::Counted;
         }
+        self.heard.add(start, end);
         let matched = match record.log_status {
             LogStatus::Ok => self.matches(record),
             LogStatus::NoData | LogStatus::SkipData => None,

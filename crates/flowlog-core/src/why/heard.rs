@@ -7,11 +7,20 @@ use crate::record::WINDOW_SECONDS;
 const SILENCE: i64 = 3;
 /// How many stretches of one interface are told apart; beyond that the shortest silence is forgotten.
 const STRETCHES: usize = 16;
+/// The same of all interfaces together: of an archive of months each night may be one.
+const OF_ALL: usize = 4_096;
 
 /// Stretches of time (first and last second), sorted, with at least one window between any two that neither touches.
 /// Windows decide what is a silence; seconds tell when it began and ended, since a record reaches into the next window.
-#[derive(Debug, Clone, Default)]
-pub struct Heard(Vec<(i64, i64)>);
+#[derive(Debug, Clone)]
+pub struct Heard(Vec<(i64, i64)>, usize);
+
+impl Default for Heard {
+    /// Of one interface.
+    fn default() -> Self {
+        Self(Vec::new(), STRETCHES)
+    }
+}
 
 /// The number of the window that a second is in.
 fn window(epoch: i64) -> i64 {
@@ -19,6 +28,11 @@ fn window(epoch: i64) -> i64 {
 }
 
 impl Heard {
+    /// Of all interfaces together.
+    pub fn of_all() -> Self {
+        Self(Vec::new(), OF_ALL)
+    }
+
     /// Something was heard from one second to another (epoch seconds, both included).
     pub fn add(&mut self, from: i64, to: i64) {
         let to = to.max(from);
@@ -32,7 +46,7 @@ impl Heard {
         let from = touched.first().map_or(from, |(start, _)| from.min(*start));
         let to = touched.last().map_or(to, |(_, last)| to.max(*last));
         self.0.splice(first..behind.max(first), [(from, to)]);
-        if self.0.len() > STRETCHES {
+        if self.0.len() > self.1 {
             let between = |n: &usize| self.0[n + 1].0 - self.0[*n].1;
             let least = (0..self.0.len() - 1).min_by_key(between).unwrap_or_default();
             let (_, end) = self.0.remove(least + 1);

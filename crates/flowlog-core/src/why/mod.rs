@@ -34,6 +34,9 @@ pub const SHOWN: usize = 3;
 pub const SERVICES: usize = 256;
 /// How many gaps of one interface are kept one by one; later ones lengthen the last.
 pub const GAPS: usize = 64;
+/// Seconds without any record that are worth telling: a flow log that aggregates for ten minutes fills every other
+/// window, and data comes late.
+pub const UNHEARD: i64 = 3_600;
 /// How many interfaces are remembered.
 pub const INTERFACES: usize = 65_536;
 
@@ -72,6 +75,11 @@ pub struct Seen {
     pub last: i64,
     /// The first windows of the roll-ups that have any; empty from records.
     pub windows: BTreeSet<Window>,
+    /// End of the last that is more than resets (epoch seconds); `None` if there is none, or roll-ups, which keep no
+    /// flags.
+    pub alive: Option<i64>,
+    /// Start of the last that opens a connection, by its SYN flag (epoch seconds); `None` as `alive`.
+    pub opened: Option<i64>,
     /// TCP flags of all, ORed; `None` if no record has any.
     pub flags: Option<u8>,
     /// `reject-reason` of those that have one; why a transit gateway dropped packets.
@@ -217,6 +225,8 @@ pub struct Evidence {
     pub unplaced: u64,
     /// Records of connections the other way round: opened by B.
     pub reverse: u64,
+    /// Records between the interfaces that are of other addresses of theirs, or of hosts behind them.
+    pub beside: u64,
     /// Services beyond [`SERVICES`] that are not told apart.
     pub more_services: u64,
     /// Interfaces of which roll-ups do not show the own address: either end may be one of them.
@@ -225,6 +235,9 @@ pub struct Evidence {
     pub passed: Vec<Passed>,
     /// What could not be read.
     pub unread: Unread,
+    /// Times of an [hour](UNHEARD) or more, of what was asked about, of which no record of any interface speaks: first
+    /// second, and the one after the last. Of roll-ups, who asks the store knows them.
+    pub unheard: Vec<(i64, i64)>,
 }
 
 impl End {
@@ -275,10 +288,12 @@ impl Evidence {
             secondary: BTreeSet::new(),
             unplaced: 0,
             reverse: 0,
+            beside: 0,
             more_services: 0,
             hidden: 0,
             passed: Vec::new(),
             unread: Unread::default(),
+            unheard: Vec::new(),
         }
     }
 
@@ -324,9 +339,24 @@ impl Seen {
 
     /// Adds a row.
     pub fn add(&mut self, row: Row, flags: Option<u8>) {
+        const SYN: u8 = 2;
+        const RST: u8 = 4;
         let rows = vec![row];
         let (first, last, packets) = (row.start, row.end, row.packets);
-        self.merge(&Self { records: 1, packets, first, last, flags, rows, ..Self::default() });
+        let alive = (flags != Some(RST) || !is_bare(&row)).then_some(last);
+        let opened = flags.is_some_and(|flags| flags & SYN != 0).then_some(first);
+        let seen = Self {
+            records: 1,
+            packets,
+            first,
+            last,
+            alive,
+            opened,
+            flags,
+            rows,
+            ..Self::default()
+        };
+        self.merge(&seen);
     }
 
     /// Adds what another saw.
@@ -341,6 +371,8 @@ impl Seen {
         self.packets = self.packets.saturating_add(other.packets);
         (self.first, self.last) = (self.first.min(other.first), self.last.max(other.last));
         self.windows.extend(&other.windows);
+        self.alive = self.alive.max(other.alive);
+        self.opened = self.opened.max(other.opened);
         self.flags = match (self.flags, other.flags) {
             (Some(a), Some(b)) => Some(a | b),
             (a, b) => a.or(b),
@@ -362,6 +394,22 @@ impl Leg {
         self.accepted.merge(&other.accepted);
         self.refused.merge(&other.refused);
     }
+}
+
+/// Whether transit gateways carried what left an interface, the last of it, too, and dropped nothing.
+fn is_carried(left: &Leg, carried: &Leg) -> bool {
+    let (left, by) = (&left.accepted, &carried.accepted);
+    carried.refused.is_empty() && !by.is_empty() && by.last + TOGETHER >= left.last
+}
+
+/// Seconds between records that may still be of one attempt: two records of ten minutes.
+const TOGETHER: i64 = 1_200;
+
+/// Whether a record of TCP is of no more than headers: a reset has 40 bytes over IPv4, 60 over IPv6; what opens a
+/// connection has options, too.
+fn is_bare(row: &Row) -> bool {
+    let least = if matches!(row.srcaddr, Some(Address::V6(_))) { 60 } else { 40 };
+    row.protocol == 6 && row.bytes <= row.packets.saturating_mul(least)
 }
 
 /// Whether an address is one that our own interfaces cannot be expected to have.

@@ -3,7 +3,7 @@
 //! Nothing a stranger wrote stands in them but addresses, numbers and ids that are checked.
 
 use super::explain::{Doubt, Outcome, Ruling};
-use super::{Basis, End, Evidence, Legs, Passed, Seen, Service};
+use super::{Basis, End, Evidence, Legs, Passed, Seen, Service, is_carried};
 use crate::record::Address;
 
 /// See [`super::Explanation`].
@@ -48,16 +48,51 @@ pub(super) fn several(address: Address, vpcs: usize) -> String {
     )
 }
 
-/// Both ends' VPCs, where both are known and differ.
-fn crosses_vpcs(evidence: &Evidence) -> bool {
+/// Whether both ends' VPCs are known, and are one.
+fn is_in_one_vpc(evidence: &Evidence) -> bool {
     let vpc = |end: &End| {
         let first = end.interfaces.values().next()?;
         (!first.vpc_id.is_empty()).then(|| first.vpc_id.clone())
     };
-    match (vpc(&evidence.src), vpc(&evidence.dst)) {
-        (Some(a), Some(b)) => a != b,
-        _ => true,
-    }
+    vpc(&evidence.src).is_some_and(|a| vpc(&evidence.dst) == Some(a))
+}
+
+/// Where packets can be lost without a record, and what to look at.
+type Ways = (Vec<String>, Vec<String>);
+
+/// Within one VPC, from one end to the other: there is always a route.
+fn local(from: Address, to: &str) -> Ways {
+    (
+        list([format!(
+            "A route more specific than the VPC's local one, in the table of {from}'s subnet, leads to an appliance or another target, and the packets end there."
+        )]),
+        list([format!(
+            "Route table of the subnet of {from}: is there a route to {to} beside the local one? Then its target. The local route is always there."
+        )]),
+    )
+}
+
+/// Behind a transit gateway that carried them: there are routes into it and out of it.
+fn beyond(evidence: &Evidence, to: Address) -> Ways {
+    let plain = |id: &&String| id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    let ids = evidence.between.keys().filter(|id| id.starts_with("tgw-attach-")).filter(plain);
+    let at = ids.take(4).map(String::as_str).collect::<Vec<_>>().join(", ");
+    (
+        list([
+            format!(
+                "The network ACL of the subnets of the transit gateway's attachment in the VPC of {to} denies it, outbound towards {to}."
+            ),
+            format!(
+                "The route table of those subnets has a route to {to} that is more specific than the local one, into an appliance or nothing."
+            ),
+            format!(
+                "The transit gateway's route leads into another attachment than that of the VPC of {to}."
+            ),
+        ]),
+        list([format!(
+            "The attachment in the VPC of {to} (the path passed {at}): network ACL and route table of its subnets. The route before the gateway is there, and the gateway dropped nothing."
+        )]),
+    )
 }
 
 pub(super) fn words(
@@ -87,7 +122,7 @@ pub(super) fn words(
         Outcome::Mixed => mixed(evidence.basis, &there),
         Outcome::Dropped { back } => dropped(evidence, &there, back, legs),
         Outcome::NeverArrived => never_arrived(evidence, &there, legs),
-        Outcome::AnswerLost => answer_lost(evidence, &there),
+        Outcome::AnswerLost => answer_lost(evidence, &there, legs),
         Outcome::Gap => gap(evidence, &there),
         Outcome::NoTraffic => no_traffic(evidence, &there),
         Outcome::Undetermined => undetermined(evidence, &there, legs, &ruling.doubts),
@@ -283,53 +318,115 @@ fn mixed(basis: Basis, Ends { what, a, b, src, dst }: &Ends) -> Words {
     }
 }
 
-fn never_arrived(evidence: &Evidence, Ends { what, src, dst, a, b }: &Ends, legs: &Legs) -> Words {
-    const PEERING: [u8; 2] = [4, 5];
-    let by_peering = legs.sent.accepted.paths.iter().any(|path| PEERING.contains(path));
-    let route = format!(
-        "Route: the table of {a}'s subnet has no route to {b}, or one into nothing (state `blackhole`), or it points at another target."
-    );
-    let transitive = format!(
-        "Peering is not transitive: if {b} is in a VPC that is peered only with a VPC in between, packets for it are dropped. So are those for what lies behind a peer's gateways."
-    );
-    let pending =
-        "The peering connection is not active, or its other side has no route.".to_owned();
-    let causes = if evidence.dst.is_covered() {
-        if crosses_vpcs(evidence) { vec![route, pending, transitive] } else { vec![route] }
-    } else if by_peering {
-        vec![transitive, route, format!("{b} does not exist, or its interface is not logged.")]
-    } else {
-        vec![route, transitive, format!("{b} does not exist, or its interface is not logged.")]
-    };
+fn never_arrived(evidence: &Evidence, ends: &Ends, legs: &Legs) -> Words {
+    let Ends { what, src, dst, a, b } = ends;
+    if !evidence.dst.is_covered() {
+        return never_answered(evidence, ends, legs);
+    }
+    let verdict = format!("{what} left {a}, was accepted there, and never arrived at {dst}.");
+    if is_carried(&legs.sent, &legs.carried) {
+        let (causes, advice) = beyond(evidence, *b);
+        return Words { verdict, causes, advice };
+    }
+    if is_in_one_vpc(evidence) {
+        let (causes, advice) = local(*a, dst);
+        return Words { verdict, causes, advice };
+    }
     let mut advice = list([
         format!(
             "Route table of the subnet of {src}: the most specific route that covers {b}, its target and state."
         ),
-        format!(
-            "The peering connection between the VPCs of {a} and {b}: is there one between these two, is it active?"
-        ),
+        peering(ends),
     ]);
-    if !evidence.dst.is_covered() || by_peering {
-        advice.push(
-            "Peer the two VPCs directly, or connect all of them by a transit gateway.".to_owned(),
-        );
+    if by_peering(legs) {
+        advice.push(DIRECT.to_owned());
     }
+    let pending =
+        "The peering connection is not active, or its other side has no route.".to_owned();
+    Words { verdict, causes: list([route(ends), pending, transitive(ends)]), advice }
+}
+
+/// Sent, and B is not recorded: it may have arrived and been refused, as most of what is refused is.
+fn never_answered(evidence: &Evidence, ends: &Ends, legs: &Legs) -> Words {
+    let Ends { what, src, a, b, .. } = ends;
+    let table = format!(
+        "Route table of the subnet of {src}: the most specific route that covers {b}, its target and state."
+    );
+    // What took a peering had a route, to that one.
+    let (causes, looks) = if is_carried(&legs.sent, &legs.carried) {
+        beyond(evidence, *b)
+    } else if by_peering(legs) {
+        (list([transitive(ends)]), list([table, peering(ends), DIRECT.to_owned()]))
+    } else {
+        (list([route(ends), transitive(ends)]), list([table, peering(ends), DIRECT.to_owned()]))
+    };
+    let refused = format!(
+        "It was refused at {b}: no inbound rule of its security groups allows {what} from {a}, or the network ACL of its subnet denies it or the answer."
+    );
+    let rules = [
+        format!("Security groups of {b}: allow inbound {what} from {a}, if it is wanted."),
+        "Network ACL of its subnet: allowing rules, inbound for that and outbound for the answers (1024–65535).".to_owned(),
+    ];
+    let log = format!("A flow log of the VPC of {b}, with refused traffic: then ask again.");
+    let others = [
+        format!("It arrived, and {b} did not answer, or the answer was lost on its way back."),
+        format!("{b} does not exist."),
+    ];
     Words {
-        verdict: format!("{what} left {a}, was accepted there, and never arrived at {dst}."),
-        causes,
-        advice,
+        verdict: format!(
+            "{what} left {a} and was accepted there; nothing came back, and whether it arrived at {b} is not on record."
+        ),
+        causes: [refused].into_iter().chain(causes).chain(others).collect(),
+        advice: rules.into_iter().chain(looks).chain([log]).collect(),
     }
 }
 
-fn answer_lost(evidence: &Evidence, Ends { what, dst, src, a, b }: &Ends) -> Words {
-    let mut causes = list([format!(
-        "Return route: the table of {b}'s subnet has no route to {a}, or one into nothing, so the answer is dropped after it left."
-    )]);
-    if crosses_vpcs(evidence) {
-        causes.push(format!(
-            "Peering needs a route on each side; {b}'s side is missing, or its peering is another one."
-        ));
-    }
+/// Whether `traffic-path` says that it left through a peering connection.
+fn by_peering(legs: &Legs) -> bool {
+    const PEERING: [u8; 2] = [4, 5];
+    legs.sent.accepted.paths.iter().any(|path| PEERING.contains(path))
+}
+
+const DIRECT: &str = "Peer the two VPCs directly, or connect all of them by a transit gateway.";
+
+fn route(Ends { a, b, .. }: &Ends) -> String {
+    format!(
+        "Route: the table of {a}'s subnet has no route to {b}, or one into nothing (state `blackhole`), or it points at another target."
+    )
+}
+
+fn transitive(Ends { b, .. }: &Ends) -> String {
+    format!(
+        "Peering is not transitive: if {b} is in a VPC that is peered only with a VPC in between, packets for it are dropped. So are those for what lies behind a peer's gateways."
+    )
+}
+
+fn peering(Ends { a, b, .. }: &Ends) -> String {
+    format!(
+        "The peering connection between the VPCs of {a} and {b}: is there one between these two, is it active?"
+    )
+}
+
+fn answer_lost(evidence: &Evidence, Ends { what, dst, src, a, b }: &Ends, legs: &Legs) -> Words {
+    let (mut causes, advice) = if is_carried(&legs.answered, &legs.carried_back) {
+        beyond(evidence, *a)
+    } else if is_in_one_vpc(evidence) {
+        local(*b, src)
+    } else {
+        (
+            list([
+                format!(
+                    "Return route: the table of {b}'s subnet has no route to {a}, or one into nothing, so the answer is dropped after it left."
+                ),
+                format!(
+                    "Peering needs a route on each side; {b}'s side is missing, or its peering is another one."
+                ),
+            ]),
+            list([format!(
+                "Route table of the subnet of {dst}: add a route to {a} (its VPC's range) by the way the question came."
+            )]),
+        )
+    };
     if !evidence.src.is_covered() {
         causes.push(format!("{a} received it, but its interface is not logged."));
     }
@@ -338,9 +435,7 @@ fn answer_lost(evidence: &Evidence, Ends { what, dst, src, a, b }: &Ends) -> Wor
             "{what} from {a} reached {b}, which answered; the answer never arrived at {src}."
         ),
         causes,
-        advice: list([format!(
-            "Route table of the subnet of {dst}: add a route to {a} (its VPC's range) by the way the question came."
-        )]),
+        advice,
     }
 }
 

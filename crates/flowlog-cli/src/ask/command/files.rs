@@ -1,6 +1,9 @@
 //! `flowlog why` of files in place of a store.
 
+use serde_json::json;
+
 use super::{AskError, WhyArgs};
+use crate::ask::coverage::gaps_json;
 use crate::ask::csv::csv_of;
 use crate::ask::source::{AnswerFormat, in_order, moment};
 use crate::input::{self, Input};
@@ -17,11 +20,23 @@ impl WhyArgs {
         let times = [&self.ask.times.since, &self.ask.times.until];
         let [from, to] = times.map(|text| text.as_deref().map(|text| self.moment(text)));
         let (from, until) = in_order(from.transpose()?, to.transpose()?)?;
-        let to = until.saturating_sub(1);
+        // Without an end there is none: the data's own counts.
+        let to = if until == i64::MAX { until } else { until - 1 };
         let evidence = why::from_records(&self.data, self.path(), (from, to), &fallback, complain)?;
         let explanations = evidence.explain();
         let narrowed = self.narrowed(&evidence, &explanations);
-        let json = || why::to_json(&evidence, &explanations, &narrowed);
+        let json = || {
+            let mut value = why::to_json(&evidence, &explanations, &narrowed);
+            value["asked"] = json!({
+                "from": (from > i64::MIN).then_some(from),
+                "to": (until < i64::MAX).then_some(until),
+            });
+            let incomplete = why::incomplete(&evidence);
+            value["complete"] = json!(incomplete.is_empty());
+            value["incomplete"] = json!(incomplete);
+            value["gaps"] = json!(gaps_json(&evidence.unheard));
+            value
+        };
         let text = match self.ask.format {
             AnswerFormat::Table => why::to_text(&evidence, &explanations, &narrowed),
             AnswerFormat::Json => format!("{}\n", json()),

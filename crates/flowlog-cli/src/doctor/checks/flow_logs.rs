@@ -1,5 +1,6 @@
 //! The flow logs that deliver to this stack: there, active, delivered, and of a useful kind.
 
+use flowlog_core::detect::{Rule, Traffic};
 use flowlog_core::format::Format;
 use flowlog_core::record::Field;
 use serde_json::Value;
@@ -87,7 +88,7 @@ pub(super) fn check(account: &Account<'_>, found: &mut Findings) -> Result<(), R
     let logs = ours(account)?;
     for log in &logs {
         state(log, found);
-        kind(account, log, found);
+        kind(account, log, &logs, found);
     }
     for (position, log) in logs.iter().enumerate() {
         let twin = |other: &&FlowLog| {
@@ -187,7 +188,7 @@ fn describe(log: &FlowLog) -> String {
 }
 
 /// Whether it delivers what flowlog makes the most of.
-fn kind(account: &Account<'_>, log: &FlowLog, found: &mut Findings) {
+fn kind(account: &Account<'_>, log: &FlowLog, all: &[FlowLog], found: &mut Findings) {
     // A flow log is immutable: whatever is wrong here takes another one.
     let again = || {
         vec![
@@ -207,7 +208,12 @@ fn kind(account: &Account<'_>, log: &FlowLog, found: &mut Findings) {
         );
     }
     let Destination::Bucket { bucket, folder } = &log.to else { return };
-    if log.traffic != "ALL" {
+    if let Some((accepts, refuses)) = apart(&log.resource, all) {
+        // Both are told of at once.
+        if log == accepts {
+            tell_apart(account, accepts, refuses, found);
+        }
+    } else if log.traffic != "ALL" {
         found.warning(
             format!(
                 "{} of {} delivers {} traffic only to S3: totals are of that, and of the rest only if another flow log \
@@ -249,6 +255,44 @@ fn kind(account: &Account<'_>, log: &FlowLog, found: &mut Findings) {
             }
         }
     }
+}
+
+/// The flow logs to S3 of what a resource accepts and of what it refuses, where none has all of it.
+fn apart<'a>(resource: &str, all: &'a [FlowLog]) -> Option<(&'a FlowLog, &'a FlowLog)> {
+    let of = |traffic: &str| {
+        all.iter().find(|log| {
+            let to_s3 = matches!(log.to, Destination::Bucket { .. });
+            to_s3 && log.resource == resource && log.traffic == traffic
+        })
+    };
+    if of("ALL").is_some() { None } else { of("ACCEPT").zip(of("REJECT")) }
+}
+
+fn tell_apart(account: &Account<'_>, accepts: &FlowLog, refuses: &FlowLog, found: &mut Findings) {
+    let both = Rule::ALL.into_iter().filter(|rule| rule.traffic() == Traffic::Both);
+    let both: Vec<_> = both.map(Rule::name).collect();
+    found.warning(
+        format!(
+            "{} delivers what {} accepts to S3, and {} what it refuses: totals are of both, but the alerter \
+             judges each flow log by itself, so rules that need both ({}) lack one of them",
+            accepts.id,
+            accepts.resource,
+            refuses.id,
+            both.join(", ")
+        ),
+        vec![
+            "# A flow log cannot be changed. Make one of both, then delete these two:".to_owned(),
+            create_to_s3(account, &accepts.resource),
+            command(&[
+                "aws",
+                "ec2",
+                "delete-flow-logs",
+                "--flow-log-ids",
+                &accepts.id,
+                &refuses.id,
+            ]),
+        ],
+    );
 }
 
 /// The command that attaches VPCs.

@@ -70,9 +70,13 @@ impl Place {
         }
     }
 
-    /// Whether packets that end as the records say can have ended here.
-    fn explains(self, outcome: Outcome) -> bool {
+    /// Whether packets that end as the records say can have ended here. `recorded`: whether B's end is.
+    fn explains(self, outcome: Outcome, recorded: bool) -> bool {
         match outcome {
+            // It left, no answer arrived, and what is between is not on record.
+            Outcome::NeverArrived if !recorded => {
+                !matches!(self, Self::GroupsOut | Self::AclOut | Self::AnswerAclIn)
+            }
             Outcome::RefusedForward { leaving: true } => {
                 matches!(self, Self::GroupsOut | Self::AclOut)
             }
@@ -141,11 +145,12 @@ pub(crate) fn narrow(aws: &dyn Aws, evidence: &Evidence, explanation: &Explanati
     if let Err(refused) = read(&once, evidence, explanation, service, &mut narrowed) {
         narrowed.notes.push(format!("The account could not be asked about all of it: {refused}."));
     }
-    let outcome = explanation.outcome;
-    let explains = |fact: &Fact| fact.does == Does::Stops && fact.place.explains(outcome);
+    let end_here =
+        |fact: &Fact| fact.place.explains(explanation.outcome, evidence.dst.is_covered());
+    let explains = |fact: &Fact| fact.does == Does::Stops && end_here(fact);
     narrowed.causes =
         (0..narrowed.facts.len()).filter(|at| explains(&narrowed.facts[*at])).collect();
-    let looked_at = narrowed.facts.iter().any(|fact| fact.place.explains(outcome));
+    let looked_at = narrowed.facts.iter().any(end_here);
     if narrowed.causes.is_empty() && looked_at {
         narrowed.notes.push(
             "As they are now, the rules that can be read would let it pass: they were changed since, or it is what the records leave open."

@@ -10,10 +10,11 @@
 //!          └ an unknown head, or what is no address, ends the batch
 //! ```
 
-use std::hint::{black_box, select_unpredictable};
+use std::hint::select_unpredictable;
 
 use super::{Accumulator, Budget, ChunkSink, SAMPLE_COST, SERVICE_COST, SOURCE_COST, TALKER_COST};
 use crate::decode::{QuickRow, Spelled};
+use crate::prefetch::prefetch;
 use crate::record::{Action, Address, Direction, Scope};
 use crate::rollup::connections::served;
 use crate::rollup::flow::{Flow, note_contact};
@@ -101,6 +102,7 @@ impl<C: ChunkSink> Accumulator<C> {
         self.probe(rows, &mut batch);
         self.foresee(&mut batch);
         self.quick_talks(rows, &mut batch);
+        self.foresee_contacts(&batch);
         for (at, probe) in batch.serving.iter().zip(&batch.services) {
             self.quick_serve(&rows[at], batch.ahead[at].direction, *probe);
         }
@@ -171,44 +173,47 @@ impl<C: ChunkSink> Accumulator<C> {
         }
     }
 
-    /// Prepares what is looked up of each row.
+    /// Prepares what is looked up of each row, and asks memory for the slots of all.
     fn probe(&self, rows: &[QuickRow], batch: &mut Batch) {
-        let probe = |key: Key| Probe::new(key, &self.hasher);
-        let narrow = batch.v4.iter().map(|at| batch.ahead[at].key.narrow());
-        batch.talkers.clear();
-        batch.talkers.extend(narrow.map(|key| Probe::new(key, &self.hasher)));
-        batch.other_talkers.clear();
-        batch.other_talkers.extend(batch.others.iter().map(|at| probe(batch.ahead[at].key)));
-        batch.services.clear();
-        batch.services.extend(batch.serving.iter().map(|at| {
-            let Ahead { key, direction } = &batch.ahead[at];
-            probe(key.of_port(own_port(&rows[at], *direction)))
+        let Batch { ahead, v4, talkers, others, other_talkers, serving, services, .. } = batch;
+        talkers.clear();
+        talkers.extend(v4.iter().map(|at| self.talkers.v4.probe(ahead[at].key.narrow())));
+        other_talkers.clear();
+        other_talkers.extend(others.iter().map(|at| self.talkers.others.probe(ahead[at].key)));
+        services.clear();
+        services.extend(serving.iter().map(|at| {
+            let Ahead { key, direction } = &ahead[at];
+            self.services.probe(key.of_port(own_port(&rows[at], *direction)))
         }));
-        batch.sources.clear();
-        batch.sources.extend(batch.refused.iter().map(|at| probe(batch.ahead[at].key)));
+        let Batch { ahead, refused, sources, .. } = batch;
+        sources.clear();
+        sources.extend(refused.iter().map(|at| self.sources.probe(ahead[at].key)));
     }
 
     /// Asks memory for what the rows of a batch will be added to, one kind of thing after the other. The less
     /// a loop does, the more of what it asks for is under way at once.
     fn foresee(&self, batch: &mut Batch) {
         let Batch { ahead, v4, talkers, others, other_talkers, services, sources, .. } = batch;
-        let mut seen = self.talkers.v4.touch_slots(talkers);
-        seen ^= self.talkers.others.touch_slots(other_talkers);
-        seen ^= self.sources.touch_slots(sources);
-        seen ^= self.services.touch_slots(services);
-        seen ^= self.talkers.v4.foresee(talkers);
-        seen ^= self.talkers.others.foresee(other_talkers);
-        seen ^= self.sources.foresee(sources);
-        seen ^= self.services.foresee(services);
+        self.talkers.v4.foresee(talkers);
+        self.talkers.others.foresee(other_talkers);
+        self.sources.foresee(sources);
+        self.services.foresee(services);
         for at in v4.iter().chain(others.iter()) {
             let Ahead { key, direction } = &ahead[at];
-            seen ^= self.sums.touch(key.cell(), *direction);
+            self.sums.touch(key.cell(), *direction);
         }
-        for probe in &*sources {
-            let contacts = self.sources.foreseen(probe).map(|s| &s.value.totals.contacts);
-            seen ^= contacts.and_then(|c| c.first()).map_or(0, |contact| contact.port.into());
+    }
+
+    /// Asks memory for what else of the refused sources is needed, once they are at hand.
+    fn foresee_contacts(&self, batch: &Batch) {
+        for probe in &batch.sources {
+            let Some(source) = self.sources.foreseen(probe) else { continue };
+            // A source takes three cache lines, of which the first is there.
+            prefetch(&source.value.samples, |samples| samples.len() as u64);
+            if let Some(contact) = source.value.totals.contacts.first() {
+                prefetch(contact, |contact| contact.port.into());
+            }
         }
-        black_box(seen);
     }
 
     /// Adds the accepted rows to their talkers and to the sums.
