@@ -128,7 +128,9 @@ class Why(unittest.TestCase):
                 take_away = self.plant(attack)
                 account = self.why(src, dst, port)
                 found = [fact for fact in account["facts"] if fact["explains"]]
-                self.assertEqual([fact["place"] for fact in found], [place], account)
+                # Of VPC C nothing is on record: that it leads nowhere back, either, may be why nothing came.
+                places = [place] if attack != "transitive-peering" else [place, "answer_route"]
+                self.assertEqual([fact["place"] for fact in found], places, account)
                 if attack != "transitive-peering":
                     # What it prints lets the packets pass.
                     mend = subprocess.run(["bash", "-c", found[0]["mend"]], env=self.environment, capture_output=True, text=True)

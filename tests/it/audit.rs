@@ -208,7 +208,10 @@ async fn who_stands_in_no_list_may_have_been_there() {
     let hidden = hidden.expect("lists are cut");
     assert!(hidden.unlisted.refused > 0 && hidden.unlisted.bytes == 0, "{hidden:?}");
     let text = who_text(&hidden, &[], &material);
-    let said = format!("up to 0 B of it and {} records that were refused", hidden.unlisted.refused);
+    let said = format!(
+        "up to 0 B that others exchanged with it and {} records that were refused",
+        hidden.unlisted.refused
+    );
     assert!(text.contains(" is in no list.\n") && text.contains(&said), "{text}");
     assert_eq!(hidden.to_json()["error_bounds"]["refused_records"], hidden.unlisted.refused);
     let nobody = who(&Material::default(), hidden.address);
@@ -264,7 +267,23 @@ async fn an_interface_that_stops_is_without_records() {
     let found = report(&delivered(&[text]).await, &Subject::Everything).await;
     let recorded: Vec<_> =
         found.recorded.iter().map(|r| (r.interface.as_str(), r.windows, r.missing)).collect();
-    assert_eq!(recorded, [("eni-begins-later", 66, 0), ("eni-stops", 12, 59)]);
+    assert_eq!(recorded, [("eni-begins-later", 66, 0), ("eni-stops", 12, 60)]);
+}
+
+/// Two holes, one of them right behind the first window: each of their windows is missing, and of a flow log of ten minutes
+/// that comes in the middle only what it would have filled.
+#[tokio::test]
+async fn every_window_of_a_hole_is_without_records() {
+    let mut text = HEADER.to_owned();
+    let holes = |window: &i64| (1..3).contains(window) || (30..31).contains(window);
+    (0..72).filter(|window| !holes(window)).for_each(|w| silent(&mut text, "eni-holed", w));
+    // For a minute until 36, for ten minutes from then on, and nothing from 50 to 60.
+    let slow = (36..72).step_by(2).filter(|window| !(50..60).contains(window));
+    (0..36).chain(slow).for_each(|window| silent(&mut text, "eni-slower", window));
+    let found = report(&delivered(&[text]).await, &Subject::Everything).await;
+    let missing: Vec<_> =
+        found.recorded.iter().map(|r| (r.interface.as_str(), r.missing)).collect();
+    assert_eq!(missing, [("eni-holed", 3), ("eni-slower", 10)]);
 }
 
 /// A flow log that aggregates for ten minutes fills every other window, and none is missing then.

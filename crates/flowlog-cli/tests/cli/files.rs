@@ -251,3 +251,39 @@ fn a_mended_download_is_told_what_it_is() {
     let new = flowlog(folder.path(), &["local", "AWSLogs", "--store", "new.db"]);
     assert_eq!(new.status.code(), Some(0), "{new:?}");
 }
+
+/// An object that is missing in the middle: what is there is whole, and the hours between are not called so.
+#[test]
+fn what_has_a_hole_is_not_complete() {
+    let rows = |minutes: std::ops::Range<i64>| {
+        let row = |minute: i64| {
+            let (start, end) = (1_418_530_200 + 60 * minute, 1_418_530_260 + 60 * minute);
+            ROW.replace("1418530010 1418530070", &format!("{start} {end}"))
+        };
+        minutes.map(row).fold(HEADER.to_owned(), |text, row| text + "\n" + &row) + "\n"
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for (name, minutes) in [("1.log", 0..60), ("2.log", 60..150), ("3.log", 150..200)] {
+        std::fs::write(folder.path().join(name), rows(minutes)).unwrap();
+    }
+    let analyze = |names: &[&str]| {
+        let said = |more: &[&str]| {
+            let output = flowlog(folder.path(), &[&["analyze"], names, more].concat());
+            assert_eq!(output.status.code(), Some(0));
+            text(&output.stdout)
+        };
+        let json: Value = serde_json::from_str(&said(&["--format", "json"])).unwrap();
+        (json["coverage"].clone(), said(&[]))
+    };
+    let (coverage, said) = analyze(&["1.log", "3.log"]);
+    let hole = (1_418_530_200 + 60 * 60, 1_418_530_200 + 60 * 150);
+    let gap = serde_json::json!({ "from": hole.0, "to": hole.1, "interfaces": 1 });
+    assert_eq!((&coverage["gaps"], &coverage["more_gaps"]), (&Value::from(vec![gap]), &0.into()));
+    assert!(said.contains("22 of 22 interface-windows that are on record complete"), "{said}");
+    let line = "not complete: nothing is on record from 2014-12-14 05:10 to 2014-12-14 06:40 UTC, not even NODATA, of 1 interface";
+    assert!(said.contains(line), "{said}");
+    let (coverage, said) = analyze(&["1.log", "2.log", "3.log"]);
+    assert_eq!(coverage["gaps"], Value::Array(Vec::new()));
+    assert!(said.contains("40 of 40 interface-windows complete"), "{said}");
+    assert!(!said.contains("not complete"), "{said}");
+}

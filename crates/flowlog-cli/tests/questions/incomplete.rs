@@ -105,6 +105,44 @@ fn why_says_what_it_could_not_read() {
     assert!(!text.contains("every record of the files"), "{text}");
 }
 
+/// Hours of a day that nobody recorded, and a day: of neither is anything known.
+#[test]
+fn why_says_what_the_files_have_nothing_of() {
+    let folder = day();
+    let why = |times: &[&str]| {
+        let path = ["why", "10.0.17.42", "10.1.0.31:5432", "--data", "day"];
+        let ask =
+            |more: &[&str]| printed(&mut command(folder.path(), &[&path, times, more].concat()));
+        let json: Value = serde_json::from_str(&ask(&["--format", "json"])).unwrap();
+        (json, ask(&[]))
+    };
+    // Nobody asked about more than there is.
+    let (all, said) = why(&[]);
+    assert_eq!(
+        (&all["complete"], &all["gaps"]),
+        (&true.into(), &Value::Array(Vec::new())),
+        "{all}"
+    );
+    assert_eq!(all["asked"], serde_json::json!({ "from": null, "to": null }));
+    assert!(!said.contains("Incomplete"), "{said}");
+    // The data has 90 minutes of the day.
+    let (day, said) = why(&["--since", "2026-11-01", "--until", "2026-11-02"]);
+    let (from, to) = (1_793_491_200_i64, 1_793_491_200 + 86_400);
+    assert_eq!(day["asked"], serde_json::json!({ "from": from, "to": to }));
+    assert_eq!(day["complete"], false);
+    let gap = &day["gaps"][0];
+    assert!((from + 5_000..from + 5_700).contains(&gap["from"].as_i64().unwrap()), "{gap}");
+    assert_eq!((gap["to"].as_i64(), day["gaps"].as_array().unwrap().len()), (Some(to), 1));
+    let incomplete = day["incomplete"][0].as_str().unwrap();
+    assert!(incomplete.starts_with("nothing is on record from 2026-11-01 01:3"), "{incomplete}");
+    assert!(said.contains(&format!("Incomplete: {incomplete}")), "{said}");
+    assert_ne!(day["explanations"][0]["sureness"], "certain", "{day}");
+    // A day of which there is nothing at all.
+    let (nothing, said) = why(&["--since", "2026-11-05", "--until", "2026-11-06"]);
+    assert_eq!(nothing["complete"], false, "{nothing}");
+    assert!(said.contains("Incomplete: "), "{said}");
+}
+
 /// What rests on nothing is no clean bill of health.
 #[test]
 fn nothing_on_record_is_not_nothing_found() {

@@ -102,8 +102,9 @@ fn copy(from: &Value, to: &mut Value) {
 }
 
 /// What is asked, by the name of the answer's schema.
-const ASKED: [(&str, &[&str]); 27] = [
+const ASKED: [(&str, &[&str]); 30] = [
     ("analyze", &["analyze", "day"]),
+    ("analyze", &["analyze", "holed"]),
     ("top", &["top", "--store", "s.db"]),
     ("top", &["top", "--store", "s.db", "--by", "peers", "--interface", "eni-none"]),
     ("rejected", &["rejected", "--store", "s.db"]),
@@ -117,12 +118,14 @@ const ASKED: [(&str, &[&str]); 27] = [
     ("why", &["why", "10.1.0.31", "10.0.16.51:6379", "--store", "s.db"]),
     ("why", &["why", "10.1.0.31", "10.0.16.51:6379", "--data", "day"]),
     ("why", &["why", "10.0.17.42", "10.1.0.31:9999", "--data", "day"]),
+    ("why", &["why", "10.0.17.42", "10.1.0.31:9999", "--data", "day", "--until", "2026-11-02"]),
     ("alerts", &["alerts", "--store", "s.db"]),
     ("report", &["report", "--store", "s.db"]),
     ("cost", &["cost", "--gb-per-day", "5", "--interfaces", "50"]),
     ("nat-cost", &["nat-cost", "day"]),
     ("backfill", &["backfill", "day/AWSLogs", "--store", "b.db"]),
     ("local", &["local", "day"]),
+    ("local", &["local", "holed"]),
     ("local", &["local", "bad", "--store", "q.db"]),
     ("replay", &["replay", "day"]),
     ("replay", &["replay", "day", "--against", "rules.toml"]),
@@ -132,8 +135,8 @@ const ASKED: [(&str, &[&str]); 27] = [
     ("doctor", &["doctor"]),
 ];
 
-/// What the questions are put to, beside a day: an object that is cut off, a rules file, and a command `aws`
-/// that answers as in a healthy account of some weeks ago.
+/// What the questions are put to, beside a day: an object that is cut off, two hours with nothing between them, a rules
+/// file, and a command `aws` that answers as in a healthy account of some weeks ago.
 fn prepared() -> TempDir {
     let folder = day();
     let objects = folder.path().join("day/AWSLogs");
@@ -143,6 +146,14 @@ fn prepared() -> TempDir {
     std::fs::create_dir_all(cut.parent().unwrap()).unwrap();
     let bytes = std::fs::read(&whole).unwrap();
     std::fs::write(cut, &bytes[..bytes.len() / 2]).unwrap();
+    let hours = [1_793_491_200, 1_793_500_000].map(|start| {
+        format!(
+            "2 123456789012 eni-1 10.0.0.1 10.0.0.2 50000 443 6 1 40 {start} {start} ACCEPT OK\n"
+        )
+    });
+    let header = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status\n";
+    std::fs::create_dir(folder.path().join("holed")).unwrap();
+    std::fs::write(folder.path().join("holed/1.log"), header.to_owned() + &hours.concat()).unwrap();
     let rules = "[rules.port-scan]\ncontacts = 20\n";
     std::fs::write(folder.path().join("rules.toml"), rules).unwrap();
 

@@ -466,3 +466,178 @@ fn what_a_transit_gateway_drops_is_dropped_there() {
     assert_eq!(found.outcome, Outcome::NeverArrived, "{found:?}");
     assert!(found.notes.iter().any(|n| n.contains("lost behind the gateway")), "{found:?}");
 }
+
+/// As [`gathered`], of a time that somebody asked about.
+fn gathered_of(time: (i64, i64), text: &str) -> Evidence {
+    let sink = Gatherer::new(path(A, B, Some(443)), time.0, time.1);
+    let mut decoder = ObjectDecoder::new(Limits::default(), Fallback::Default, None, sink);
+    decoder.push(text.as_bytes()).unwrap();
+    decoder.finish().unwrap().sink.finish()
+}
+
+/// Both ends stop at 130: of the hours behind it, which somebody asked about, nothing of anybody is on record.
+#[test]
+fn a_time_that_nobody_recorded_is_no_time_without_traffic() {
+    let found = |time: (i64, i64), text: &str| {
+        let evidence = gathered_of(time, text);
+        let explanation = evidence.explain().remove(0);
+        let said = explanation.notes.concat().contains("is on record of 6 hour(s)");
+        (evidence.unheard, (explanation.outcome, explanation.sureness), said)
+    };
+    let asked = (0, 19_999);
+    let nothing = (Outcome::NoTraffic, Sureness::Possible);
+    assert_eq!(found(asked, &others()), (vec![(131, 20_000)], nothing, true));
+    // Nobody asked about what is behind it.
+    let data = (i64::MIN, i64::MAX);
+    let certain = (Outcome::NoTraffic, Sureness::Certain);
+    assert_eq!(found(data, &others()), (vec![], certain, false));
+    // What passed is on record, whatever came later.
+    let passed: String = (0..4).map(|nth| row(&leg(nth, 110, ACCEPT))).collect();
+    let likely = (Outcome::Accepted, Sureness::Likely);
+    assert_eq!(found(asked, &(others() + &passed)), (vec![(141, 20_000)], likely, true));
+    // Somebody else is heard of once, and in each hour.
+    let once = others() + &row("eni-x 198.51.100.1 10.9.0.1 40000 443 9000 ACCEPT");
+    assert_eq!(found(asked, &once).0, [(131, 9_000), (9_031, 20_000)]);
+    assert_eq!(found(data, &once).0, [(131, 9_000)]);
+    let idle: String = (0..33).map(|n| skipped("eni-y", 600 * n)).collect();
+    let (unheard, _, said) = found(asked, &(others() + &idle.replace("SKIPDATA", "NODATA")));
+    assert_eq!((unheard, said), (vec![], false));
+}
+
+/// What was sent an hour after the last success, and records of that time that are missing.
+#[test]
+fn what_was_skipped_since_the_last_success_makes_it_less_sure() {
+    let success: String = (0..4).map(|nth| row(&leg(nth, 200, ACCEPT))).collect();
+    let later = row(&leg(0, 4_000, ACCEPT));
+    // Both ends go on to record, so that nothing is silent.
+    let talk: String = (2..16)
+        .flat_map(|n| {
+            ["eni-a", "eni-b"].map(|eni| {
+                let own = if eni == "eni-a" { A } else { B };
+                row(&format!("{eni} 198.51.100.1 {own} 40000 443 {} ACCEPT", 300 * n))
+            })
+        })
+        .collect();
+    let found = |rows: &str| {
+        let text = others() + &success + &later + &talk + rows;
+        let found = gathered(path(A, B, Some(443)), &text).explain().remove(0);
+        let notes = found.notes.concat();
+        (found.outcome, found.sureness, notes.contains("Since then AWS skipped records"))
+    };
+    assert_eq!(found(""), (Outcome::NeverArrived, Sureness::Likely, false));
+    let at = |eni| found(&skipped(eni, 4_000));
+    assert_eq!(at("eni-b"), (Outcome::NeverArrived, Sureness::Possible, true));
+    assert_eq!(at("eni-a"), (Outcome::NeverArrived, Sureness::Likely, false), "it shows there");
+    // Of the whole time since then nothing is on record at B: it may go on as before.
+    let whole = format!("2 1 eni-b - - - - - - - 200 {} - SKIPDATA\n", 4_100);
+    assert_eq!(found(&whole), (Outcome::Gap, Sureness::Likely, false));
+}
+
+/// A port that was answered for an hour, and whose server is down since: connections are opened, and reset.
+#[test]
+fn resets_only_since_a_time_are_what_it_is_now() {
+    const SYN: u8 = 2;
+    const SYN_ACK: u8 = 18;
+    const RST: u8 = 4;
+    let header = "version account-id interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status tcp-flags\n";
+    let with = |row: &str, flags: u8, bytes: u64| {
+        let row = row.replace(" 2 120 ", &format!(" 2 {bytes} "));
+        row.replace(" OK\n", &format!(" OK {flags}\n"))
+    };
+    let at = |start: i64, there: u8, back: u8| -> String {
+        let bytes = if back == RST { 80 } else { 120 };
+        let flags = [(there, 120), (there, 120), (back, bytes), (back, bytes)];
+        let legs = flags.into_iter().enumerate();
+        legs.map(|(nth, (flags, bytes))| with(&row(&leg(nth, start, ACCEPT)), flags, bytes))
+            .collect()
+    };
+    let found = |legs: &str| {
+        let talk: String =
+            others().lines().map(|row| with(&format!("{row}\n"), SYN, 120)).collect();
+        let text = header.to_owned() + &talk + legs;
+        gathered(path(A, B, Some(443)), &text).explain().remove(0)
+    };
+    let alive: String = (0..12).map(|n| at(200 + 300 * n, SYN, SYN_ACK)).collect();
+    assert_eq!(found(&alive).outcome, Outcome::Accepted);
+    let down: String = (12..20).map(|n| at(200 + 300 * n, SYN, RST)).collect();
+    let since = found(&(alive.clone() + &down));
+    assert_eq!((since.outcome, since.sureness), (Outcome::Reset, Sureness::Likely), "{since:?}");
+    assert!(since.notes.iter().any(|n| n.contains("In the last 40 minutes")), "{since:?}");
+    // It is up again.
+    let again = alive.clone() + &down + &at(200 + 300 * 20, SYN, SYN_ACK);
+    assert_eq!(found(&again).outcome, Outcome::Accepted);
+    // Idle connections end by resets, too, and nobody opens any.
+    let idle: String = (12..20).map(|n| at(200 + 300 * n, 16, RST)).collect();
+    assert_eq!(found(&(alive + &idle)).outcome, Outcome::Accepted);
+}
+
+/// There is always a route within a VPC, and behind a transit gateway that carried it there was one, too.
+#[test]
+fn in_one_vpc_nothing_is_lost_for_want_of_a_route() {
+    let header =
+        "interface-id vpc-id srcaddr dstaddr srcport dstport start end action log-status\n";
+    let row = |at: &str, src: &str, dst: &str, ports: &str, start: i64, action: &str| {
+        format!("{at} {src} {dst} {ports} {start} {} {action} OK\n", start + 30)
+    };
+    let found = |b: &str, legs: usize| {
+        let (a, b) = ("eni-a vpc-1".to_owned(), format!("eni-b {b}"));
+        let mut text = header.to_owned();
+        for (at, own) in [(&a, A), (&b, B)] {
+            text += &row(at, "198.51.100.1", own, "50000 443", 100, ACCEPT);
+            text += &row(at, "198.51.100.2", own, "50000 23", 100, REJECT);
+        }
+        let (there, back) = ("50000 443", "443 50000");
+        let rows = [row(&a, A, B, there, 200, ACCEPT), row(&b, A, B, there, 200, ACCEPT)];
+        let rows = rows.into_iter().chain([row(&b, B, A, back, 200, ACCEPT)]);
+        text += &rows.take(legs).collect::<String>();
+        gathered(path(A, B, Some(443)), &text).explain().remove(0)
+    };
+    for (legs, outcome) in [(1, Outcome::NeverArrived), (3, Outcome::AnswerLost)] {
+        let local = found("vpc-1", legs);
+        assert_eq!(local.outcome, outcome);
+        let said = local.causes.concat() + &local.advice.concat();
+        assert!(said.contains("more specific than the VPC's local one"), "{said}");
+        assert!(!said.contains("eering") && !said.contains("has no route"), "{said}");
+        let across = found("vpc-2", legs);
+        assert_eq!(across.outcome, outcome);
+        let said = across.causes.concat();
+        assert!(said.contains("eering") && said.contains("has no route"), "{said}");
+    }
+}
+
+/// Records name an interface's primary address as its end, whichever of its addresses the packet is for.
+#[test]
+fn what_a_secondary_address_got_is_not_the_primary_ones() {
+    const POD: &str = "10.1.0.200";
+    let header = "interface-id srcaddr dstaddr srcport dstport protocol packets bytes start end action log-status pkt-srcaddr pkt-dstaddr\n";
+    let row = |eni: &str, ends: (&str, &str), ports: &str, packet: (&str, &str), action: &str| {
+        let (src, dst) = ends;
+        let (from, to) = packet;
+        format!("{eni} {src} {dst} {ports} 6 2 120 200 230 {action} OK {from} {to}\n")
+    };
+    let mut text = header.to_owned();
+    for (eni, own) in [("eni-a", A), ("eni-b", B)] {
+        for (stranger, action) in [("198.51.100.1", ACCEPT), ("198.51.100.2", REJECT)] {
+            let ends = (stranger, own);
+            text += &row(eni, ends, "40000 22", ends, action);
+        }
+    }
+    // A → the pod behind B's interface, there and back.
+    text += &row("eni-a", (A, POD), "50000 443", (A, POD), ACCEPT);
+    text += &row("eni-b", (A, B), "50000 443", (A, POD), ACCEPT);
+    text += &row("eni-b", (B, A), "443 50000", (POD, A), ACCEPT);
+    text += &row("eni-a", (POD, A), "443 50000", (POD, A), ACCEPT);
+    let asked = |to: &str| {
+        let evidence = gathered(path(A, to, Some(443)), &text);
+        let explanation = evidence.explain().remove(0);
+        (evidence.beside, explanation)
+    };
+    let (beside, primary) = asked(B);
+    assert_eq!((beside, primary.outcome), (2, Outcome::NoTraffic), "{primary:?}");
+    assert!(
+        primary.notes.iter().any(|n| n.starts_with("2 records between the two")),
+        "{primary:?}"
+    );
+    let (beside, pod) = asked(POD);
+    assert_eq!((beside, pod.outcome), (0, Outcome::Accepted), "{pod:?}");
+}

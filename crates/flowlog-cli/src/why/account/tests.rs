@@ -299,3 +299,25 @@ fn without_access_it_says_so() {
     let found = narrowed(&nobody, Legs { sent: refused(), ..Legs::default() });
     assert!(found.facts.is_empty() && found.notes.len() == 2, "{found:?}");
 }
+
+/// B's end is not on record: whatever stops the packets behind A's is a cause, and the first comes first.
+#[test]
+fn what_may_have_stopped_it_where_nothing_is_recorded_is_a_cause() {
+    let mut ec2 = ec2();
+    let groups = ec2.0.get_mut("describe-security-groups").unwrap();
+    groups["SecurityGroups"][1]["IpPermissions"] = json!([]);
+    let tables = ec2.0.get_mut("describe-route-tables").unwrap();
+    tables["RouteTables"][1]["Routes"].as_array_mut().unwrap().remove(1);
+    let legs = || Legs { sent: accepted(), ..Legs::default() };
+    let places = |evidence: &Evidence| {
+        let explanation = &evidence.explain()[0];
+        assert_eq!(explanation.outcome, Outcome::NeverArrived);
+        let narrowed = narrow(&ec2, evidence, explanation);
+        narrowed.causes.iter().map(|at| narrowed.facts[*at].place).collect::<Vec<_>>()
+    };
+    let mut evidence = evidence(legs());
+    // It would have shown there, refused or not.
+    assert_eq!(places(&evidence), []);
+    evidence.dst = flowlog_core::why::End::default();
+    assert_eq!(places(&evidence), [Place::GroupsIn, Place::AnswerRoute]);
+}
