@@ -6,6 +6,7 @@ import os
 import pathlib
 import re
 import shlex
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -457,7 +458,9 @@ class Formats(unittest.TestCase):
         )
         words = set(re.findall(r"\b[a-z_]+\b", re.sub(r"'[^']*'", "", used)))
         self.assertGreater(len(words & set(columns)), 10)
-        self.assertLessEqual(words - set(columns) - partitions, {"flow_logs", "count", "sum", "min", "max", "records", "first", "last"})
+        functions = {"coalesce", "count", "greatest", "max", "min", "sum"}
+        others = functions | {"flow_logs", "records", "first", "last", "most_bytes", "most_packets"}
+        self.assertLessEqual(words - set(columns) - partitions, others)
 
     def test_the_subscriber_and_the_flow_logs_are_given_one_format(self):
         template = load(ROOT_TEMPLATE)
@@ -518,6 +521,88 @@ class Members(unittest.TestCase):
         between, members = names["Members"]["Fn::Join"]
         self.assertEqual(members, self.LIST)
         return text.replace("${Members}", between.join(MEMBERS)).split(comma)
+
+
+class NamedQueries(unittest.TestCase):
+    """What Athena is asked, asked of SQLite: it has FILTER and IS DISTINCT FROM, too, and lacks only `greatest`."""
+
+    # interface, from, to, port, action, direction, traffic path, packets, bytes
+    FLOWS = [
+        # Both ends are logged: left A, came in at B; and the answer.
+        ("eni-a", "10.0.0.1", "10.1.0.1", 443, "ACCEPT", "egress", 4, 10, 1_000),
+        ("eni-b", "10.0.0.1", "10.1.0.1", 443, "ACCEPT", "ingress", None, 10, 1_000),
+        ("eni-b", "10.1.0.1", "10.0.0.1", 443, "ACCEPT", "egress", 4, 20, 9_000),
+        ("eni-a", "10.1.0.1", "10.0.0.1", 443, "ACCEPT", "ingress", None, 20, 9_000),
+        # One end is: each record counts.
+        ("eni-a", "198.51.100.1", "10.0.0.1", 443, "ACCEPT", "ingress", None, 2, 200),
+        ("eni-a", "198.51.100.1", "10.0.0.1", 443, "ACCEPT", "ingress", None, 3, 300),
+        # A format without a direction, of text and of Parquet.
+        ("eni-c", "10.0.0.3", "10.0.0.4", 443, "ACCEPT", "-", None, 1, 70),
+        ("eni-c", "10.0.0.3", "10.0.0.4", 443, "ACCEPT", None, None, 1, 70),
+        # Between Regions, and refused on its way out and in.
+        ("eni-a", "10.0.0.1", "10.9.0.1", 443, "ACCEPT", "egress", 5, 1, 50),
+        ("eni-a", "10.0.0.1", "10.1.0.1", 22, "REJECT", "egress", 4, 7, 5_000),
+        ("eni-b", "203.0.113.7", "10.1.0.1", 22, "REJECT", "ingress", None, 1, 40),
+        ("eni-b", "203.0.113.7", "10.1.0.1", 22, "REJECT", "ingress", None, 4, 160),
+    ]
+
+    @classmethod
+    def setUpClass(cls):
+        resources = load("infra/athena.yaml")["Resources"]
+        table = resources["FlowLogs"]["Properties"]["TableInput"]
+        columns = [c["Name"] for c in table["StorageDescriptor"]["Columns"] + table["PartitionKeys"]]
+        cls.database = sqlite3.connect(":memory:")
+        cls.database.create_function("greatest", 2, max, deterministic=True)
+        cls.database.execute(f"CREATE TABLE flow_logs ({', '.join(map(json.dumps, columns))})")
+        cls.queries = {
+            name: resource["Properties"]["QueryString"]
+            for name, resource in resources.items() if resource["Type"] == "AWS::Athena::NamedQuery"
+        }
+        dates = set(re.findall(r"year = '(\d+)' AND month = '(\d+)' AND day = '(\d+)'", "".join(cls.queries.values())))
+        (cls.date,) = dates
+        for interface, src, dst, port, action, direction, path, packets, octets in cls.FLOWS:
+            for day in (cls.date[2], "26"):
+                cls.row(
+                    interface_id=interface, srcaddr=src, dstaddr=dst, pkt_srcaddr=src, pkt_dstaddr=dst, dstport=port, protocol=6,
+                    action=action, log_status="OK", flow_direction=direction, traffic_path=path, packets=packets, bytes=octets,
+                    vpc_id="vpc-" + interface[-1], start=100, end=160, day=day)
+        for start in (300, 900):
+            cls.row(interface_id="eni-b", log_status="SKIPDATA", action="-", srcaddr="-", dstaddr="-", start=start, end=start + 60)
+        cls.row(interface_id="eni-c", log_status="NODATA", action="-", srcaddr="-", dstaddr="-", start=300, end=360)
+
+    @classmethod
+    def row(cls, **values):
+        year, month, day = cls.date
+        values = {"year": year, "month": month, "day": day, **values}
+        names = ", ".join(map(json.dumps, values))
+        cls.database.execute(f"INSERT INTO flow_logs ({names}) VALUES ({', '.join('?' * len(values))})", list(values.values()))
+
+    def ask(self, name):
+        return self.database.execute(self.queries[name]).fetchall()
+
+    def test_a_flow_that_both_ends_recorded_counts_once_and_what_was_refused_not_at_all(self):
+        self.assertEqual(self.ask("TopTalkers"), [
+            ("10.1.0.1", "10.0.0.1", 9_000, 20),
+            ("10.0.0.1", "10.1.0.1", 1_000, 10),
+            ("198.51.100.1", "10.0.0.1", 500, 5),
+            ("10.0.0.3", "10.0.0.4", 140, 2),
+            ("10.0.0.1", "10.9.0.1", 50, 1),
+        ])
+        self.assertEqual(self.ask("OverPeering"), [
+            ("vpc-b", "10.1.0.1", "10.0.0.1", 9_000),
+            ("vpc-a", "10.0.0.1", "10.1.0.1", 1_000),
+            ("vpc-a", "10.0.0.1", "10.9.0.1", 50),
+        ])
+
+    def test_refusals_and_gaps(self):
+        self.assertEqual(self.ask("RejectedSources"), [
+            ("203.0.113.7", "eni-b", 22, 6, 2, 5),
+            ("10.0.0.1", "eni-a", 22, 6, 1, 7),
+        ])
+        self.assertEqual(self.ask("Gaps"), [("eni-b", "SKIPDATA", 2, 300, 960)])
+
+    def test_no_query_is_left_out(self):
+        self.assertEqual(set(self.queries), {"TopTalkers", "RejectedSources", "OverPeering", "Gaps"})
 
 
 class Refusals(unittest.TestCase):
