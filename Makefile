@@ -300,6 +300,7 @@ check-dependencies: $(DENY)
 		--config deny.toml --log-level error check bans licenses sources
 	$(STEP) "dependencies of the fuzz targets" -- $(DENY) --locked --manifest-path fuzz/Cargo.toml \
 		--config deny.toml --log-level error check bans licenses sources
+	$(STEP) "lock file of VRL's parser" -- cargo update --quiet --manifest-path tests/bench/vrl/Cargo.toml --workspace --locked
 
 .PHONY: check-events
 check-events:
