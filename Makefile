@@ -250,7 +250,7 @@ bench-columns: bench-programs ## Rows a second of analyze: Parquet beside text o
 
 .PHONY: bench-gate
 bench-gate: bench-programs ## Fails if analyze takes more CPU beside inflating, or more memory, than it did (with slack; not in test)
-	$(call compare,$(PYTHON)) --runs $(or $(RUNS),5) --quick --at-most $(or $(AT_MOST),3.5) --peak $(or $(PEAK),56)
+	$(call compare,$(PYTHON)) --runs $(or $(RUNS),5) --quick --at-most $(or $(AT_MOST),3.0) --peak $(or $(PEAK),52)
 
 .PHONY: bench-core
 bench-core: ## The steps of the core, each alone: decoding, rolling up, blobs, folding, rules (FILTER=…)

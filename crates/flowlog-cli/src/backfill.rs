@@ -38,7 +38,7 @@ pub struct BackfillArgs {
     #[arg(required = true, value_name = "PATH|s3://BUCKET/PREFIX")]
     from: Vec<Place>,
     /// Objects delivered from this time on, by their names: 2026-11-01 (UTC), 2026-11-01T08:00Z,
-    /// 2026-11-01T10:00+02:00, or so long ago: 90m, 24h, 7d.
+    /// 2026-11-01T10:00+02:00, 1793491200 (epoch seconds), or so long ago: 90m, 24h, 7d.
     #[arg(long, value_name = "TIME", value_parser = a_time)]
     since: Option<String>,
     /// Objects delivered up to this time.

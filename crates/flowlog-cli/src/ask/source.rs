@@ -43,8 +43,8 @@ pub struct StoreArgs {
 /// Which time.
 #[derive(Debug, Args)]
 pub(crate) struct Times {
-    /// From this time on: 2026-11-01 (UTC), 2026-11-01T08:00Z, 2026-11-01T10:00+02:00, or so long before
-    /// the last data: 90m, 24h, 7d.
+    /// From this time on: 2026-11-01 (UTC), 2026-11-01T08:00Z, 2026-11-01T10:00+02:00, 1793491200 (epoch
+    /// seconds, as JSON has them), or so long before the last data: 90m, 24h, 7d.
     #[arg(long, value_name = "TIME", value_parser = a_time)]
     pub(super) since: Option<String>,
     /// Up to this time; the window of five minutes that it falls into is in it, as a whole.
@@ -436,6 +436,14 @@ pub(crate) fn moment(text: &str, end: i64) -> Result<i64, AskError> {
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at.as_second());
     }
+    // Shorter ones might be a year, or a length without its unit.
+    const EPOCH_DIGITS: usize = 10;
+    if text.len() == EPOCH_DIGITS
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+        && let Ok(at) = text.parse()
+    {
+        return Ok(at);
+    }
     if text.contains(['T', ' ']) && text.parse::<DateTime>().is_ok() {
         return Err(AskError::NoZone(text.to_owned()));
     }
@@ -454,6 +462,7 @@ mod tests {
             ("2026-11-01", midnight),
             ("2026-11-01T08:00Z", midnight + 8 * 3600),
             ("2026-11-01T08:00:30+01:00", midnight + 7 * 3600 + 30),
+            ("1793491201", midnight + 1),
             ("90m", midnight - 5400),
             ("24h", midnight - 86_400),
             ("7d", midnight - 7 * 86_400),
@@ -464,7 +473,20 @@ mod tests {
             let error = moment(text, midnight).unwrap_err();
             assert_eq!(error.to_string(), format!("{text:?} has no time zone: add Z or +02:00"));
         }
-        for text in ["", "yesterday", "24", "h", "-1h", "2026-13-01", "9999999999d", "é"] {
+        for text in [
+            "",
+            "yesterday",
+            "24",
+            "h",
+            "-1h",
+            "2026-13-01",
+            "9999999999d",
+            "é",
+            "2026",
+            "179349120",
+            "17934912000",
+            "1793491.20",
+        ] {
             assert!(moment(text, midnight).is_err(), "{text}");
         }
     }

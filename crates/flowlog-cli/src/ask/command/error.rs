@@ -18,7 +18,9 @@ pub enum AskError {
     #[error(transparent)]
     Usage(#[from] Usage),
     /// Neither a time nor a length of time.
-    #[error("{0:?} is no time: expected 2026-11-01, 2026-11-01T08:00Z, 90m, 24h or 7d")]
+    #[error(
+        "{0:?} is no time: expected 2026-11-01, 2026-11-01T08:00Z, epoch seconds, 90m, 24h or 7d"
+    )]
     Time(String),
     /// A length of time, and nothing says up to when.
     #[error(
