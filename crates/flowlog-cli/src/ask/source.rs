@@ -422,6 +422,13 @@ fn is_length(text: &str) -> bool {
 /// A time as epoch seconds; lengths of time count back from `end`.
 pub(crate) fn moment(text: &str, end: i64) -> Result<i64, AskError> {
     let wrong = || AskError::Time(text.to_owned());
+    // Ten digits: shorter ones might be a year, or a length without its unit.
+    if text.len() == 10
+        && text.bytes().all(|byte| byte.is_ascii_digit())
+        && let Ok(at) = text.parse()
+    {
+        return Ok(at);
+    }
     if let Some((number, unit)) = text.split_at_checked(text.len().saturating_sub(1))
         && let Ok(number) = number.parse::<u32>()
     {
@@ -435,14 +442,6 @@ pub(crate) fn moment(text: &str, end: i64) -> Result<i64, AskError> {
     }
     if let Ok(at) = text.parse::<Timestamp>() {
         return Ok(at.as_second());
-    }
-    // Shorter ones might be a year, or a length without its unit.
-    const EPOCH_DIGITS: usize = 10;
-    if text.len() == EPOCH_DIGITS
-        && text.bytes().all(|byte| byte.is_ascii_digit())
-        && let Ok(at) = text.parse()
-    {
-        return Ok(at);
     }
     if text.contains(['T', ' ']) && text.parse::<DateTime>().is_ok() {
         return Err(AskError::NoZone(text.to_owned()));
